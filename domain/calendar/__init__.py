@@ -1,0 +1,1 @@
+"""Working days, months and London dates; the bank holidays are an argument."""

@@ -1,0 +1,1 @@
+"""A serious incident from referral to closing."""

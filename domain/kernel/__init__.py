@@ -1,0 +1,1 @@
+"""What every area of the domain is made of: ids, agencies, events, rules, deciders."""

@@ -1,0 +1,1 @@
+"""The local child safeguarding practice review."""

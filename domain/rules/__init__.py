@@ -1,0 +1,1 @@
+"""The statutory clocks as dated data, and deadlines that explain themselves."""

@@ -1,0 +1,1 @@
+"""What agencies ask of and tell each other about a case."""

@@ -1,0 +1,1 @@
+"""Read models: domain events in, rows out; no transport, no event store."""

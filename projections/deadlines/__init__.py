@@ -1,0 +1,1 @@
+"""Every statutory clock of every case."""

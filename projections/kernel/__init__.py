@@ -1,0 +1,1 @@
+"""The view protocol and the view database."""

@@ -1,0 +1,1 @@
+"""The Panel's cases and tables."""

@@ -1,0 +1,1 @@
+"""Edges and machinery: the only place with sockets, keys and files."""

@@ -1,0 +1,1 @@
+"""The append services: who may speak, on which service."""

@@ -1,0 +1,1 @@
+"""The event store: a pure fold decides, a sequencer orders, SQLite keeps."""

@@ -1,0 +1,1 @@
+"""Feeds the projections from the log, in position order."""

@@ -1,0 +1,1 @@
+"""Read-only gRPC over the views and the log, with live watches."""

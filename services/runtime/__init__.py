@@ -1,0 +1,1 @@
+"""Settings, limits, errors, logging, metrics and health."""
