@@ -27,4 +27,7 @@ class View:
     ignores: frozenset[str]
     """The event types it passes over, named so that a new event is never passed over by oversight."""
     apply: Callable[[Connection, Tables, Sequence[Recorded]], None]
-    """Write the rows of a batch of one shard, in position order (only ``handles`` types). Copes with ``Recorded.event`` None. Raises on an event it cannot take."""
+    """Write the rows of a batch of one shard, in position order (only ``handles`` types).
+
+    Copes with ``Recorded.event`` None. Raises on an event it cannot take.
+    """

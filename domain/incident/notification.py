@@ -1,0 +1,228 @@
+"""The notification of a serious incident to the Panel, and what changes it (s16C Children Act 2004)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import assert_never
+
+from domain.incident.children import by_id, check_children, check_known, check_named_once
+from domain.incident.codes import CriteriaOutcome, Limb, PlaceKind
+from domain.incident.events import ChildAdded, IncidentNotified, IncidentReclassified, NotificationAmended, NotificationWithdrawn
+from domain.incident.guards import RUNNING, check_first, check_notifying_council, check_stage, check_words, refuse_if
+from domain.incident.kinds import Notifying
+from domain.incident.opening import check_criteria, with_judgement
+from domain.incident.rules import (
+    AUTHORITY,
+    AWARENESS_NEEDED,
+    CHANGES_NOTHING,
+    CONTRADICTION,
+    CRITERIA_NEEDED,
+    CRITERIA_NOT_MET,
+    DEPRIVATION_FIFTH,
+    DUPLICATE_CHILD,
+    IMPOSSIBLE_TIMES,
+    NOT_A_COUNCIL,
+    NOTIFIED_AT,
+    OCCURRENCE_REASON,
+    SAME_TYPE,
+    SECOND_NOTIFICATION,
+    STATE,
+)
+from domain.incident.state import (
+    Incident,
+    Judgement,
+    Notification,
+    Notified,
+    Unknown,
+    Withdrawn,
+    facts_of,
+    judgement_for,
+    notification_of,
+    notified_part,
+    with_notification,
+)
+from domain.kernel.corrections import is_correction
+from domain.kernel.decider import Context
+from domain.kernel.events import Recorded, london_day
+from domain.kernel.rules import Finding, Refused
+from domain.kernel.times import done_on
+from domain.partnership.state import is_council
+
+
+def admit(state: Incident, event: Notifying, context: Context) -> tuple[Finding, ...]:
+    """Judge a notification or a change of it; one whose criteria are judged not met is a finding."""
+    match event:
+        case IncidentNotified():
+            return _judge_notification(state, event, context)
+        case ChildAdded():
+            notification = _notified(state, event, context)
+            check_first(event.child.child_id in notification.children, event, DUPLICATE_CHILD)
+            check_children(_with_child(notification, event))
+        case NotificationAmended():
+            _check_amendment(state, event, context)
+        case IncidentReclassified():
+            notification = _notified(state, event, context)
+            same = event.notification_type is notification.notification_type
+            refuse_if(same and not is_correction(event), SAME_TYPE)
+            check_named_once(event.children)
+            check_known(event.children, notification.children)
+            check_children(_reclassified(notification, event))
+        case NotificationWithdrawn():
+            check_notifying_council(state, context)
+            check_stage(state, event, Notified)
+            check_words(event.rationale)
+        case _:
+            assert_never(event)
+    return ()
+
+
+def _notified(state: Incident, event: Notifying, context: Context) -> Notification:
+    """Return what the notification says, if the sender may change it now."""
+    check_notifying_council(state, context)
+    check_stage(state, event, Notified)
+    notification = notification_of(state)
+    if notification is None:
+        raise Refused(STATE, "what was notified can no longer be read")
+    return notification
+
+
+def _judge_notification(state: Incident, event: IncidentNotified, context: Context) -> tuple[Finding, ...]:
+    refuse_if(notified_part(state) is not None, SECOND_NOTIFICATION)
+    check_stage(state, event, Unknown, *RUNNING)
+    refuse_if(not is_council(event.incident_authority) or not is_council(event.residence_authority), NOT_A_COUNCIL)
+    _check_awareness(state, event, context)
+    judgement = _judgement(state, event, context)
+    _check_authority(event, judgement, context)
+    check_named_once(event.children)
+    check_children(_first(event))
+    _check_deprivation(event.deprivation_fifth)
+    unmet = judgement.outcome is CriteriaOutcome.NOT_MET and not event.care_leaver_only
+    return (Finding(rule=CRITERIA_NOT_MET),) if unmet else ()
+
+
+def _check_awareness(state: Incident, event: IncidentNotified, context: Context) -> None:
+    """Refuse to contradict an instant given before, to know before it happened, or to notify before knowing."""
+    recorded = facts_of(state).awareness
+    own = recorded.get(context.agency_id)
+    if event.awareness is None:
+        refuse_if(not any(is_council(agency) for agency in recorded), AWARENESS_NEEDED)
+        aware_at = own
+    else:
+        aware_at = event.awareness.aware_at
+        refuse_if(own is not None and own != aware_at, CONTRADICTION)
+    if aware_at is not None:
+        aware_on = london_day(aware_at)
+        refuse_if(not event.incident_on.day <= aware_on <= done_on(event, context), IMPOSSIBLE_TIMES)
+
+
+def _judgement(state: Incident, event: IncidentNotified, context: Context) -> Judgement:
+    """Return the judgement the notification rests on: its own, or the council's, or any council's recorded before."""
+    if event.criteria is not None:
+        check_criteria(event.criteria)
+        return Judgement(agency_id=context.agency_id, outcome=event.criteria.outcome, limb=event.criteria.limb)
+    earlier = judgement_for(facts_of(state), context.agency_id)
+    if earlier is None:
+        raise Refused(CRITERIA_NEEDED)
+    return earlier
+
+
+def _check_authority(event: IncidentNotified, judgement: Judgement, context: Context) -> None:
+    """s16C(1)(a): the council of the area; (b): outside England, the council where the child normally lives."""
+    by_place = judgement.limb is None and event.place is PlaceKind.ABROAD
+    outside = judgement.limb is Limb.RESIDENT_OUTSIDE_ENGLAND or by_place
+    expected = event.residence_authority if outside else event.incident_authority
+    refuse_if(context.agency_id != expected, AUTHORITY, f"notifying council: expected {expected}, found {context.agency_id}")
+
+
+def _check_deprivation(fifth: int | None) -> None:
+    refuse_if(fifth is not None and not 1 <= fifth <= 5, DEPRIVATION_FIFTH)
+
+
+def _check_amendment(state: Incident, event: NotificationAmended, context: Context) -> None:
+    notification = _notified(state, event, context)
+    refuse_if(event == NotificationAmended(details=event.details, reason=event.reason), CHANGES_NOTHING)
+    refuse_if((event.incident_on is None) != (event.occurrence_reason is None), OCCURRENCE_REASON)
+    refuse_if(event.residence_authority is not None and not is_council(event.residence_authority), NOT_A_COUNCIL)
+    _check_deprivation(event.deprivation_fifth)
+    check_named_once(event.children)
+    check_known(event.children, notification.children)
+    amended = _amended(notification, event)
+    check_children(amended)
+    aware_at = facts_of(state).awareness.get(context.agency_id)
+    refuse_if(aware_at is not None and london_day(aware_at) < amended.incident_on.day, IMPOSSIBLE_TIMES)
+    _check_notified_at(state, event, amended, context)
+
+
+def _check_notified_at(state: Incident, event: NotificationAmended, amended: Notification, context: Context) -> None:
+    if event.notified_at is None:
+        return
+    part = notified_part(state)
+    refuse_if(part is None or not part.imported, NOTIFIED_AT, "the notification was not imported")
+    notified_on = london_day(event.notified_at)
+    refuse_if(context.live_from is None or notified_on >= context.live_from, NOTIFIED_AT, "the instant is not before the live day")
+    aware_at = facts_of(state).awareness.get(context.agency_id)
+    earliest = amended.incident_on.day if aware_at is None else london_day(aware_at)
+    refuse_if(notified_on < earliest, IMPOSSIBLE_TIMES)
+
+
+def _first(event: IncidentNotified) -> Notification:
+    return Notification(
+        notification_type=event.notification_type,
+        incident_on=event.incident_on,
+        place=event.place,
+        incident_authority=event.incident_authority,
+        residence_authority=event.residence_authority,
+        children=by_id(event.children),
+        care_leaver_only=event.care_leaver_only,
+    )
+
+
+def _with_child(notification: Notification, event: ChildAdded) -> Notification:
+    return replace(notification, children=by_id([*{**notification.children, event.child.child_id: event.child}.values()]))
+
+
+def _amended(notification: Notification, event: NotificationAmended) -> Notification:
+    children = {**notification.children, **{child.child_id: child for child in event.children}}
+    return replace(
+        notification,
+        incident_on=event.incident_on or notification.incident_on,
+        place=event.place or notification.place,
+        residence_authority=event.residence_authority or notification.residence_authority,
+        children=by_id(children.values()),
+    )
+
+
+def _reclassified(notification: Notification, event: IncidentReclassified) -> Notification:
+    children = {**notification.children, **{child.child_id: child for child in event.children}}
+    return replace(notification, notification_type=event.notification_type, children=by_id(children.values()))
+
+
+def evolve(state: Incident, event: Notifying, recorded: Recorded) -> Incident:
+    """Return the case with the notification as it says by now; a correction is the newest statement and applies on top."""
+    if isinstance(event, IncidentNotified):
+        return _evolve_notified(state, event, recorded)
+    if isinstance(event, NotificationWithdrawn):
+        return Withdrawn(facts=state.facts, notified=state) if isinstance(state, Notified) else state
+    notification = notification_of(state)
+    if notification is None:
+        return state
+    match event:
+        case ChildAdded():
+            return with_notification(state, _with_child(notification, event))
+        case NotificationAmended():
+            return with_notification(state, _amended(notification, event))
+        case IncidentReclassified():
+            return with_notification(state, _reclassified(notification, event))
+        case _:
+            assert_never(event)
+
+
+def _evolve_notified(state: Incident, event: IncidentNotified, recorded: Recorded) -> Incident:
+    if not isinstance(state, (Unknown, *RUNNING)) or isinstance(state, Notified):
+        return state
+    facts = facts_of(state)
+    if event.awareness is not None:
+        facts = replace(facts, awareness={**facts.awareness, recorded.agency_id: event.awareness.aware_at})
+    if event.criteria is not None:
+        facts = with_judgement(facts, event.criteria, recorded)
+    return Notified(facts=facts, by=recorded.agency_id, imported=recorded.imported, notification=_first(event))

@@ -1,0 +1,273 @@
+"""What is known of an incident: a union in which illegal states cannot be written, and the questions other areas ask of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, assert_never
+
+from domain.incident.codes import CloseReason, CriteriaOutcome, Limb, NotificationType, PlaceKind, ProceedingKind, Recipient
+from domain.incident.events import Child
+from domain.kernel.corrections import NOTHING_SAID, SaidSoFar
+from domain.kernel.events import When
+from domain.kernel.ids import AgencyId, CaseId, ChildId, EventId, RequestId, Stream, stream
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Referral:
+    """One agency's referral."""
+
+    confirmed: bool = False
+    children: tuple[ChildId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """One judgement of the notification criteria."""
+
+    agency_id: AgencyId
+    outcome: CriteriaOutcome
+    limb: Limb | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proceeding:
+    """Something that runs beside the review."""
+
+    kind: ProceedingKind
+    said: Mapping[EventId, bool]
+    """Whether it restrains publication, by the events that said so, in their order; never empty."""
+    live: bool = True
+
+    @property
+    def restricts_publication(self) -> bool:
+        """What was last said about publication; an ended proceeding says nothing any more (ask ``live`` too)."""
+        return list(self.said.values())[-1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Death:
+    """A looked-after child's or care leaver's death, and who was told of it."""
+
+    child_id: ChildId
+    care_leaver: bool
+    died_on: When
+    told: frozenset[Recipient]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Informed:
+    """A council told others of the incident."""
+
+    council: AgencyId
+    told: frozenset[AgencyId]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What a case knows at every stage."""
+
+    said: SaidSoFar = field(default_factory=lambda: NOTHING_SAID)
+    referrals: Mapping[AgencyId, Referral] = field(default_factory=dict)
+    awareness: Mapping[AgencyId, datetime] = field(default_factory=dict)
+    """When each agency came to know or suspect."""
+    judgements: Mapping[EventId, Judgement] = field(default_factory=dict)
+    """By the event that made the judgement, in order; a correction replaces in place."""
+    informed: Mapping[EventId, Informed] = field(default_factory=dict)
+    deaths: Mapping[EventId, Death] = field(default_factory=dict)
+    publication_delays: Mapping[EventId, frozenset[Recipient]] = field(default_factory=dict)
+    """Who was told of each explained delay of publication (clock K10)."""
+    proceedings: Mapping[RequestId, Proceeding] = field(default_factory=dict)
+    duplicates: Mapping[EventId, CaseId] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notification:
+    """What the notification says by now, amendments included."""
+
+    notification_type: NotificationType
+    incident_on: When
+    place: PlaceKind
+    incident_authority: AgencyId
+    residence_authority: AgencyId
+    children: Mapping[ChildId, Child]
+    care_leaver_only: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unknown:
+    """Nothing was said of this case."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Referred:
+    """The case is known here: by a referral, an agency's awareness, or the death of a looked-after child or care leaver."""
+
+    facts: Facts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assessed:
+    """A council judged the notification criteria."""
+
+    facts: Facts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notified:
+    """A council notified the Panel. ``notification`` is None when its body can no longer be read."""
+
+    facts: Facts
+    by: AgencyId
+    imported: bool
+    notification: Notification | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Withdrawn:
+    """The notification was withdrawn: the criteria were not met."""
+
+    facts: Facts
+    notified: Notified
+    """The notification as it stood; its facts are those of that moment."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closed:
+    """Nothing more is owed. ``reason`` is None when its body can no longer be read."""
+
+    facts: Facts
+    was: Referred | Assessed | Notified | Withdrawn
+    """The stage the case was closed at; its facts are those of that moment."""
+    reason: CloseReason | None
+
+
+Incident = Unknown | Referred | Assessed | Notified | Withdrawn | Closed
+
+
+def incident_stream(case_id: str) -> Stream:
+    """Name the incident stream of a case."""
+    return stream("incident", case_id)
+
+
+def incident_in(others: Mapping[Stream, Any], case_id: str) -> Incident:
+    """Return the case's incident among the states that were read; Unknown if it was not."""
+    found = others.get(incident_stream(case_id))
+    return found if isinstance(found, (Referred, Assessed, Notified, Withdrawn, Closed)) else Unknown()
+
+
+def facts_of(state: Incident) -> Facts:
+    """Return what the case knows; empty facts for an unknown case."""
+    return Facts() if isinstance(state, Unknown) else state.facts
+
+
+def with_facts(state: Incident, facts: Facts) -> Incident:
+    """Return the same stage with other facts; an unknown case becomes a referred one."""
+    return Referred(facts=facts) if isinstance(state, Unknown) else replace(state, facts=facts)
+
+
+def with_notification(state: Incident, notification: Notification) -> Incident:
+    """Return the same stage with the notification replaced; a case that was never notified stays as it is."""
+    match state:
+        case Notified():
+            return replace(state, notification=notification)
+        case Withdrawn():
+            return replace(state, notified=replace(state.notified, notification=notification))
+        case Closed():
+            was = with_notification(state.was, notification)
+            return state if isinstance(was, (Unknown, Closed)) else replace(state, was=was)
+        case Unknown() | Referred() | Assessed():
+            return state
+        case _:
+            assert_never(state)
+
+
+def notified_part(state: Incident) -> Notified | None:
+    """Return the notification's stage, also of a case since withdrawn or closed; None if the Panel was never notified."""
+    match state:
+        case Notified():
+            return state
+        case Withdrawn():
+            return state.notified
+        case Closed():
+            return notified_part(state.was)
+        case Unknown() | Referred() | Assessed():
+            return None
+        case _:
+            assert_never(state)
+
+
+def notification_of(state: Incident) -> Notification | None:
+    """Return what the notification says by now; None if there is none or its body is gone."""
+    part = notified_part(state)
+    return None if part is None else part.notification
+
+
+def is_known(state: Incident) -> bool:
+    """Tell whether anything was said of the case."""
+    return not isinstance(state, Unknown)
+
+
+def is_notified(state: Incident) -> bool:
+    """Tell whether the Panel was notified and the notification not withdrawn; closing the case does not undo it."""
+    return notified_part(state) is not None and not is_withdrawn(state)
+
+
+def is_withdrawn(state: Incident) -> bool:
+    """Tell whether the notification was withdrawn (whether or not the case was closed then)."""
+    return isinstance(state, Withdrawn) or (isinstance(state, Closed) and isinstance(state.was, Withdrawn))
+
+
+def is_closed(state: Incident) -> bool:
+    """Tell whether the case was closed."""
+    return isinstance(state, Closed)
+
+
+def live_restrictions(state: Incident) -> tuple[RequestId, ...]:
+    """Return the ids of the proceedings that are live and restrain publication, in the order they were opened."""
+    proceedings = facts_of(state).proceedings
+    return tuple(identity for identity, proceeding in proceedings.items() if proceeding.live and proceeding.restricts_publication)
+
+
+def care_leaver_only(state: Incident) -> bool:
+    """Tell whether only a care leaver's death was notified: no rapid review follows (Working Together 2023)."""
+    notification = notification_of(state)
+    return notification is not None and notification.care_leaver_only
+
+
+def notifying_council(state: Incident) -> AgencyId | None:
+    """Return the council that notified the Panel; None if none did."""
+    part = notified_part(state)
+    return None if part is None else part.by
+
+
+def known_children(state: Incident) -> frozenset[ChildId]:
+    """Return the children named in a referral, the notification or the notice of a death."""
+    facts = facts_of(state)
+    notification = notification_of(state)
+    return frozenset(
+        [child for referral in facts.referrals.values() for child in referral.children]
+        + [death.child_id for death in facts.deaths.values()]
+        + ([] if notification is None else list(notification.children))
+    )
+
+
+def speakers(state: Incident) -> frozenset[AgencyId]:
+    """Return the agencies that said something in this stream."""
+    return frozenset(note.agency_id for note in facts_of(state).said.values())
+
+
+def named_agencies(state: Incident) -> frozenset[AgencyId]:
+    """Return the agencies that the case names: the councils of incident and residence, and those who were informed."""
+    notification = notification_of(state)
+    told = frozenset(agency for informed in facts_of(state).informed.values() for agency in informed.told)
+    return told if notification is None else told | {notification.incident_authority, notification.residence_authority}
+
+
+def judgement_for(facts: Facts, council: AgencyId) -> Judgement | None:
+    """Return the council's own newest judgement of the criteria, or else the newest of any council; None if there is none."""
+    made = list(facts.judgements.values())
+    own = [judgement for judgement in made if judgement.agency_id == council]
+    newest = own or made
+    return newest[-1] if newest else None

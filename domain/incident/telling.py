@@ -1,0 +1,172 @@
+"""Who else was told: partners, other areas, the Secretary of State and Ofsted; and why something is late."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final, assert_never
+
+from domain.incident.children import CARE_LEAVER_YEARS
+from domain.incident.codes import LegalStatus, NotificationType, Recipient
+from domain.incident.events import (
+    CareLeaverDeathNotified,
+    DelayExplained,
+    LookedAfterChildDeathNotified,
+    OtherAreaInformed,
+    PartnersInformed,
+)
+from domain.incident.guards import RUNNING, check_council, check_first, check_stage, check_words, refuse_if
+from domain.incident.kinds import Telling
+from domain.incident.rules import (
+    CARE_LEAVER_AGE,
+    CARE_STATUS,
+    CHANGES_NOTHING,
+    CONTRADICTION,
+    DEATH_UNTOLD,
+    DELAY_UNTOLD,
+    IMPOSSIBLE_TIMES,
+    NOT_A_COUNCIL,
+    NOT_A_DEATH,
+    UNKNOWN_AGENCY,
+    UNKNOWN_CHILD,
+    UNKNOWN_CLOCK,
+)
+from domain.incident.state import Death, Facts, Incident, Informed, Unknown, Withdrawn, facts_of, notification_of, with_facts
+from domain.kernel.decider import Context
+from domain.kernel.events import Recorded, london_day
+from domain.kernel.ids import AgencyId, ChildId, EventId
+from domain.kernel.rules import Finding
+from domain.partnership.state import Partnership, is_council, leads
+
+CLOCKS: Final = frozenset({f"K{number}" for number in range(1, 20) if number != 5} | {"K5A", "K5B"})
+PUBLICATION_CLOCK: Final = "K10"
+DEATH_RECIPIENTS: Final = frozenset({Recipient.SECRETARY_OF_STATE, Recipient.OFSTED})
+DELAY_RECIPIENTS: Final = frozenset({Recipient.PANEL, Recipient.SECRETARY_OF_STATE})
+LOOKED_AFTER: Final = frozenset(
+    {LegalStatus.CARE_ORDER, LegalStatus.INTERIM_CARE_ORDER, LegalStatus.SECTION_20_ACCOMMODATION, LegalStatus.REMAND}
+)
+
+DeathTold = LookedAfterChildDeathNotified | CareLeaverDeathNotified
+
+
+def admit(state: Incident, event: Telling, context: Context, partnership: Partnership) -> tuple[Finding, ...]:
+    """Judge who is said to have been told; a death or a delay of publication not told to everybody is a finding."""
+    match event:
+        case PartnersInformed() | OtherAreaInformed():
+            _check_informed(state, event, context, partnership)
+            return ()
+        case LookedAfterChildDeathNotified() | CareLeaverDeathNotified():
+            return _judge_death(state, event, context)
+        case DelayExplained():
+            return _judge_delay(state, event)
+        case _:
+            assert_never(event)
+
+
+def _check_informed(state: Incident, event: PartnersInformed | OtherAreaInformed, context: Context, partnership: Partnership) -> None:
+    check_council(context)
+    check_stage(state, event, *RUNNING)
+    told = _told(event)
+    if isinstance(event, OtherAreaInformed):
+        refuse_if(not is_council(event.authority) or event.authority == context.agency_id, NOT_A_COUNCIL)
+    else:
+        strangers = [agency for agency in told if agency == context.agency_id or not leads(partnership, agency)]
+        refuse_if(not told or bool(strangers), UNKNOWN_AGENCY)
+    before = [informed.told for informed in facts_of(state).informed.values() if informed.council == context.agency_id]
+    check_first(told <= frozenset().union(*before), event, CHANGES_NOTHING)
+
+
+def _told(event: PartnersInformed | OtherAreaInformed) -> frozenset[AgencyId]:
+    return frozenset({event.authority}) if isinstance(event, OtherAreaInformed) else frozenset(event.partners)
+
+
+def _judge_death(state: Incident, event: DeathTold, context: Context) -> tuple[Finding, ...]:
+    """Judge a notice owed whether or not abuse is suspected: it may be the first word of a case, and outlives a withdrawal."""
+    check_council(context)
+    check_stage(state, event, Unknown, *RUNNING, Withdrawn)
+    if isinstance(event, CareLeaverDeathNotified):
+        refuse_if(event.age_years not in CARE_LEAVER_YEARS, CARE_LEAVER_AGE)
+    refuse_if(london_day(event.aware_at) < event.died_on.day, IMPOSSIBLE_TIMES)
+    _check_child_died(state, event)
+    facts = facts_of(state)
+    before = [death for death in facts.deaths.values() if death.child_id == event.child_id]
+    known = frozenset[Recipient]().union(*(death.told for death in before))
+    said = (isinstance(event, CareLeaverDeathNotified), event.died_on)
+    contradicts = any((death.care_leaver, death.died_on) != said for death in before)
+    check_first(bool(before) and (contradicts or frozenset(event.told) <= known), event, CONTRADICTION)
+    missing = DEATH_RECIPIENTS - told_of_death(facts, event.child_id, but=_corrected(facts, event)) - frozenset(event.told)
+    return (Finding(rule=DEATH_UNTOLD),) if missing else ()
+
+
+def _check_child_died(state: Incident, event: DeathTold) -> None:
+    notification = notification_of(state)
+    if notification is None:
+        return
+    child = notification.children.get(event.child_id)
+    refuse_if(child is None, UNKNOWN_CHILD)
+    refuse_if(notification.notification_type is not NotificationType.DEATH, NOT_A_DEATH)
+    if child is not None:
+        contrary = LOOKED_AFTER if isinstance(event, CareLeaverDeathNotified) else frozenset({LegalStatus.CARE_LEAVER})
+        refuse_if(child.legal_status in contrary, CARE_STATUS)
+
+
+def _judge_delay(state: Incident, event: DelayExplained) -> tuple[Finding, ...]:
+    check_stage(state, event, *RUNNING)
+    refuse_if(event.clock not in CLOCKS, UNKNOWN_CLOCK)
+    check_words(event.explanation)
+    if event.clock != PUBLICATION_CLOCK:
+        return ()
+    facts = facts_of(state)
+    missing = DELAY_RECIPIENTS - told_of_delay(facts, but=_corrected(facts, event)) - frozenset(event.told)
+    return (Finding(rule=DELAY_UNTOLD),) if missing else ()
+
+
+def _corrected(facts: Facts, event: Telling) -> EventId | None:
+    """Return the first event of the chain that this one corrects: what it said no longer counts."""
+    if event.details is None or event.details.corrects is None:
+        return None
+    return facts.said[EventId(event.details.corrects.event_id)].root
+
+
+def told_of_death(facts: Facts, child_id: ChildId, but: EventId | None = None) -> frozenset[Recipient]:
+    """Return who was told of a child's death, by every event ``but`` one."""
+    return frozenset[Recipient]().union(*(death.told for root, death in facts.deaths.items() if death.child_id == child_id and root != but))
+
+
+def told_of_delay(facts: Facts, but: EventId | None = None) -> frozenset[Recipient]:
+    """Return who was given reasons for a delay of publication, by every event ``but`` one."""
+    return frozenset[Recipient]().union(*(told for root, told in facts.publication_delays.items() if root != but))
+
+
+def deaths_untold(facts: Facts) -> bool:
+    """Tell whether the Secretary of State or Ofsted was not told of a death that was told to anybody."""
+    return any(DEATH_RECIPIENTS - told_of_death(facts, death.child_id) for death in facts.deaths.values())
+
+
+def delays_untold(facts: Facts) -> bool:
+    """Tell whether the Panel or the Secretary of State was not given the reasons for an explained delay of publication."""
+    return bool(facts.publication_delays) and not told_of_delay(facts) >= DELAY_RECIPIENTS
+
+
+def evolve(state: Incident, event: Telling, recorded: Recorded) -> Incident:
+    """Return the case with who was told."""
+    facts = facts_of(state)
+    root = facts.said[recorded.event_id].root
+    match event:
+        case PartnersInformed() | OtherAreaInformed():
+            informed: Mapping[EventId, Informed] = {**facts.informed, root: Informed(council=recorded.agency_id, told=_told(event))}
+            return with_facts(state, replace(facts, informed=informed))
+        case LookedAfterChildDeathNotified() | CareLeaverDeathNotified():
+            death = Death(
+                child_id=event.child_id,
+                care_leaver=isinstance(event, CareLeaverDeathNotified),
+                died_on=event.died_on,
+                told=frozenset(event.told),
+            )
+            return with_facts(state, replace(facts, deaths={**facts.deaths, root: death}))
+        case DelayExplained():
+            if event.clock != PUBLICATION_CLOCK:
+                return state
+            return with_facts(state, replace(facts, publication_delays={**facts.publication_delays, root: frozenset(event.told)}))
+        case _:
+            assert_never(event)

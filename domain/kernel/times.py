@@ -1,0 +1,125 @@
+"""The checks of time that every event passes before its area judges it: whole, not in the future, and never backdated by import."""
+
+from __future__ import annotations
+
+import calendar
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from datetime import date, datetime, timedelta
+from typing import Final
+
+from domain.kernel.decider import Context
+from domain.kernel.events import Event, Precision, When, london_day
+from domain.kernel.rules import Refused, Rule, rule
+
+_SOURCE: Final = "Hub rule: two axes of time (asserted and recorded)"
+
+INCOMPLETE: Final = rule(
+    "time.incomplete",
+    "A moment known to the instant has an instant; any other has its first day, and a period its last day, not before the first.",
+    _SOURCE,
+)
+FUTURE: Final = rule("time.future", "Nothing is asserted to have happened more than one day after it is recorded.", _SOURCE)
+IMPORTED_NEEDS_DONE_AT: Final = rule(
+    "time.imported_needs_done_at", "Imported history counts by asserted instants, so it says when the step was done.", _SOURCE
+)
+IMPORTED_AFTER_LIVE: Final = rule(
+    "time.imported_after_live",
+    "Imported history asserts nothing on or after the day its agency went live, so that it cannot be used to backdate.",
+    _SOURCE,
+)
+RULES: Final[tuple[Rule, ...]] = (INCOMPLETE, FUTURE, IMPORTED_NEEDS_DONE_AT, IMPORTED_AFTER_LIVE)
+
+PLANNED: Final = frozenset({"arrangements_start_on", "due_on", "effective_on", "expected_on", "live_from", "planned_on", "until_on"})
+"""Fields that speak of what is to come: they may lie ahead of the event that names them."""
+
+_TOLERANCE: Final = timedelta(days=1)
+
+
+def check_times(event: Event, context: Context) -> None:
+    """Raise ``Refused`` unless every moment the event asserts is whole, not in the future and, if imported, before the live day."""
+    moments = list(_moments(event))
+    for moment in moments:
+        if not is_whole(moment):
+            raise Refused(INCOMPLETE)
+    asserted = [(name, value) for name, value in _asserted(event) if name not in PLANNED]
+    for name, value in asserted:
+        if _is_future(value, context.now):
+            raise Refused(FUTURE, f"{name} is more than one day after the event would be recorded")
+    if context.imported:
+        _check_imported(event, asserted, context.live_from)
+
+
+def is_whole(moment: When) -> bool:
+    """Tell whether a moment carries what its precision says it does."""
+    match moment.precision:
+        case Precision.INSTANT:
+            return moment.at is not None
+        case Precision.PERIOD:
+            return moment.on is not None and moment.until_on is not None and moment.on <= moment.until_on
+        case _:
+            return moment.on is not None
+
+
+def last_day(moment: When) -> date:
+    """Return the last London day the moment may be; ``When.day`` is the first."""
+    match moment.precision:
+        case Precision.MONTH:
+            return moment.day.replace(day=calendar.monthrange(moment.day.year, moment.day.month)[1])
+        case Precision.YEAR:
+            return moment.day.replace(month=12, day=31)
+        case Precision.PERIOD:
+            return moment.until_on or moment.day
+        case Precision.INSTANT | Precision.DAY:
+            return moment.day
+
+
+def done_on(event: Event, context: Context) -> date:
+    """Return the London day on which the agency says the step was done; the day of recording if it does not say."""
+    said = None if event.details is None else event.details.done_at
+    return london_day(context.now if said is None else said)
+
+
+def _check_imported(event: Event, asserted: list[tuple[str, date | datetime]], live_from: date | None) -> None:
+    if event.details is None or event.details.done_at is None:
+        raise Refused(IMPORTED_NEEDS_DONE_AT)
+    if live_from is None:
+        raise Refused(IMPORTED_AFTER_LIVE, "the sender has no live day, so it has no history to import")
+    for name, value in asserted:
+        if _day(value) >= live_from:
+            raise Refused(IMPORTED_AFTER_LIVE, f"{name} is not before the sender's live day {live_from.isoformat()}")
+
+
+def _is_future(value: date | datetime, now: datetime) -> bool:
+    if isinstance(value, datetime):
+        return value > now + _TOLERANCE
+    return value > london_day(now + _TOLERANCE)
+
+
+def _day(value: date | datetime) -> date:
+    return london_day(value) if isinstance(value, datetime) else value
+
+
+def _values(thing: object) -> Iterator[tuple[str, object]]:
+    """Yield every field inside ``thing`` by name, those of nested dataclasses and tuples included."""
+    if isinstance(thing, tuple):
+        for item in thing:
+            yield from _values(item)
+    elif is_dataclass(thing) and not isinstance(thing, type):
+        for one in fields(thing):
+            value = getattr(thing, one.name)
+            yield one.name, value
+            yield from _values(value)
+
+
+def _moments(event: Event) -> Iterator[When]:
+    return (value for _, value in _values(event) if isinstance(value, When))
+
+
+def _asserted(event: Event) -> Iterator[tuple[str, date | datetime]]:
+    """Yield every instant and day by the name of its field; a period's last day counts as asserted, a plan's does not."""
+    for name, value in _values(event):
+        if isinstance(value, When):
+            yield name, last_day(value) if value.precision is Precision.PERIOD else value.day
+        elif isinstance(value, date):
+            yield name, value

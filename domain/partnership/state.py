@@ -1,0 +1,78 @@
+"""What is known of the partnership of a shard, and the questions other areas ask of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from domain.kernel.agencies import AgencyKind, is_agency_id, kind_of
+from domain.kernel.corrections import NOTHING_SAID, SaidSoFar
+from domain.kernel.ids import AgencyId, Shard, Stream, stream
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unknown:
+    """No partnership was established in this shard, or what established it can no longer be read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Established:
+    """A partnership as its newest lists say."""
+
+    name: str
+    business_unit: AgencyId
+    partners: tuple[AgencyId, ...]
+    relevant_agencies: tuple[AgencyId, ...]
+    arrangements_start_on: date
+    written_confirmation_hours: int
+    changed_on: date | None = None
+    """From when the newest change of membership has effect; None before the first."""
+    said: SaidSoFar = field(default_factory=lambda: NOTHING_SAID)
+
+
+Partnership = Unknown | Established
+
+
+def partnership_stream(shard: Shard) -> Stream:
+    """Name the stream in which the partnership of a shard is established."""
+    return stream("partnership", shard)
+
+
+def partnership_in(others: Mapping[Stream, Any], shard: Shard) -> Partnership:
+    """Return the shard's partnership among the states that were read; Unknown if it was not."""
+    found = others.get(partnership_stream(shard))
+    return found if isinstance(found, Established) else Unknown()
+
+
+def is_statutory_partner(partnership: Partnership, agency_id: AgencyId) -> bool:
+    """Tell whether the agency is one of the safeguarding partners listed for the shard (s16E(3) Children Act 2004)."""
+    return isinstance(partnership, Established) and agency_id in partnership.partners
+
+
+def is_business_unit(partnership: Partnership, agency_id: AgencyId) -> bool:
+    """Tell whether the agency is the shard's business unit, which acts for the partners jointly."""
+    return isinstance(partnership, Established) and agency_id == partnership.business_unit
+
+
+def is_member(partnership: Partnership, agency_id: AgencyId) -> bool:
+    """Tell whether the agency is a statutory partner, the business unit or a listed relevant agency of the shard."""
+    return agency_id in members(partnership)
+
+
+def members(partnership: Partnership) -> frozenset[AgencyId]:
+    """Return all agencies of the shard's partnership; none if it is unknown."""
+    if isinstance(partnership, Unknown):
+        return frozenset()
+    return frozenset({partnership.business_unit, *partnership.partners, *partnership.relevant_agencies})
+
+
+def leads(partnership: Partnership, agency_id: AgencyId) -> bool:
+    """Tell whether the agency is a statutory partner or the business unit: those who decide, not only inform."""
+    return is_statutory_partner(partnership, agency_id) or is_business_unit(partnership, agency_id)
+
+
+def is_council(agency_id: str) -> bool:
+    """Tell whether the id is well formed and names a local authority."""
+    return is_agency_id(agency_id) and kind_of(agency_id) is AgencyKind.LOCAL_AUTHORITY

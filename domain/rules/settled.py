@@ -1,0 +1,238 @@
+"""A case's facts with corrections and amendments applied, and what follows from several of them taken together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Final
+
+from domain.kernel.agencies import AgencyKind
+from domain.rules.facts import Attribute, Fact
+
+_NOTIFIED: Final = "incident.notified.v1"
+_ASSESSED: Final = "incident.criteria_assessed.v1"
+_BECAME_KNOWN: Final = "incident.became_known.v1"
+_AMENDED: Final = "incident.notification_amended.v1"
+_CHILD_ADDED: Final = "incident.child_added.v1"
+_RECLASSIFIED: Final = "incident.reclassified.v1"
+_SCHEDULED: Final = "local_review.publication_scheduled.v1"
+_RESCHEDULED: Final = "local_review.publication_rescheduled.v1"
+_DEATH_TOLD: Final = ("incident.looked_after_death_notified.v1", "incident.care_leaver_death_notified.v1")
+_DEATH_KNOWN: Final = "child.death_known"
+_AWARE: Final = "awareness.aware_at"
+_OLDEST_CARE_LEAVER_YEARS: Final = 24  # Working Together 2023 ch. 5: up to and including 24
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """One thing said, as it stands: how it was first said, every correction of it, and what other facts add to it."""
+
+    event_type: str
+    versions: tuple[Fact, ...]
+    added: Mapping[str, Attribute] = field(default_factory=dict)
+    moved_to: datetime | None = None
+    """The corrected instant of an imported notification."""
+
+    @property
+    def head(self) -> Fact:
+        """As it was first said: its place in the order of what became known, and the axis on which it scores."""
+        return self.versions[0]
+
+    @property
+    def latest(self) -> Fact:
+        """As it is said now."""
+        return self.versions[-1]
+
+    @property
+    def order(self) -> tuple[datetime, int]:
+        """Its place among what became known."""
+        return self.head.counts_from, self.head.position
+
+    @property
+    def asserted_at(self) -> datetime:
+        """When the sender says it was done: the last version that says so, or when first recorded."""
+        return next((version.asserted_at for version in reversed(self.versions) if version.says_when), self.head.recorded_at)
+
+    @property
+    def scored_at(self) -> datetime:
+        """When it counts: live when first recorded, for a correction cannot backdate; imported as asserted, corrections included."""
+        if self.moved_to is not None:
+            return self.moved_to
+        return self.asserted_at if self.head.imported else self.head.recorded_at
+
+    def get(self, path: str) -> Attribute:
+        """Return an attribute as it stands."""
+        return self.added[path] if path in self.added else self.latest.get(path)
+
+    def scored_since(self, fulfils: Callable[[Callable[[str], Attribute]], bool]) -> datetime | None:
+        """Return since when it has counted as fulfilling a step, None if it does not.
+
+        A correction keeps the instant of what it corrects as long as that fulfilled the same step; one that makes it fulfil
+        another (another recipient, say) counts from when the correction was recorded.
+        """
+        if not fulfils(self.get):
+            return None
+        if self.head.imported or self.moved_to is not None or len(self.versions) == 1:
+            return self.scored_at
+        since = self.latest
+        for version in reversed(self.versions[:-1]):
+            if not fulfils(replace(self, versions=(version,)).get):
+                break
+            since = version
+        return since.recorded_at
+
+
+def settle(facts: Iterable[Fact]) -> tuple[Settled, ...]:
+    """Return the facts of one case as they stand, in the order in which they became known, with what follows from them."""
+    settled = _with_corrections(facts)
+    settled = _with_notification(settled)
+    settled = _with_judgements(settled)
+    settled = _with_plans(settled)
+    return (*settled, *_deaths(settled))
+
+
+def instant(text: Attribute) -> datetime | None:
+    """Read an attribute that holds an instant."""
+    return datetime.fromisoformat(text) if isinstance(text, str) else None
+
+
+def _with_corrections(facts: Iterable[Fact]) -> tuple[Settled, ...]:
+    """Gather every fact with its corrections, which follow one another by position."""
+    heads: dict[str, str] = {}
+    chains: dict[str, list[Fact]] = {}
+    for fact in sorted(facts, key=lambda fact: fact.position):
+        head = heads.get(fact.corrects or "")
+        if head is not None and chains[head][0].event_type == fact.event_type:
+            heads[fact.event_id] = head
+            chains[head].append(fact)
+        else:
+            heads[fact.event_id] = fact.event_id
+            chains[fact.event_id] = [fact]
+    settled = [Settled(event_type=chain[0].event_type, versions=tuple(chain)) for chain in chains.values()]
+    return tuple(sorted(settled, key=lambda each: each.order))
+
+
+def _aware(settled: Sequence[Settled], agency_id: str | None) -> datetime | None:
+    """Return the earliest awareness of one council, or of any."""
+    known = (
+        instant(each.latest.get(_AWARE))
+        for each in settled
+        if each.event_type in (_BECAME_KNOWN, _NOTIFIED)
+        and each.head.kind is AgencyKind.LOCAL_AUTHORITY
+        and agency_id in (None, each.head.agency_id)
+    )
+    return min((at for at in known if at is not None), default=None)
+
+
+def _with_notification(settled: Sequence[Settled]) -> tuple[Settled, ...]:
+    """Add to a notification the awareness behind it, the other councils concerned, and its corrected instant."""
+    amendments = [each for each in settled if each.event_type == _AMENDED]
+    moved = [at for each in amendments if (at := instant(each.get("notified_at"))) is not None]
+    residences = [each.get("residence_authority") for each in amendments if each.get("residence_authority") is not None]
+
+    def extended(each: Settled) -> Settled:
+        if each.event_type != _NOTIFIED or each.latest.gone:
+            return each
+        sender = each.head.agency_id
+        aware_at = _aware(settled, sender) or _aware(settled, None)
+        residence = residences[-1] if residences else each.get("residence_authority")
+        others = {str(area) for area in (each.get("incident_authority"), residence) if area is not None} - {sender}
+        added: dict[str, Attribute] = {"other_areas": list(sorted(others)) or None}  # noqa: C413 - a list of the invariant type Attribute
+        if aware_at is not None:
+            added[_AWARE] = aware_at.isoformat()
+        return replace(each, added=added, moved_to=moved[-1] if moved and each.head.imported else None)
+
+    return tuple(extended(each) for each in settled)
+
+
+def _with_judgements(settled: Sequence[Settled]) -> tuple[Settled, ...]:
+    """Say of each judgement "not met" whether it stands (the sender's last, nothing notified) and whether all councils say so."""
+    latest: dict[str, Settled] = {}
+    for each in settled:
+        if each.event_type == _ASSESSED:
+            latest[each.head.agency_id] = each
+    notified = any(each.event_type == _NOTIFIED for each in settled)
+    unanimous = not notified and all(each.get("criteria.outcome") == "not_met" for each in latest.values())
+
+    def judged(each: Settled) -> Settled:
+        if each.event_type != _ASSESSED:
+            return each
+        stands = not notified and latest[each.head.agency_id] is each and each.get("criteria.outcome") == "not_met"
+        return replace(each, added={"stands": stands, "unanimous": unanimous})
+
+    return tuple(judged(each) for each in settled)
+
+
+def _with_plans(settled: Sequence[Settled]) -> tuple[Settled, ...]:
+    """Let a rescheduled publication be of what was scheduled: the report, or improvements only."""
+    planned: list[Settled] = []
+    improvements_only: Attribute = None
+    for each in settled:
+        if each.event_type == _SCHEDULED:
+            improvements_only = each.get("improvements_only")
+        planned.append(replace(each, added={"improvements_only": improvements_only}) if each.event_type == _RESCHEDULED else each)
+    return tuple(planned)
+
+
+def _deaths(settled: Sequence[Settled]) -> tuple[Settled, ...]:
+    """Derive which children's deaths the councils know of, and since when.
+
+    The council's own word in telling of the death comes first; otherwise its awareness of a notified death, or when it learnt that a
+    notified incident had become, or included, a death.
+    """
+    notification_type: Attribute = None
+    children: dict[str, dict[str, Attribute]] = {}
+    first: dict[str, tuple[Settled, datetime]] = {}
+    aware_at: datetime | None = None
+    for each in settled:
+        if each.event_type not in (_NOTIFIED, _AMENDED, _CHILD_ADDED, _RECLASSIFIED):
+            continue
+        if each.event_type == _NOTIFIED:
+            aware_at = instant(each.get(_AWARE)) or each.scored_at
+        if each.event_type in (_NOTIFIED, _RECLASSIFIED):
+            notification_type = each.get("notification_type") or notification_type
+        named = each.get("children") or [each.get("child")]
+        children |= {str(child["child_id"]): child for child in named if isinstance(child, dict)} if isinstance(named, list) else {}
+        learnt_at = instant(each.get("details.became_known_at")) or each.asserted_at
+        since = learnt_at if aware_at is None or each.event_type in (_CHILD_ADDED, _RECLASSIFIED) else aware_at
+        for child_id in _dead(notification_type, children):
+            first.setdefault(child_id, (each, since))
+    told = _told_of(settled)
+    return tuple(
+        _death(each, children[child_id], told.get(child_id, since))
+        for child_id, (each, since) in first.items()
+        if child_id in _dead(notification_type, children)
+    )
+
+
+def _dead(notification_type: Attribute, children: Mapping[str, Mapping[str, Attribute]]) -> list[str]:
+    """Name the children who died: those with a category of death; of a notified death without one, the index child, or all."""
+    if notification_type != "death":
+        return []
+    with_category = [child_id for child_id, child in children.items() if child["death_category"] is not None]
+    index = [child_id for child_id, child in children.items() if child["index_child"]]
+    return with_category or index or list(children)
+
+
+def _told_of(settled: Sequence[Settled]) -> dict[str, datetime]:
+    """Return, for each child whose death was told, since when the council says it was aware."""
+    aware: dict[str, datetime] = {}
+    for each in settled:
+        at = instant(each.get("aware_at")) if each.event_type in _DEATH_TOLD else None
+        if at is not None:
+            child_id = str(each.get("child_id"))
+            aware[child_id] = min(at, aware.get(child_id, at))
+    return aware
+
+
+def _death(each: Settled, child: Mapping[str, Attribute], aware_at: datetime) -> Settled:
+    """Write the death of one child as a fact of its own, learnt through ``each``."""
+    age_years = child["age_years"]
+    added: dict[str, Attribute] = {
+        "child_id": child["child_id"],
+        "legal_status": child["legal_status"],
+        "up_to_24": not isinstance(age_years, int) or age_years <= _OLDEST_CARE_LEAVER_YEARS,
+        "aware_at": aware_at.isoformat(),
+    }
+    return Settled(event_type=_DEATH_KNOWN, versions=each.versions, added=added)

@@ -1,0 +1,330 @@
+"""From events to the chronology's facts. Every row stands for one event alone, so rows never depend on how the log is cut."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from sqlalchemy import Connection, insert
+
+from domain.access.events import AccessDenied, CaseViewed
+from domain.agency.events import AgencyEnrolled, AgencySuspended, KeyRegistered, KeyRetired, KeyRevoked
+from domain.incident import events as incident
+from domain.kernel.events import Event, Marking, Precision, Recorded, When
+from domain.kernel.ids import identity_of
+from domain.local_review.events import LocalReviewInitiated
+from domain.partnership.events import MembershipChanged, PartnershipEstablished
+from domain.rapid_review.events import ChairAndScrutineerInformed, MeetingHeld, RapidReviewOpened
+from domain.sharing import events as sharing
+from projections.chronology.headlines import HEADLINES
+from projections.chronology.tables import define
+from projections.kernel.view import Tables, View
+
+Row = dict[str, Any]
+
+
+class Kind(StrEnum):
+    """What a fact is in the story."""
+
+    ENTRY = "entry"
+    MILESTONE = "milestone"
+    CORRECTION = "correction"
+    DISPUTE = "dispute"
+    QUERY = "query"
+    DESTROYED = "destroyed"
+
+
+class Role(StrEnum):
+    """What an agency is in a partnership."""
+
+    PARTNER = "partner"
+    BUSINESS_UNIT = "business_unit"
+    RELEVANT_AGENCY = "relevant_agency"
+
+
+class Link(StrEnum):
+    """How a request named an agency."""
+
+    REQUESTED = "requested"
+    ASKED_FOR_RETURN = "asked_for_return"
+
+
+_PARTNERSHIP_EVENTS: Final = frozenset({PartnershipEstablished.EVENT_TYPE, MembershipChanged.EVENT_TYPE})
+_ENTRIES_AND_MARKS: Final[tuple[type[Event], ...]] = (
+    sharing.InformationShared,
+    sharing.InformationPartlyShared,
+    sharing.InformationCorrected,
+    sharing.InformationDisputed,
+    sharing.InformationQueried,
+)
+_IGNORED: Final[tuple[type[Event], ...]] = (
+    AgencyEnrolled,
+    AgencySuspended,
+    KeyRegistered,
+    KeyRetired,
+    KeyRevoked,
+    CaseViewed,
+    AccessDenied,
+)
+
+
+def apply(connection: Connection, tables: Tables, batch: Sequence[Recorded]) -> None:
+    """Write the facts of a batch of one shard."""
+    rows: dict[str, list[Row]] = {name: [] for name in tables}
+    for recorded in batch:
+        if recorded.event_type in _PARTNERSHIP_EVENTS:
+            rows["partnership_member"] += _members(recorded)
+            continue
+        case_id = identity_of(recorded.stream)
+        rows["fact"] += _facts(recorded, case_id)
+        for name, values in _links(recorded).items():
+            place = {"shard": recorded.shard, "position": recorded.position, "case_id": case_id}
+            rows[name] += [{**place, "ordinal": ordinal, **value} for ordinal, value in enumerate(values)]
+    for name, table_rows in rows.items():
+        if table_rows:
+            connection.execute(insert(tables[name]), table_rows)
+
+
+def _facts(recorded: Recorded, case_id: str) -> list[Row]:
+    """Return an event's rows; its findings stand with the first."""
+    parts = _parts(recorded)
+    common = {
+        "shard": recorded.shard,
+        "position": recorded.position,
+        "case_id": case_id,
+        "stream": recorded.stream,
+        "version": recorded.version,
+        "event_id": recorded.event_id,
+        "event_type": recorded.event_type,
+        "agency_id": recorded.agency_id,
+        "marking": recorded.marking.value,
+        "imported": recorded.imported,
+        "recorded_at": recorded.recorded_at,
+        "asserted_at": recorded.asserted_at,
+        "known_at": recorded.known_at,
+        "corrects": recorded.corrects,
+    }
+    return [
+        {
+            **common,
+            "ordinal": ordinal,
+            "kind": kind.value,
+            "entry_id": entry_id,
+            "content": content,
+            "findings": list(recorded.findings) if ordinal == 0 else [],
+            "mended": list(recorded.mended) if ordinal == 0 else [],
+        }
+        for ordinal, (kind, entry_id, content) in enumerate(parts)
+    ]
+
+
+def _parts(recorded: Recorded) -> list[tuple[Kind, str | None, Row]]:
+    """Return what an event adds to the story, in order: kind, the entry it is about, content."""
+    match recorded.event:
+        case None:
+            return [(Kind.DESTROYED, None, {})]
+        case sharing.InformationShared() | sharing.InformationPartlyShared() as shared:
+            entries = [(Kind.ENTRY, str(entry.entry_id), _entry(entry, shared.request_id)) for entry in shared.entries]
+            withheld = isinstance(shared, sharing.InformationPartlyShared)
+            return entries + ([(Kind.MILESTONE, None, _partly(shared))] if withheld or not entries else [])
+        case sharing.InformationCorrected() as corrected:
+            return [(Kind.CORRECTION, str(corrected.entry_id), {**_entry(corrected.replacement, None), "reason": corrected.reason})]
+        case sharing.InformationDisputed() as disputed:
+            return [(Kind.DISPUTE, str(disputed.entry_id), {"text": disputed.grounds})]
+        case sharing.InformationQueried() as queried:
+            return [(Kind.QUERY, str(queried.entry_id), {"text": queried.question})]
+        case event:
+            return [(Kind.MILESTONE, None, _milestone(event, recorded))]
+
+
+def _entry(entry: sharing.Entry, request_id: str | None) -> Row:
+    """Return an entry's content."""
+    return {
+        "entry_id": entry.entry_id,
+        "when": when_row(entry.occurred),
+        "reference": entry.record_reference,
+        "fact": entry.fact,
+        "significance": entry.significance.value,
+        "why": entry.why_significant,
+        "impact": entry.impact_on_child,
+        "voice": entry.childs_voice,
+        "outcome": entry.outcome,
+        "opinion": entry.opinion,
+        "third_party": entry.third_party,
+        "tone": entry.tone.value,
+        "children": list(entry.children),
+        "marking": entry.marking.value,
+        "caveats": [caveat.value for caveat in entry.caveats],
+        "request_id": request_id,
+    }
+
+
+def _partly(event: sharing.InformationShared | sharing.InformationPartlyShared) -> Row:
+    """Return the line that says a part was withheld, or that nothing was in what was shared."""
+    if isinstance(event, sharing.InformationPartlyShared):
+        headline = f"Information shared in part; the rest withheld: {event.reason.value.replace('_', ' ')}"
+    else:
+        headline = "Information shared without entries"
+    return {"headline": headline, "significant": True, "children": [], "request_id": event.request_id}
+
+
+def _milestone(event: Event, recorded: Recorded) -> Row:
+    """Return a milestone's content; raise ``KeyError`` for an event that no headline was written for."""
+    headline = HEADLINES[type(event)]
+    return {
+        "headline": headline.words(event),
+        "significant": headline.significant,
+        "when": when_row(_moment(event, recorded)),
+        "children": children_of(event),
+        "request_id": getattr(event, "request_id", None),
+        "recipient": getattr(event, "recipient", None) if isinstance(event, sharing.InformationRequested) else None,
+        "entry_id": getattr(event, "entry_id", None),
+    }
+
+
+def _moment(event: Event, recorded: Recorded) -> When:
+    """Return when a milestone happened: as the event says it, else when it was done, else when it was recorded."""
+    if event.details is not None and event.details.occurred is not None:
+        return event.details.occurred
+    match event:
+        case incident.IncidentBecameKnown():
+            return _at(event.awareness.aware_at)
+        case MeetingHeld():
+            return _on(event.held_on)
+        case ChairAndScrutineerInformed():
+            return _on(event.informed_on)
+        case LocalReviewInitiated():
+            return _on(event.decided_on)
+        case _:
+            return _at(recorded.asserted_at)
+
+
+def _at(instant: datetime) -> When:
+    """Say that something is known to the instant."""
+    return When(precision=Precision.INSTANT, at=instant)
+
+
+def _on(day: date) -> When:
+    """Say that something is known to the day."""
+    return When(precision=Precision.DAY, on=day)
+
+
+def when_row(when: When) -> Row:
+    """Return a moment's content."""
+    row: Row = {"precision": when.precision.value}
+    for name, value in (("at", when.at), ("on", when.on), ("until_on", when.until_on)):
+        if value is not None:
+            row[name] = value.isoformat()
+    return row
+
+
+def when_of(row: Mapping[str, Any]) -> When:
+    """Return the moment that ``when_row`` wrote."""
+    return When(
+        precision=Precision(row["precision"]),
+        at=datetime.fromisoformat(row["at"]) if "at" in row else None,
+        on=date.fromisoformat(row["on"]) if "on" in row else None,
+        until_on=date.fromisoformat(row["until_on"]) if "until_on" in row else None,
+    )
+
+
+def children_of(event: Event) -> list[str]:
+    """Return the ids of the children that an event of a case names, in order, each once."""
+    match event:
+        case incident.IncidentNotified() | incident.NotificationAmended() | incident.IncidentReclassified():
+            named = [child.child_id for child in event.children]
+        case incident.ChildAdded():
+            named = [event.child.child_id]
+        case incident.LookedAfterChildDeathNotified() | incident.CareLeaverDeathNotified():
+            named = [event.child_id]
+        case incident.CaseReferred() | incident.SafetyActionTaken() | sharing.InformationOffered() | sharing.FlagRaised():
+            named = list(event.children)
+        case sharing.InformationShared() | sharing.InformationPartlyShared():
+            named = [child for entry in event.entries for child in entry.children]
+        case sharing.InformationCorrected():
+            named = list(event.replacement.children)
+        case _:
+            named = []
+    return list(dict.fromkeys(named))
+
+
+def _links(recorded: Recorded) -> dict[str, list[Row]]:
+    """Return what an event says of who belongs to the case and who may read it."""
+    links: dict[str, list[Row]] = {}
+    match recorded.event:
+        case None:
+            if recorded.event_type == sharing.InformationRestricted.EVENT_TYPE:
+                links["case_restriction"] = [_lost_restriction(recorded)]
+            return links
+        case sharing.InformationRequested() as requested:
+            links["case_agency"] = [{"agency_id": requested.recipient, "link": Link.REQUESTED.value}]
+        case RapidReviewOpened() as opened:
+            links["case_agency"] = [{"agency_id": agency, "link": Link.ASKED_FOR_RETURN.value} for agency in opened.agencies_asked]
+        case sharing.InformationRestricted() as restricted:
+            links["case_restriction"] = [_restriction(recorded, restricted)]
+        case _:
+            pass
+    children = children_of(recorded.event)
+    if children:
+        links["case_child"] = [{"child_id": child} for child in children]
+    return links
+
+
+def _restriction(recorded: Recorded, event: sharing.InformationRestricted) -> Row:
+    """Return a restriction's row."""
+    return {
+        "event_id": recorded.event_id,
+        "corrects": recorded.corrects,
+        "entry_id": event.entry_id,
+        "marking": event.marking.value,
+        "caveats": [caveat.value for caveat in event.caveats],
+        "named_agencies": sorted(event.named_agencies),
+    }
+
+
+def _lost_restriction(recorded: Recorded) -> Row:
+    """Return the row of a restriction whose body is gone: whom it named nobody can tell, so only who raised it reads on."""
+    return {
+        "event_id": recorded.event_id,
+        "corrects": None,
+        "entry_id": None,
+        "marking": Marking.RESTRICTED.value,
+        "caveats": [],
+        "named_agencies": [recorded.agency_id],
+    }
+
+
+def _members(recorded: Recorded) -> list[Row]:
+    """Return the rows of a partnership's members; none if the body is gone, so that the former members stand."""
+    event = recorded.event
+    if not isinstance(event, PartnershipEstablished | MembershipChanged):
+        return []
+    effective_on = event.effective_on if isinstance(event, MembershipChanged) else event.arrangements_start_on
+    members = [
+        (event.business_unit, Role.BUSINESS_UNIT),
+        *((agency, Role.PARTNER) for agency in event.partners),
+        *((agency, Role.RELEVANT_AGENCY) for agency in event.relevant_agencies),
+    ]
+    return [
+        {
+            "shard": recorded.shard,
+            "position": recorded.position,
+            "ordinal": ordinal,
+            "agency_id": agency,
+            "role": role.value,
+            "effective_on": effective_on,
+        }
+        for ordinal, (agency, role) in enumerate(members)
+    ]
+
+
+CHRONOLOGY: Final = View(
+    name="chronology",
+    version="1",
+    define=define,
+    handles=frozenset(event.EVENT_TYPE for event in (*HEADLINES, *_ENTRIES_AND_MARKS)) | _PARTNERSHIP_EVENTS,
+    ignores=frozenset(event.EVENT_TYPE for event in _IGNORED),
+    apply=apply,
+)

@@ -1,0 +1,119 @@
+"""From events to the deadlines view's rows: each event that a clock looks at becomes a fact, and its case's clocks are set anew."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Final
+
+from sqlalchemy import Connection, delete, insert, select
+
+from domain.kernel.events import Recorded
+from domain.partnership.events import MembershipChanged, PartnershipEstablished
+from domain.rules import Fact, PartnershipTerms, Rulebook, bundled_rulebook, instances_of, reduce
+from projections.deadlines.rows import fact_of, fact_row, instance_row
+from projections.deadlines.scope import IGNORES, PARTNERSHIP_EVENTS
+from projections.deadlines.tables import CASES, FACTS, INSTANCES, MEMBERS, TERMS, define
+from projections.kernel.view import Tables, View
+
+_CODE_VERSION: Final = "1"
+_CASES_A_QUERY: Final = 500
+
+
+def deadlines_view(rulebook: Rulebook) -> View:
+    """Return the view for a rulebook; another catalogue or calendar is another version, built anew."""
+    return View(
+        name="deadlines",
+        version=f"{_CODE_VERSION}, {rulebook.version}",
+        define=define,
+        handles=frozenset(rulebook.rules.kept) | PARTNERSHIP_EVENTS,
+        ignores=IGNORES,
+        apply=partial(apply, rulebook),
+    )
+
+
+def apply(rulebook: Rulebook, connection: Connection, tables: Tables, batch: Sequence[Recorded]) -> None:
+    """Add the facts of a batch of one shard and set the clocks of every case it touches anew, once."""
+    if not batch:
+        return
+    shard = batch[0].shard
+    facts = [fact for recorded in batch if (fact := reduce(recorded, rulebook.rules.kept)) is not None]
+    if facts:
+        connection.execute(insert(tables[FACTS]), [fact_row(fact) for fact in facts])
+    touched = {fact.case_id for fact in facts}
+    told = [recorded for recorded in batch if recorded.event_type in PARTNERSHIP_EVENTS]
+    for recorded in told:
+        _set_members(connection, tables, recorded)
+    if told:
+        # A partnership's own terms bear on the clocks of all its cases.
+        touched |= set(connection.execute(select(tables[CASES].c.case_id).where(tables[CASES].c.shard == shard)).scalars())
+    for some in _chunks(sorted(touched)):
+        _set_clocks(rulebook, connection, tables, shard, some)
+
+
+def facts_by_case(connection: Connection, tables: Tables, shard: str, cases: Sequence[str]) -> dict[str, list[Fact]]:
+    """Return all facts of some cases of a shard, in position order."""
+    table = tables[FACTS]
+    found: dict[str, list[Fact]] = defaultdict(list)
+    for some in _chunks(cases):
+        rows = connection.execute(select(table).where(table.c.shard == shard, table.c.case_id.in_(some)).order_by(table.c.position))
+        for row in rows:
+            fact = fact_of(row)
+            found[fact.case_id].append(fact)
+    return found
+
+
+def terms_of(connection: Connection, tables: Tables, shards: Iterable[str]) -> dict[str, PartnershipTerms]:
+    """Return what partnerships have set for themselves, by shard; nothing for one that was not established."""
+    table = tables[TERMS]
+    rows = connection.execute(select(table).where(table.c.shard.in_(sorted(shards))))
+    return {row.shard: PartnershipTerms(written_confirmation_hours=row.written_confirmation_hours) for row in rows}
+
+
+def _set_clocks(rulebook: Rulebook, connection: Connection, tables: Tables, shard: str, cases: Sequence[str]) -> None:
+    """Replace the instances of some cases by what their facts give now."""
+    facts = facts_by_case(connection, tables, shard, cases)
+    terms = terms_of(connection, tables, [shard]).get(shard)
+    for name in (INSTANCES, CASES):
+        connection.execute(delete(tables[name]).where(tables[name].c.shard == shard, tables[name].c.case_id.in_(cases)))
+    settled = [{"shard": shard, "case_id": case, "settled_from": max(fact.counts_from for fact in facts[case])} for case in cases]
+    connection.execute(insert(tables[CASES]), settled)
+    instances = [
+        instance_row(instance)
+        for case in cases
+        for instance in instances_of(facts[case], rulebook.calendar, rulebook.rules, partnership=terms)
+    ]
+    if instances:
+        connection.execute(insert(tables[INSTANCES]), instances)
+
+
+def _set_members(connection: Connection, tables: Tables, recorded: Recorded) -> None:
+    """Replace the members of a partnership; an event whose body is gone leaves them as they were."""
+    event = recorded.event
+    if not isinstance(event, PartnershipEstablished | MembershipChanged):
+        return
+    members = [
+        {
+            "shard": recorded.shard,
+            "agency_id": agency_id,
+            "is_partner": agency_id in event.partners,
+            "is_business_unit": agency_id == event.business_unit,
+        }
+        for agency_id in sorted({*event.partners, event.business_unit})
+    ]
+    connection.execute(delete(tables[MEMBERS]).where(tables[MEMBERS].c.shard == recorded.shard))
+    connection.execute(insert(tables[MEMBERS]), members)
+    if isinstance(event, PartnershipEstablished):
+        terms = {"shard": recorded.shard, "written_confirmation_hours": event.written_confirmation_hours}
+        connection.execute(delete(tables[TERMS]).where(tables[TERMS].c.shard == recorded.shard))
+        connection.execute(insert(tables[TERMS]), [terms])
+
+
+def _chunks(cases: Sequence[str]) -> Iterable[Sequence[str]]:
+    """Cut a list of cases into what one query takes."""
+    return (cases[start : start + _CASES_A_QUERY] for start in range(0, len(cases), _CASES_A_QUERY))
+
+
+DEADLINES: Final = deadlines_view(bundled_rulebook())
+"""The view with the clocks and the calendar that come with the hub."""

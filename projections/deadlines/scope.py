@@ -1,0 +1,70 @@
+"""Which events the deadlines view makes nothing of, and which tell it who the partners are; what a clock looks at is in the catalogue."""
+
+from __future__ import annotations
+
+from typing import Final
+
+PARTNERSHIP_EVENTS: Final = frozenset({"partnership.established.v1", "partnership.membership_changed.v1"})
+
+IGNORES: Final = frozenset(
+    {
+        "access.denied.v1",
+        "access.viewed.v1",
+        "agency.enrolled.v1",
+        "agency.key_registered.v1",
+        "agency.key_retired.v1",
+        "agency.key_revoked.v1",
+        "agency.suspended.v1",
+        "incident.closed.v1",
+        "incident.duplicate_linked.v1",
+        "incident.parallel_proceeding_closed.v1",
+        "incident.parallel_proceeding_opened.v1",
+        "incident.parallel_proceeding_updated.v1",
+        "incident.partner_dissented.v1",
+        "incident.safety_action_taken.v1",
+        "information.acknowledged.v1",
+        "information.corrected.v1",
+        "information.disputed.v1",
+        "information.enforcement_considered.v1",
+        "information.flag_cleared.v1",
+        "information.flag_raised.v1",
+        "information.offered.v1",
+        "information.onward_share_approved.v1",
+        "information.queried.v1",
+        "information.restricted.v1",
+        "local_review.anonymisation_approved.v1",
+        "local_review.comment_received.v1",
+        "local_review.conflict_declared.v1",
+        "local_review.deposited_with_repository.v1",
+        "local_review.draft_requested_in_writing.v1",
+        "local_review.drafted.v1",
+        "local_review.family_declined.v1",
+        "local_review.family_informed.v1",
+        "local_review.family_views_received.v1",
+        "local_review.method_agreed.v1",
+        "local_review.practitioners_involved.v1",
+        "local_review.progress_checked.v1",
+        "local_review.recommendation_made.v1",
+        "local_review.regard_to_comment_recorded.v1",
+        "local_review.report_completed.v1",
+        "local_review.reviewer_appointed.v1",
+        "local_review.reviewer_removed.v1",
+        "local_review.terms_of_reference_agreed.v1",
+        "local_review.unpublished.v1",
+        "rapid_review.agency_return_received.v1",
+        "rapid_review.chair_and_scrutineer_informed.v1",
+        "rapid_review.decision_made.v1",
+        "rapid_review.decision_recommended.v1",
+        "rapid_review.decision_reconsidered.v1",
+        "rapid_review.drafted.v1",
+        "rapid_review.ethnicity_and_culture_considered.v1",
+        "rapid_review.immediate_learning_disseminated.v1",
+        "rapid_review.immediate_learning_identified.v1",
+        "rapid_review.meeting_held.v1",
+        "rapid_review.minutes_circulated.v1",
+        "rapid_review.opened.v1",
+        "rapid_review.panel_acknowledged.v1",
+        "rapid_review.partner_signed_off.v1",
+    }
+)
+"""No clock of the catalogue starts, stops or is explained by these. Closing a case stops none: what is owed and undone stays to be seen."""

@@ -1,0 +1,132 @@
+"""One batch into one generation of a view: its rows, what it parks, and how far it has come, in the caller's transaction."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import Connection, and_, insert, select, update
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from domain.kernel.events import Recorded
+from projections.kernel.schema import PARKED, TRACKING
+from projections.kernel.view import Tables, View
+
+_NOT_THE_EVENTS_FAULT: Final = (OperationalError, InterfaceError, OSError, MemoryError)
+"""The database or the machine failed: the batch is tried again, nothing is parked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreadable:
+    """An event of the log that could not be opened or decoded: it parks its stream wherever it is not ignored."""
+
+    stream: str
+    position: int
+    event_type: str
+    reason_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The generation of a view, and the shard that a batch belongs to."""
+
+    view: View
+    generation: int
+    shard: str
+    tables: Tables
+
+
+def position_of(connection: Connection, view: str, generation: int, shard: str) -> int:
+    """Return the last position applied, 0 if none was; holds the row for this transaction where the database can."""
+    statement = select(TRACKING.c.position).where(TRACKING.c.view == view, TRACKING.c.generation == generation, TRACKING.c.shard == shard)
+    return connection.execute(statement.with_for_update()).scalar() or 0
+
+
+def apply_batch(connection: Connection, place: Place, batch: Sequence[Recorded | Unreadable], upto_position: int) -> bool:
+    """Write the rows of ``batch`` and move tracking to ``upto_position``; False, and nothing written, if it is there already.
+
+    Events at or before the tracked position are passed over, so that a batch may be given again.
+    """
+    tracked = position_of(connection, place.view.name, place.generation, place.shard)
+    if upto_position <= tracked:
+        return False
+    fresh = [item for item in batch if item.position > tracked and _concerns(place.view, item)]
+    if fresh:
+        _Parking(connection, place).take(fresh)
+    key = {"view": place.view.name, "generation": place.generation, "shard": place.shard}
+    if tracked:
+        statement = update(TRACKING).where(and_(*(TRACKING.c[name] == value for name, value in key.items())))
+        connection.execute(statement.values(position=upto_position))
+    else:
+        connection.execute(insert(TRACKING).values(**key, position=upto_position))
+    return True
+
+
+def _concerns(view: View, item: Recorded | Unreadable) -> bool:
+    """Tell whether the view makes something of this event: an unreadable one of unknown type might have mattered."""
+    if isinstance(item, Unreadable):
+        return item.event_type not in view.ignores
+    return item.event_type in view.handles
+
+
+class _Parking:
+    """Applies events and parks the streams of those that the view cannot take, alike however the log is cut into batches."""
+
+    def __init__(self, connection: Connection, place: Place) -> None:
+        """Look up the streams parked so far."""
+        self._connection = connection
+        self._place = place
+        self._key = and_(
+            PARKED.c.view == place.view.name,
+            PARKED.c.generation == place.generation,
+            PARKED.c.shard == place.shard,
+        )
+        self._parked = set(connection.execute(select(PARKED.c.stream).where(self._key)).scalars())
+        self._skipped: Counter[str] = Counter()
+
+    def take(self, items: Sequence[Recorded | Unreadable]) -> None:
+        """Apply all at once; if that fails, one after the other, to find the event that cannot be taken."""
+        open_items = [item for item in items if item.stream not in self._parked]
+        self._skipped.update(item.stream for item in items if item.stream in self._parked)
+        events = [item for item in open_items if isinstance(item, Recorded)]
+        if len(events) < len(open_items) or self._failure(events) is not None:
+            for item in open_items:
+                self._take_one(item)
+        for stream, count in self._skipped.items():
+            statement = update(PARKED).where(self._key, PARKED.c.stream == stream)
+            self._connection.execute(statement.values(skipped=PARKED.c.skipped + count))
+
+    def _take_one(self, item: Recorded | Unreadable) -> None:
+        """Apply one event, or park its stream, or count it as skipped."""
+        if item.stream in self._parked:
+            self._skipped[item.stream] += 1
+        elif isinstance(item, Unreadable):
+            self._park(item, item.reason_type)
+        elif (reason := self._failure([item])) is not None:
+            self._park(item, reason)
+
+    def _failure(self, events: Sequence[Recorded]) -> str | None:
+        """Apply events under a savepoint; return the type of the error (never its text, which may quote the event), or None."""
+        if not events:
+            return None
+        savepoint = self._connection.begin_nested()
+        try:
+            self._place.view.apply(self._connection, self._place.tables, events)
+        except _NOT_THE_EVENTS_FAULT:
+            raise
+        except Exception as error:  # noqa: BLE001 (whatever a projection raises about an event parks it)
+            savepoint.rollback()
+            return type(error).__name__
+        savepoint.commit()
+        return None
+
+    def _park(self, item: Recorded | Unreadable, reason_type: str) -> None:
+        """Park the stream at this event."""
+        self._parked.add(item.stream)
+        row = {"stream": item.stream, "position": item.position, "event_type": item.event_type, "reason_type": reason_type}
+        place = self._place
+        self._connection.execute(
+            insert(PARKED).values(view=place.view.name, generation=place.generation, shard=place.shard, skipped=0, **row),
+        )

@@ -1,0 +1,328 @@
+"""The view database: generations of views, filled beside each other and swapped, read while they are written.
+
+Statements are dialect-neutral; what belongs to one database lies in its own module (``sqlite.py``).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from sqlalchemy import Connection, Engine, MetaData, and_, delete, func, insert, select, update
+from sqlalchemy.engine import make_url
+
+from domain.kernel.events import Recorded
+from projections.kernel.batch import Place, Unreadable, apply_batch, position_of
+from projections.kernel.digest import row_digest, shape_of
+from projections.kernel.schema import GENERATIONS, KERNEL, PARKED, TRACKING
+from projections.kernel.sqlite import Access, sqlite_engine
+from projections.kernel.view import Tables, View
+
+_ENGINES: Final[Mapping[str, Callable[[str, Access], Engine]]] = {"sqlite": sqlite_engine}
+_LOOK_AGAIN_SECONDS: Final = 0.25
+"""How often a waiting reader looks for what another process has written; this process wakes it at once."""
+
+
+class State(StrEnum):
+    """What a generation is for."""
+
+    BUILDING = "building"
+    LIVE = "live"
+
+
+class NotLive(Exception):
+    """The view has no generation that can be read: it is being built."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """One filling of a view's tables."""
+
+    view: str
+    generation: int
+    version: str
+    state: State
+    tables: Tables
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParkedStream:
+    """A stream whose event at ``position`` a view could not take; its later events, ``skipped`` so far, are missing from the view too."""
+
+    shard: str
+    stream: str
+    position: int
+    event_type: str
+    reason_type: str
+    skipped: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A consistent look at a live view: use ``connection`` for every query of one answer."""
+
+    connection: Connection
+    live: Generation
+
+    @property
+    def tables(self) -> Tables:
+        """The live generation's tables."""
+        return self.live.tables
+
+    def position(self, shard: str) -> int:
+        """Return how far the view has come in a shard, as this look sees it."""
+        return position_of(self.connection, self.live.view, self.live.generation, shard)
+
+    def parked(self, shard: str | None = None, streams: Sequence[str] | None = None) -> tuple[ParkedStream, ...]:
+        """Return the parked streams: all, those of one shard, or those among ``streams``."""
+        return _parked(self.connection, self.live.view, self.live.generation, shard, streams)
+
+
+class ViewDatabase:
+    """All views of one hub in one database. Writers take turns; every reader has a connection of its own."""
+
+    def __init__(self, url: str, views: Sequence[View]) -> None:
+        """Open, and create what is missing. ``url``: as SQLAlchemy has it, ``sqlite:///<path>``."""
+        backend = make_url(url).get_backend_name()
+        if backend not in _ENGINES:
+            raise ValueError(f"views lie on {', '.join(_ENGINES)}, not on {backend}")
+        self._views: Final = {view.name: view for view in views}
+        self._writer: Final = _ENGINES[backend](url, Access.WRITE)
+        self._readers: Final = _ENGINES[backend](url, Access.READ)
+        self._turn: Final = threading.RLock()
+        self._moved: Final = threading.Condition()
+        self._moves = 0
+        self._defined: Final[dict[tuple[str, int], Tables]] = {}
+        self._shapes: Final = {view.name: shape_of(view.define(MetaData(), "")) for view in views}
+        with self._write() as connection:
+            KERNEL.create_all(connection)
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """The views of this code."""
+        return tuple(self._views.values())
+
+    def close(self) -> None:
+        """Close every connection; idempotent."""
+        self._writer.dispose()
+        self._readers.dispose()
+
+    @contextmanager
+    def reader(self) -> Iterator[Connection]:
+        """Give a connection that only reads and sees one moment throughout, whatever is written or swapped meanwhile."""
+        with self._readers.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def reading(self, view: str) -> Iterator[Reading]:
+        """Give a consistent look at a live view; raise ``NotLive`` while it has none."""
+        with self.reader() as connection:
+            live = self.live(view, connection)
+            if live is None:
+                raise NotLive(f"view {view} is being built")
+            yield Reading(connection, live)
+
+    def live(self, view: str, connection: Connection | None = None) -> Generation | None:
+        """Return the generation to read, or None: there is none yet, or its tables are of another shape than this code reads.
+
+        It may be of an older version than the code's until the rebuild beside it is swapped in.
+        """
+        if connection is None:
+            with self.reader() as own:
+                return self.live(view, own)
+        return self._generation(connection, view, State.LIVE, shape=self._shapes[view])
+
+    def building(self, view: str) -> Generation | None:
+        """Return the generation being filled, if there is one."""
+        with self.reader() as connection:
+            return self._generation(connection, view, State.BUILDING)
+
+    def is_current(self, view: str) -> bool:
+        """Tell whether the live generation is of this code's version and shape, so that events may be applied to it."""
+        live = self.live(view)
+        return live is not None and live.version == self._views[view].version
+
+    def begin_build(self, view: str) -> Generation:
+        """Return a generation to fill beside the live one: the one begun before if it is of this version, else a new one."""
+        with self._write() as connection:
+            begun = self._generation(connection, view, State.BUILDING)
+            if begun is not None:
+                if self._is_of_this_code(connection, begun):
+                    return begun
+                self._drop(connection, view, begun.generation)
+            last = connection.execute(select(func.max(GENERATIONS.c.generation)).where(GENERATIONS.c.view == view)).scalar() or 0
+            version, tables = self._views[view].version, self._tables(view, last + 1)
+            row = {"view": view, "generation": last + 1, "version": version, "shape": self._shapes[view], "state": State.BUILDING.value}
+            connection.execute(insert(GENERATIONS).values(row))
+            for table in tables.values():
+                table.create(connection)
+            return Generation(view=view, generation=last + 1, version=version, state=State.BUILDING, tables=tables)
+
+    def discard(self, view: str, generation: int) -> None:
+        """Drop a generation that was being filled; raise ``ValueError`` for the live one."""
+        with self._write() as connection:
+            if self._state(connection, view, generation) is not State.BUILDING:
+                raise ValueError(f"generation {generation} of view {view} is not being built")
+            self._drop(connection, view, generation)
+
+    def swap(self, view: str, generation: int) -> None:
+        """Make a filled generation the live one and drop the former, in one transaction; readers see either.
+
+        Raise ``ValueError`` if it is not being built, or is behind the live one in any shard: reads never go back.
+        """
+        with self._write() as connection:
+            if self._state(connection, view, generation) is not State.BUILDING:
+                raise ValueError(f"generation {generation} of view {view} is not being built")
+            former = self._former(connection, view)
+            if former is not None:
+                self._demand_not_behind(connection, view, generation, former)
+                self._drop(connection, view, former)
+            chosen = and_(GENERATIONS.c.view == view, GENERATIONS.c.generation == generation)
+            connection.execute(update(GENERATIONS).where(chosen).values(state=State.LIVE.value))
+        self._announce()
+
+    def apply(self, view: str, generation: int, shard: str, batch: Sequence[Recorded | Unreadable], upto_position: int) -> bool:
+        """Write a batch's rows and tracking in ONE transaction; False, and nothing written, if tracking is there already.
+
+        ``batch``: events of one shard in position order, types that the view passes over may be among them; ``upto_position``:
+        the last position read, whether or not an event of it is in the batch. An event that the view cannot take parks its stream.
+        """
+        with self._write() as connection:
+            place = Place(self._views[view], generation, shard, self._tables(view, generation))
+            moved = apply_batch(connection, place, batch, upto_position)
+        if moved:
+            self._announce()
+        return moved
+
+    def tracking(self, view: str, generation: int, shard: str) -> int:
+        """Return the last position of a shard applied to a generation, 0 if none was."""
+        with self.reader() as connection:
+            return position_of(connection, view, generation, shard)
+
+    def positions(self, view: str, generation: int) -> dict[str, int]:
+        """Return the last position applied of every shard that a generation has seen."""
+        with self.reader() as connection:
+            return _positions(connection, view, generation)
+
+    def parked(self, view: str, generation: int) -> tuple[ParkedStream, ...]:
+        """Return the streams that a generation has parked."""
+        with self.reader() as connection:
+            return _parked(connection, view, generation, None, None)
+
+    def digest(self, view: str, generation: int) -> bytes:
+        """Return SHA-256 over all rows of the view's tables, in key order: equal digests, equal rows. Reads everything."""
+        with self.reader() as connection:
+            return row_digest(connection, self._tables(view, generation))
+
+    def wait_for(self, view: str, shard: str, position: int, timeout_seconds: float) -> bool:
+        """Wait until the live view has come to ``position`` of a shard; False when the time is up."""
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            seen = self._moves
+            with self.reader() as connection:
+                live = self.live(view, connection)
+                if live is not None and position_of(connection, view, live.generation, shard) >= position:
+                    return True
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                return False
+            with self._moved:
+                self._moved.wait_for(lambda: self._moves != seen, min(remaining, _LOOK_AGAIN_SECONDS))  # noqa: B023 (called here only)
+
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
+        """Give the writing connection, one caller at a time."""
+        with self._turn, self._writer.begin() as connection:
+            yield connection
+
+    def _announce(self) -> None:
+        """Wake readers that wait for a position."""
+        with self._moved:
+            self._moves += 1
+            self._moved.notify_all()
+
+    def _tables(self, view: str, generation: int) -> Tables:
+        """Return a generation's tables as this code defines them."""
+        key = (view, generation)
+        if key not in self._defined:
+            self._defined[key] = self._views[view].define(MetaData(), _prefix(view, generation))
+        return self._defined[key]
+
+    def _generation(self, connection: Connection, view: str, state: State, shape: str | None = None) -> Generation | None:
+        """Return the view's generation in a state, if it is of the shape asked for."""
+        statement = select(GENERATIONS).where(GENERATIONS.c.view == view, GENERATIONS.c.state == state.value)
+        row = connection.execute(statement).one_or_none()
+        if row is None or (shape is not None and row.shape != shape):
+            return None
+        tables = self._tables(view, row.generation)
+        return Generation(view=view, generation=row.generation, version=row.version, state=state, tables=tables)
+
+    def _state(self, connection: Connection, view: str, generation: int) -> State | None:
+        """Return what a generation is for, None if it does not exist."""
+        statement = select(GENERATIONS.c.state).where(GENERATIONS.c.view == view, GENERATIONS.c.generation == generation)
+        found = connection.execute(statement).scalar_one_or_none()
+        return None if found is None else State(found)
+
+    def _former(self, connection: Connection, view: str) -> int | None:
+        """Return the number of the live generation, whatever its shape."""
+        live = self._generation(connection, view, State.LIVE)
+        return None if live is None else live.generation
+
+    def _is_of_this_code(self, connection: Connection, begun: Generation) -> bool:
+        """Tell whether a generation begun earlier has this code's version and shape, so that filling it may go on."""
+        statement = select(GENERATIONS.c.shape).where(GENERATIONS.c.view == begun.view, GENERATIONS.c.generation == begun.generation)
+        shape = connection.execute(statement).scalar_one()
+        return begun.version == self._views[begun.view].version and shape == self._shapes[begun.view]
+
+    def _demand_not_behind(self, connection: Connection, view: str, generation: int, former: int) -> None:
+        """Raise ``ValueError`` if a generation is behind the live one in any shard."""
+        reached = _positions(connection, view, generation)
+        for shard, position in _positions(connection, view, former).items():
+            if reached.get(shard, 0) < position:
+                raise ValueError(
+                    f"view {view}, shard {shard}: generation {generation} is at {reached.get(shard, 0)}, the live one at {position}"
+                )
+
+    def _drop(self, connection: Connection, view: str, generation: int) -> None:
+        """Drop a generation: its tables as the database has them (an older code may have defined others) and all that is noted of it."""
+        prefix = _prefix(view, generation)
+        found = MetaData()
+        found.reflect(connection, only=lambda name, _: name.startswith(prefix))
+        found.drop_all(connection)
+        for table in (GENERATIONS, TRACKING, PARKED):
+            connection.execute(delete(table).where(table.c.view == view, table.c.generation == generation))
+        self._defined.pop((view, generation), None)
+
+
+def _prefix(view: str, generation: int) -> str:
+    """Return what the names of a generation's tables and indexes begin with."""
+    return f"{view}_g{generation}_"
+
+
+def _positions(connection: Connection, view: str, generation: int) -> dict[str, int]:
+    """Return the last position applied of each shard."""
+    statement = select(TRACKING.c.shard, TRACKING.c.position).where(TRACKING.c.view == view, TRACKING.c.generation == generation)
+    return {row.shard: row.position for row in connection.execute(statement)}
+
+
+def _parked(
+    connection: Connection,
+    view: str,
+    generation: int,
+    shard: str | None,
+    streams: Sequence[str] | None,
+) -> tuple[ParkedStream, ...]:
+    """Return parked streams, by shard and position."""
+    columns = (PARKED.c.shard, PARKED.c.stream, PARKED.c.position, PARKED.c.event_type, PARKED.c.reason_type, PARKED.c.skipped)
+    statement = select(*columns).where(PARKED.c.view == view, PARKED.c.generation == generation)
+    if shard is not None:
+        statement = statement.where(PARKED.c.shard == shard)
+    if streams is not None:
+        statement = statement.where(PARKED.c.stream.in_(streams))
+    rows = connection.execute(statement.order_by(PARKED.c.shard, PARKED.c.position))
+    return tuple(ParkedStream(**row._asdict()) for row in rows)

@@ -1,0 +1,159 @@
+"""Every table the Panel can ask for: its number or name, what it counts, on which bases, and how; and the labelling of what was counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from projections.oversight.body import Body
+from projections.oversight.children_tables import age, ethnicity, gender
+from projections.oversight.incident_tables import (
+    case_characteristics,
+    category_of_death,
+    category_of_harm,
+    chart,
+    deprivation,
+    other_characteristics,
+    service_involvement,
+)
+from projections.oversight.local_tables import local_reviews_initiated, local_reviews_received, notifications_per_area
+from projections.oversight.panel_table import Basis, PanelTable, Period
+from projections.oversight.population import Counted, Population, counted
+from projections.oversight.review_tables import (
+    agreement,
+    decisions,
+    timeliness_april_to_september,
+    timeliness_october_to_march,
+    timeliness_of_all,
+)
+
+_INCIDENT_BASES: Final = (Basis.OCCURRED, Basis.NOTIFIED)
+_INCIDENTS: Final = "incidents"
+_REVIEWS: Final = "rapid reviews"
+_CHILDREN: Final = "children"
+_LOCAL: Final = "local reviews"
+_NOT_EXCLUSIVE: Final = "incidents (rows do not exclude each other)"
+_OF_TYPE: Final = "incidents of the column's type"
+
+
+class UnknownTable(KeyError):
+    """There is no table of this number or name, or it is not counted on this basis."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition:
+    """One table; the first of its bases is the report's."""
+
+    number: str
+    title: str
+    unit: str
+    base: str
+    bases: tuple[Basis, ...]
+    count: Callable[[Counted], Body]
+
+
+def _incidents(number: str, title: str, base: str, count: Callable[[Counted], Body], unit: str = _INCIDENTS) -> Definition:
+    """Define a table of incidents or their children."""
+    return Definition(number=number, title=title, unit=unit, base=base, bases=_INCIDENT_BASES, count=count)
+
+
+def _due(number: str, title: str, count: Callable[[Counted], Body]) -> Definition:
+    """Define a table of timeliness."""
+    return Definition(number=number, title=title, unit=_REVIEWS, base="all rapid reviews of the table", bases=(Basis.DUE,), count=count)
+
+
+_DEFINITIONS: Final = (
+    _incidents("chart", "Serious Incident Notifications by type", "all incidents", chart),
+    _incidents("1", "Ethnicity of children in notified incidents", "children whose ethnicity is recorded", ethnicity, _CHILDREN),
+    _incidents("2", "Category of death", "fatal incidents", category_of_death, "fatal incidents"),
+    _incidents("3", "Category of serious harm", "non-fatal incidents", category_of_harm, "non-fatal incidents"),
+    _incidents("4", "Case characteristic", _OF_TYPE, case_characteristics, _NOT_EXCLUSIVE),
+    _incidents("5", "Service involvement", _OF_TYPE, service_involvement, _NOT_EXCLUSIVE),
+    _due("6", "Timeliness of rapid reviews", timeliness_of_all),
+    _due("7", "Timeliness of rapid reviews asked for by days in January to March and October to December", timeliness_october_to_march),
+    _due("8", "Timeliness of rapid reviews asked for by days in April to September", timeliness_april_to_september),
+    _incidents("gender", "Gender of children", "all children", gender, _CHILDREN),
+    _incidents("age", "Age of children at the incident", "all children", age, _CHILDREN),
+    _incidents("deprivation", "Deprivation of the place, by fifths of England", "all incidents", deprivation),
+    _incidents("characteristics", "Other case characteristics named in the text", _OF_TYPE, other_characteristics, _NOT_EXCLUSIVE),
+    _incidents("areas", "Areas by number of incidents notified", "all enrolled councils", notifications_per_area, "areas"),
+    _incidents("decisions", "Local decisions on a local review", "incidents that owe a rapid review", decisions),
+    Definition(
+        number="agreement",
+        title="The Panel's agreement with local decisions",
+        unit=_REVIEWS,
+        base="rapid reviews received by the count day",
+        bases=(*_INCIDENT_BASES, Basis.RECEIVED),
+        count=agreement,
+    ),
+    Definition(
+        number="local_reviews_initiated",
+        title="Local reviews initiated",
+        unit=_LOCAL,
+        base="none: counts only",
+        bases=(Basis.INITIATED,),
+        count=local_reviews_initiated,
+    ),
+    Definition(
+        number="local_reviews_received",
+        title="Local reviews received, and their publication",
+        unit=_LOCAL,
+        base="local reviews received",
+        bases=(Basis.LOCAL_REVIEW_RECEIVED,),
+        count=local_reviews_received,
+    ),
+)
+
+TABLES: Final[Mapping[str, Definition]] = {one.number: one for one in _DEFINITIONS}
+
+
+def definition(number: str, basis: Basis | None) -> tuple[Definition, Basis]:
+    """Return a table's definition and the basis to count it on, the report's where none is given; raise ``UnknownTable``."""
+    found = TABLES.get(number)
+    if found is None:
+        raise UnknownTable(f"a table of this number: expected one of {', '.join(TABLES)}")
+    chosen = found.bases[0] if basis is None else basis
+    if chosen not in found.bases:
+        raise UnknownTable(f"basis of table {number}: expected one of {', '.join(found.bases)}; found {chosen}")
+    return found, chosen
+
+
+def count_table(everyone: Population, number: str, period: Period, basis: Basis | None = None) -> PanelTable:
+    """Count one table of a population and label it with all that its figures depend on; raise ``UnknownTable``."""
+    found, chosen = definition(number, basis)
+    those = counted(everyone, chosen, period)
+    body = found.count(those)
+    return PanelTable(
+        number=found.number,
+        title=found.title,
+        unit=found.unit,
+        base=found.base,
+        basis=chosen,
+        period=period,
+        count_day=everyone.count_day,
+        rules_version=everyone.clock.rules_version,
+        calendar_version=everyone.clock.calendar.version,
+        columns=body.columns,
+        rows=body.rows,
+        total=body.total,
+        figures=body.figures,
+        notes=(*body.notes, *_notes(those)),
+    )
+
+
+def _notes(those: Counted) -> tuple[str, ...]:
+    """Say what a reader must know of the cases behind any table, with their number; nothing of what there is none of."""
+    everyone, cases = those.population, those.cases
+    inexact = sum(not case.notice.occurred_exactly for case in cases) if those.basis is Basis.OCCURRED else 0
+    said = (
+        (
+            everyone.unreadable,
+            "notified cases (of any period) are left out: their data keys are destroyed, nothing of them can be read.",
+        ),
+        (sum(case.imported for case in cases), "of the cases are imported history, counted by the instants that agencies assert."),
+        (sum(case.notice.care_leaver_only for case in cases), "of the cases notify a care leaver's death alone and owe no rapid review."),
+        (inexact, "of the incidents are dated to a month, year or period only and count on its first day."),
+        (sum(case.linked_as_duplicate for case in cases), "of the cases are linked to another about the same incident; each counts."),
+    )
+    return tuple(f"{number} {words}" for number, words in said if number)

@@ -1,0 +1,138 @@
+"""The facts of the oversight view as values, and how they are read back."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, Select, select
+
+from domain.incident.codes import (
+    Characteristic,
+    CourtOrder,
+    DeathCategory,
+    Ethnicity,
+    Gender,
+    HarmCategory,
+    LivingArrangement,
+    NotificationType,
+    OtherDeathKind,
+    ServiceInvolvement,
+)
+from domain.kernel.ids import AgencyId, CaseId, ChildId, Shard
+from domain.local_review.events import CopyRecipient
+from domain.rapid_review.events import Decision
+from projections.kernel.view import Tables
+from projections.oversight.tables import CHILDREN, COUNCILS, FACTS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildFact:
+    """One child as one event describes it."""
+
+    child_id: ChildId
+    index_child: bool
+    gender: Gender
+    age_years: int | None
+    born_on: date | None
+    ethnicity: Ethnicity
+    services: frozenset[ServiceInvolvement]
+    court_orders: frozenset[CourtOrder]
+    living_arrangement: LivingArrangement
+    death_category: DeathCategory | None
+    other_death_kind: OtherDeathKind | None
+    harm_category: HarmCategory | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """One event about a case; what it does not say is None. ``opened`` is False where its body is gone."""
+
+    shard: Shard
+    position: int
+    case_id: CaseId
+    event_type: str
+    event_id: bytes
+    corrects: bytes | None
+    agency_id: AgencyId
+    imported: bool
+    opened: bool
+    scored_at: datetime
+    done_at: datetime | None
+    """As asserted, where the sender says it."""
+    counts_on: date
+    """The London day that ``scored_at`` bears."""
+    notification_type: NotificationType | None
+    occurred_on: date | None
+    occurred_exactly: bool | None
+    notified_at: datetime | None
+    incident_authority: AgencyId | None
+    residence_authority: AgencyId | None
+    deprivation_fifth: int | None
+    care_leaver_only: bool | None
+    characteristics: frozenset[Characteristic] | None
+    decision: Decision | None
+    decided_on: date | None
+    copy_recipient: CopyRecipient | None
+    children: tuple[ChildFact, ...]
+
+
+def facts_by_case(connection: Connection, tables: Tables, *, case_id: CaseId | None = None) -> dict[CaseId, tuple[Fact, ...]]:
+    """Return the facts of one case or of all, each case's in log order.
+
+    All of them, also those past a count day: a correction may point at a fact that does not count yet.
+    """
+    named: dict[tuple[str, int], list[ChildFact]] = defaultdict(list)
+    for row in connection.execute(_ordered(tables, CHILDREN, case_id)).mappings():
+        named[row["shard"], row["position"]].append(_child(row))
+    cases: dict[CaseId, list[Fact]] = defaultdict(list)
+    for row in connection.execute(_ordered(tables, FACTS, case_id)).mappings():
+        fact = _fact(row, tuple(named.get((row["shard"], row["position"]), ())))
+        cases[fact.case_id].append(fact)
+    return {case: tuple(facts) for case, facts in cases.items()}
+
+
+def enrolled_councils(connection: Connection, tables: Tables) -> dict[AgencyId, str]:
+    """Return every council that was ever enrolled, with its newest name, by id."""
+    table = tables[COUNCILS]
+    rows = connection.execute(select(table.c.agency_id, table.c.name).order_by(table.c.shard, table.c.position))
+    return dict(sorted({AgencyId(row.agency_id): str(row.name) for row in rows}.items()))
+
+
+def _ordered(tables: Tables, name: str, case_id: CaseId | None) -> Select[Any]:
+    """Select a table's rows in log order, of one case or of all."""
+    table = tables[name]
+    statement = select(table).order_by(*table.primary_key.columns)
+    return statement if case_id is None else statement.where(table.c.case_id == case_id)
+
+
+def _fact(row: RowMapping, children: tuple[ChildFact, ...]) -> Fact:
+    """Return a fact from its row."""
+    characteristics = row["characteristics"]
+    codes = {
+        "notification_type": None if row["notification_type"] is None else NotificationType(row["notification_type"]),
+        "characteristics": None if characteristics is None else frozenset(Characteristic(code) for code in characteristics),
+        "decision": None if row["decision"] is None else Decision(row["decision"]),
+        "copy_recipient": None if row["copy_recipient"] is None else CopyRecipient(row["copy_recipient"]),
+    }
+    return Fact(**{**row, **codes}, children=children)
+
+
+def _child(row: RowMapping) -> ChildFact:
+    """Return a child from its row."""
+    return ChildFact(
+        child_id=row["child_id"],
+        index_child=row["index_child"],
+        gender=Gender(row["gender"]),
+        age_years=row["age_years"],
+        born_on=row["born_on"],
+        ethnicity=Ethnicity(row["ethnicity"]),
+        services=frozenset(ServiceInvolvement(code) for code in row["services"]),
+        court_orders=frozenset(CourtOrder(code) for code in row["court_orders"]),
+        living_arrangement=LivingArrangement(row["living_arrangement"]),
+        death_category=None if row["death_category"] is None else DeathCategory(row["death_category"]),
+        other_death_kind=None if row["other_death_kind"] is None else OtherDeathKind(row["other_death_kind"]),
+        harm_category=None if row["harm_category"] is None else HarmCategory(row["harm_category"]),
+    )

@@ -1,0 +1,89 @@
+"""The oversight view's tables: facts as they were said, one row each, never changed; codes and ids, no narrative."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import BigInteger, Boolean, Column, Date, Index, Integer, LargeBinary, MetaData, Table, Text
+
+from projections.kernel.columns import Instant, Json
+from projections.kernel.view import Tables
+
+FACTS: Final = "facts"
+CHILDREN: Final = "children"
+COUNCILS: Final = "councils"
+
+
+def define(metadata: MetaData, prefix: str) -> Tables:
+    """Define the view's tables, their names beginning with ``prefix``."""
+    return {FACTS: _facts(metadata, prefix), CHILDREN: _children(metadata, prefix), COUNCILS: _councils(metadata, prefix)}
+
+
+def _facts(metadata: MetaData, prefix: str) -> Table:
+    """One row an event about a case; the columns behind ``counts_on`` are empty where the event does not say them."""
+    return Table(
+        f"{prefix}{FACTS}",
+        metadata,
+        Column("shard", Text, primary_key=True),
+        Column("position", BigInteger, primary_key=True, autoincrement=False),
+        Column("case_id", Text, nullable=False),
+        Column("event_type", Text, nullable=False),
+        Column("event_id", LargeBinary, nullable=False),
+        Column("corrects", LargeBinary),
+        Column("agency_id", Text, nullable=False),
+        Column("imported", Boolean, nullable=False),
+        Column("opened", Boolean, nullable=False),
+        Column("scored_at", Instant, nullable=False),
+        Column("done_at", Instant),
+        Column("counts_on", Date, nullable=False),
+        Column("notification_type", Text),
+        Column("occurred_on", Date),
+        Column("occurred_exactly", Boolean),
+        Column("notified_at", Instant),
+        Column("incident_authority", Text),
+        Column("residence_authority", Text),
+        Column("deprivation_fifth", Integer),
+        Column("care_leaver_only", Boolean),
+        Column("characteristics", Json),
+        Column("decision", Text),
+        Column("decided_on", Date),
+        Column("copy_recipient", Text),
+        Index(f"{prefix}{FACTS}_by_case", "case_id"),
+    )
+
+
+def _children(metadata: MetaData, prefix: str) -> Table:
+    """One row a child that an event names, in the event's order."""
+    return Table(
+        f"{prefix}{CHILDREN}",
+        metadata,
+        Column("shard", Text, primary_key=True),
+        Column("position", BigInteger, primary_key=True, autoincrement=False),
+        Column("place", Integer, primary_key=True, autoincrement=False),
+        Column("case_id", Text, nullable=False),
+        Column("child_id", Text, nullable=False),
+        Column("index_child", Boolean, nullable=False),
+        Column("gender", Text, nullable=False),
+        Column("age_years", Integer),
+        Column("born_on", Date),
+        Column("ethnicity", Text, nullable=False),
+        Column("services", Json, nullable=False),
+        Column("court_orders", Json, nullable=False),
+        Column("living_arrangement", Text, nullable=False),
+        Column("death_category", Text),
+        Column("other_death_kind", Text),
+        Column("harm_category", Text),
+        Index(f"{prefix}{CHILDREN}_by_case", "case_id"),
+    )
+
+
+def _councils(metadata: MetaData, prefix: str) -> Table:
+    """One row an enrolment of a council."""
+    return Table(
+        f"{prefix}{COUNCILS}",
+        metadata,
+        Column("shard", Text, primary_key=True),
+        Column("position", BigInteger, primary_key=True, autoincrement=False),
+        Column("agency_id", Text, nullable=False),
+        Column("name", Text, nullable=False),
+    )

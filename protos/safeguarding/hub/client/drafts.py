@@ -1,0 +1,160 @@
+"""Events not yet signed, and the signing of them."""
+
+from __future__ import annotations
+
+import hmac
+import re
+import secrets
+from dataclasses import dataclass
+from typing import Final
+
+from google.protobuf.message import Message
+
+from safeguarding.hub.client.identifiers import new_event_id
+from safeguarding.hub.client.identity import SigningKey
+from safeguarding.hub.v1.common_pb2 import (
+    LAWFUL_BASIS_PUBLIC_TASK,
+    MARKING_OFFICIAL_SENSITIVE,
+    PURPOSE_SAFEGUARDING,
+    LawfulBasis,
+    Marking,
+    Purpose,
+)
+from safeguarding.hub.v1.envelope_pb2 import EventHeader, Signature, SignedEvent
+from safeguarding.hub.v1.options_pb2 import event_type as event_type_option
+
+EVENT_MAX_BYTES: Final = 256 * 1024
+NATIONAL: Final = "national"
+_SALT_BYTES: Final = 32
+_CASE_ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_CASE_CATEGORIES: Final = {
+    "case": "incident",
+    "incident": "incident",
+    "information": "sharing",
+    "rapid_review": "rapid_review",
+    "local_review": "local_review",
+    "access": "access",
+}
+
+
+class NotSendable(ValueError):
+    """A draft that could never be sent: no event of the contract, no case, too large."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sender:
+    """The system that speaks, and what holds for all it says unless a draft says otherwise.
+
+    ``source`` names the agency's system, ``shard`` the partnership, ``log_origin`` the hub's log as its operator names it,
+    ``actor_role`` the role (never the name) of the person behind an event.
+    """
+
+    agency_id: str
+    source: str
+    shard: str
+    log_origin: str
+    actor_role: str
+    purpose: Purpose.ValueType = PURPOSE_SAFEGUARDING
+    lawful_basis: LawfulBasis.ValueType = LAWFUL_BASIS_PUBLIC_TASK
+    marking: Marking.ValueType = MARKING_OFFICIAL_SENSITIVE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """An event to be signed and sent. ``case_id`` is needed by every event about a case; None elsewhere takes the sender's."""
+
+    event: Message
+    case_id: str | None = None
+    shard: str | None = None
+    expected_version: int | None = None
+    """The version that the stream must be at (0: it must not exist); None lets the hub judge against the newest state."""
+    imported: bool = False
+    """History entered later: its clocks run by the instants it asserts (``details.done_at``)."""
+    purpose: Purpose.ValueType | None = None
+    lawful_basis: LawfulBasis.ValueType | None = None
+    marking: Marking.ValueType | None = None
+    actor_role: str | None = None
+    causation_id: bytes = b""
+    """The event that led to this one."""
+    correlation_id: bytes = b""
+    """A thread of events that belong together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """One signed event as it is kept and sent: never serialized anew."""
+
+    event_id: bytes
+    shard: str
+    stream: str
+    message: bytes
+    """A serialized ``SignedEvent``."""
+
+
+def event_type_of(event: Message) -> str:
+    """Return the name that an event bears on the log; raise ``NotSendable`` for a message that is no event."""
+    name: str = event.DESCRIPTOR.GetOptions().Extensions[event_type_option]
+    if not name:
+        raise NotSendable(f"{event.DESCRIPTOR.full_name} is no event of the contract")
+    return name
+
+
+def shard_of(draft: Draft, sender: Sender) -> str:
+    """Return the shard that a draft belongs to: agencies' own events lie in the national one."""
+    if event_type_of(draft.event).startswith("agency."):
+        return NATIONAL
+    return draft.shard or sender.shard
+
+
+def stream_of(draft: Draft, sender: Sender) -> str:
+    """Return the stream that a draft belongs to; raise ``NotSendable`` if it needs a case and names none."""
+    area = event_type_of(draft.event).partition(".")[0]
+    if area == "agency":
+        return f"agency-{draft.event.agency_id}"  # type: ignore[attr-defined]
+    if area == "partnership":
+        return f"partnership-{shard_of(draft, sender)}"
+    category = _CASE_CATEGORIES.get(area)
+    if category is None:
+        raise NotSendable(f"this version of the client does not know where {area} events belong")
+    if draft.case_id is None or _CASE_ID.fullmatch(draft.case_id) is None:
+        raise NotSendable(f"an event about a {category} needs case_id, a lower-case UUID")
+    return f"{category}-{draft.case_id}"
+
+
+def check(draft: Draft, sender: Sender) -> None:
+    """Raise ``NotSendable`` for a draft that could never be sent."""
+    stream_of(draft, sender)
+    size = draft.event.ByteSize()
+    if size > EVENT_MAX_BYTES:
+        raise NotSendable(f"an event holds at most {EVENT_MAX_BYTES} bytes, this one {size}")
+
+
+def sign(draft: Draft, sender: Sender, key: SigningKey, sequence: int) -> Signed:
+    """Sign a draft as the sender's event number ``sequence`` in its shard."""
+    body = draft.event.SerializeToString(deterministic=True)
+    salt = secrets.token_bytes(_SALT_BYTES)
+    shard, stream = shard_of(draft, sender), stream_of(draft, sender)
+    header = EventHeader(
+        event_id=new_event_id(),
+        log_origin=sender.log_origin,
+        agency_id=sender.agency_id,
+        key_id=key.key_id,
+        source=sender.source,
+        source_sequence=sequence,
+        shard=shard,
+        stream=stream,
+        event_type=event_type_of(draft.event),
+        expected_version=draft.expected_version,
+        purpose=sender.purpose if draft.purpose is None else draft.purpose,
+        lawful_basis=sender.lawful_basis if draft.lawful_basis is None else draft.lawful_basis,
+        marking=sender.marking if draft.marking is None else draft.marking,
+        actor_role=sender.actor_role if draft.actor_role is None else draft.actor_role,
+        body_commitment=hmac.digest(salt, body, "sha256"),
+        causation_id=draft.causation_id,
+        correlation_id=draft.correlation_id,
+        imported=draft.imported,
+    )
+    header.signed_at.GetCurrentTime()
+    signed = header.SerializeToString(deterministic=True)
+    message = SignedEvent(header=signed, signature=Signature(key_id=key.key_id, value=key.sign(signed)), body=body, salt=salt)
+    return Signed(header.event_id, shard, stream, message.SerializeToString(deterministic=True))

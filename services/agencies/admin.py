@@ -1,0 +1,16 @@
+"""``AdminService``: what an operator may append."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from domain.kernel.agencies import AgencyKind
+from safeguarding.hub.v1.append_pb2_grpc import AdminServiceServicer, add_AdminServiceServicer_to_server
+from services.agencies.append_service import AppendService
+
+
+class Admin(AppendService, AdminServiceServicer):
+    """Appends for agencies of kind OPERATOR."""
+
+    KIND: ClassVar = AgencyKind.OPERATOR
+    register = staticmethod(add_AdminServiceServicer_to_server)

@@ -1,0 +1,47 @@
+"""How much one agency may ask of the hub at a time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from domain.kernel.ids import AgencyId
+from services.runtime.errors import Unavailable
+from services.runtime.limits import AGENCY_MAX_STREAMS
+
+
+class Gate:
+    """Counts an agency's open streams and the events it sends a second. Touched by the event loop's thread alone."""
+
+    def __init__(self, *, events_per_second: int, monotonic_seconds: Callable[[], float]) -> None:
+        """``events_per_second`` may be sent by each agency on average, twice that in one burst; 0 means no limit."""
+        self._events_per_second = events_per_second
+        self._monotonic_seconds = monotonic_seconds
+        self._open: Counter[AgencyId] = Counter()
+        self._buckets: dict[AgencyId, tuple[float, float]] = {}
+
+    @contextmanager
+    def stream(self, caller: AgencyId) -> Iterator[None]:
+        """Hold one of the agency's streams; raise ``Unavailable`` if it has too many open."""
+        if self._open[caller] >= AGENCY_MAX_STREAMS:
+            raise Unavailable(f"the agency has {AGENCY_MAX_STREAMS} streams open, the most it may", retry_after_seconds=5.0)
+        self._open[caller] += 1
+        try:
+            yield
+        finally:
+            self._open[caller] -= 1
+
+    def admit(self, caller: AgencyId, events: int) -> None:
+        """Take ``events`` from the agency's quota; raise ``Unavailable`` saying when there is room."""
+        if not self._events_per_second:
+            return
+        now = self._monotonic_seconds()
+        burst = 2.0 * self._events_per_second
+        left, since = self._buckets.get(caller, (burst, now))
+        left = min(burst, left + (now - since) * self._events_per_second)
+        if events > left and left < burst:
+            self._buckets[caller] = (left, now)
+            wait_seconds = (min(events, burst) - left) / self._events_per_second
+            raise Unavailable("the agency's quota of events a second is used up", retry_after_seconds=wait_seconds)
+        self._buckets[caller] = (left - events, now)

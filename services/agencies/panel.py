@@ -1,0 +1,16 @@
+"""``PanelService``: what a Panel secretariat may append."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from domain.kernel.agencies import AgencyKind
+from safeguarding.hub.v1.append_pb2_grpc import PanelServiceServicer, add_PanelServiceServicer_to_server
+from services.agencies.append_service import AppendService
+
+
+class Panel(AppendService, PanelServiceServicer):
+    """Appends for agencies of kind PANEL."""
+
+    KIND: ClassVar = AgencyKind.PANEL
+    register = staticmethod(add_PanelServiceServicer_to_server)

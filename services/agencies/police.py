@@ -1,0 +1,16 @@
+"""``PoliceService``: what a police force may append."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from domain.kernel.agencies import AgencyKind
+from safeguarding.hub.v1.append_pb2_grpc import PoliceServiceServicer, add_PoliceServiceServicer_to_server
+from services.agencies.append_service import AppendService
+
+
+class Police(AppendService, PoliceServiceServicer):
+    """Appends for agencies of kind POLICE."""
+
+    KIND: ClassVar = AgencyKind.POLICE
+    register = staticmethod(add_PoliceServiceServicer_to_server)

@@ -1,0 +1,226 @@
+"""Between the bytes of an event's body and the domain's dataclass: compiled once for each event type from the contract.
+
+The table of event types comes from the ``event_type`` option of the messages; ``tests/architecture/test_contract.py``
+holds messages, dataclasses, enums and names equal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from types import ModuleType
+from typing import Any, Final
+
+import domain.access.events
+import domain.agency.events
+import domain.incident.events
+import domain.local_review.events
+import domain.partnership.events
+import domain.rapid_review.events
+import domain.sharing.events  # noqa: F401  # these seven fill EVENT_TYPES
+from domain.kernel.events import EVENT_TYPES, Event, LawfulBasis, Marking, Purpose, Recorded
+from domain.kernel.ids import AgencyId, EventId, RuleId, Shard, Stream
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.message_factory import GetMessageClass
+from google.protobuf.unknown_fields import UnknownFieldSet
+
+from safeguarding.hub.v1 import (
+    access_pb2,
+    agency_pb2,
+    common_pb2,
+    incident_pb2,
+    local_review_pb2,
+    options_pb2,
+    partnership_pb2,
+    rapid_review_pb2,
+    sharing_pb2,
+)
+from safeguarding.hub.v1.envelope_pb2 import EventHeader
+from safeguarding.hub.v1.log_pb2 import LoggedEvent
+from services.eventstore.conversion import Read, Unwritable, Write, misfits, reader, writer
+from services.eventstore.inspection import Inspect, inspector, is_text_rule
+from services.eventstore.port import Stored
+from services.runtime.errors import IntegrityError, Invalid, Violation
+from services.runtime.fieldrules import check_fields
+
+_AREAS: Final[tuple[ModuleType, ...]] = (
+    agency_pb2,
+    partnership_pb2,
+    incident_pb2,
+    sharing_pb2,
+    rapid_review_pb2,
+    local_review_pb2,
+    access_pb2,
+)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_BODY: Final = "wire.body"
+_UNKNOWN_FIELDS_MAX: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """One event type: its message, its dataclass, and the ways between them."""
+
+    message: type[Message]
+    event: type[Event]
+    read: Read
+    inspect: Inspect
+    write: Write
+
+
+def _holds_neither(_event: Event) -> tuple[Violation, ...]:
+    """For an event without text and moments; there is none, since every event may carry details."""
+    return ()
+
+
+def _forms() -> dict[str, _Form]:
+    """Compile every event of the contract, by its name on the log."""
+    forms = {}
+    for area in _AREAS:
+        for descriptor in area.DESCRIPTOR.message_types_by_name.values():
+            event_type = descriptor.GetOptions().Extensions[options_pb2.event_type]
+            if event_type:
+                cls = EVENT_TYPES[event_type]
+                forms[event_type] = _Form(
+                    message=GetMessageClass(descriptor),
+                    event=cls,
+                    read=reader(descriptor, cls),
+                    inspect=inspector(cls) or _holds_neither,
+                    write=writer(descriptor, cls),
+                )
+    return forms
+
+
+_FORMS: Final = _forms()
+EVENT_NAMES: Final = frozenset(_FORMS)
+"""Every event type of the contract."""
+
+
+def message_class(event_type: str) -> type[Message]:
+    """Return the message of an event type; raise ``Invalid`` (rule ``wire.event_type``) for a name the contract does not hold."""
+    return _form(event_type).message
+
+
+def decode_event(event_type: str, body: bytes) -> Event:
+    """Return what a body says, checked against every rule of the contract.
+
+    Raise ``Invalid`` naming the fields, with rule ``wire.event_type`` (no such event), ``wire.body`` (unreadable bytes),
+    ``wire.unknown_field`` (the contract has no such field), ``wire.fields`` (a field rule) or ``wire.text`` (characters).
+    """
+    form = _form(event_type)
+    message = _parse(form.message, body)
+    _refuse_unknown_fields(message, body)
+    check_fields(message)
+    try:
+        event: Event = form.read(message)
+    except (ValueError, OverflowError):
+        raise Invalid(*misfits(message)) from None
+    if wrong := form.inspect(event):
+        raise Invalid(*wrong, rule="wire.text" if is_text_rule(wrong) else "wire.fields")
+    return event
+
+
+def decode_trusted(event_type: str, body: bytes) -> Event:
+    """Return what the body of an event on the log says: it was checked when it was admitted. Raise ``IntegrityError`` if it cannot be read."""
+    form = _FORMS.get(event_type)
+    if form is None:
+        raise IntegrityError(f"the log holds an event type that this hub does not know: {event_type}")
+    try:
+        event: Event = form.read(form.message.FromString(body))
+    except (DecodeError, KeyError, ValueError, OverflowError) as error:
+        raise IntegrityError(f"the log holds a body that is no {event_type}") from error
+    return event
+
+
+def to_message(event: Event) -> Message:
+    """Return an event as its message; raise ``Invalid`` for what no message can hold (an instant without time zone, broken Unicode)."""
+    try:
+        message: Message = _FORMS[event.EVENT_TYPE].write(event)
+    except Unwritable as error:
+        raise Invalid(Violation(".".join(error.path), error.expected)) from None
+    return message
+
+
+def encode_event(event: Event) -> bytes:
+    """Return an event as the bytes of a body: the same event gives the same bytes."""
+    return to_message(event).SerializeToString(deterministic=True)
+
+
+def _form(event_type: str) -> _Form:
+    """Return an event type's form."""
+    form = _FORMS.get(event_type)
+    if form is None:
+        raise Invalid(Violation("event_type", "the name of an event of this contract"), rule="wire.event_type")
+    return form
+
+
+def _parse(message: type[Message], body: bytes) -> Message:
+    """Parse a body; the parser itself bounds nesting (100 levels)."""
+    try:
+        return message.FromString(body)
+    except DecodeError as error:
+        if "UTF-8" in str(error):
+            raise Invalid(Violation("body", "text fields hold valid UTF-8"), rule="wire.text") from None
+        raise Invalid(Violation("body", f"a serialized {message.DESCRIPTOR.name}"), rule=_BODY) from None
+
+
+def _refuse_unknown_fields(message: Message, body: bytes) -> None:
+    """Refuse what this contract has no field for: a newer client must hear that an older hub would not understand it."""
+    size = message.ByteSize()
+    message.DiscardUnknownFields()  # type: ignore[no-untyped-call, unused-ignore]
+    if message.ByteSize() == size:
+        return
+    paths = _unknown_paths(type(message).FromString(body), "")[:_UNKNOWN_FIELDS_MAX]
+    raise Invalid(*(Violation(path, "a field of this version of the contract") for path in paths), rule="wire.unknown_field")
+
+
+def _unknown_paths(message: Message, prefix: str) -> list[str]:
+    """Name every unknown field of a message by its path and number."""
+    paths = [f"{prefix}<{field.field_number}>" for field in UnknownFieldSet(message)]
+    for descriptor, value in message.ListFields():
+        if descriptor.message_type is None:
+            continue
+        if descriptor.is_repeated:
+            for index, item in enumerate(value):
+                paths += _unknown_paths(item, f"{prefix}{descriptor.name}[{index}].")
+        else:
+            paths += _unknown_paths(value, f"{prefix}{descriptor.name}.")
+    return paths
+
+
+def _members(enumeration: Any, cls: Any) -> dict[int, Any]:
+    """Return the domain's member for every number of a header's code; what was not said has no member."""
+    zero = enumeration.DESCRIPTOR.values_by_number[0].name.removesuffix("UNSPECIFIED")
+    return {enumeration.Value(f"{zero}{member.name}"): member for member in cls}
+
+
+_PURPOSES: Final = _members(common_pb2.Purpose, Purpose)
+_LAWFUL_BASES: Final = _members(common_pb2.LawfulBasis, LawfulBasis)
+_MARKINGS: Final = _members(common_pb2.Marking, Marking)
+
+
+def recorded_from(shard: str, stored: Stored, header: EventHeader, logged: LoggedEvent, event: Event | None) -> Recorded:
+    """Return a stored event as the domain sees it; ``event`` is None when its body can no longer be opened."""
+    signed_at = header.signed_at
+    try:
+        return Recorded(
+            shard=Shard(shard),
+            stream=Stream(stored.stream),
+            position=stored.position,
+            version=stored.version,
+            event_id=EventId(stored.event_id),
+            event_type=stored.type,
+            agency_id=AgencyId(header.agency_id),
+            actor_role=header.actor_role,
+            purpose=_PURPOSES[header.purpose],
+            lawful_basis=_LAWFUL_BASES[header.lawful_basis],
+            marking=_MARKINGS[header.marking],
+            imported=header.imported,
+            signed_at=_EPOCH + timedelta(seconds=signed_at.seconds, microseconds=signed_at.nanos // 1_000),
+            recorded_at=_EPOCH + timedelta(milliseconds=stored.recorded_at_ms),
+            findings=tuple(RuleId(rule) for rule in logged.findings),
+            mended=tuple(RuleId(rule) for rule in logged.mended),
+            event=event,
+        )
+    except (KeyError, OverflowError) as error:
+        raise IntegrityError(f"the header of the event at {shard}/{stored.position} cannot be read") from error

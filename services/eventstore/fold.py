@@ -1,0 +1,417 @@
+"""The fold: every node reads the same records in the same order and accepts or voids each of them alike.
+
+It is pure: what it knows of the past comes through ``Lookups``, what it decides goes out as ``Effects``, which the caller must
+apply before the next record. No clock, no I/O, no randomness: a record's timestamp arrives with it.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from typing import Final, Protocol
+
+from services.eventstore import frame
+from services.eventstore.port import (
+    Accepted,
+    Append,
+    Conflict,
+    Head,
+    Malformed,
+    Mismatch,
+    PartialDuplicate,
+    Placed,
+    ProposedEvent,
+    Result,
+    Revoked,
+    Stored,
+    Tracking,
+)
+
+RULES_VERSION: Final = 1
+FIRST_DIGEST: Final = bytes(32)
+INTEGER_MAX: Final = 2**63 - 1
+"""Versions and positions above do not fit the state's integers: malformed, on every node."""
+
+_EVENT_ID_BYTES: Final = 16
+_HASH_BYTES: Final = 32
+_U32: Final = struct.Struct(">I")
+_U64: Final = struct.Struct(">Q")
+
+
+@dataclass(frozen=True, slots=True)
+class ShardState:
+    """Where a shard stands behind the last folded record. ``rules`` 0: no GENESIS yet. ``malformed``: records voided as such."""
+
+    shard: str
+    next_offset: int = 0
+    last_append_id: bytes = b""
+    position: int = 0
+    digest: bytes = FIRST_DIGEST
+    recorded_at_ms: int = 0
+    rules: int = 0
+    formats: tuple[int, ...] = ()
+    malformed: int = 0
+
+    def head(self) -> Head:
+        """Return what others than the fold see of it."""
+        return Head(self.position, self.digest, self.recorded_at_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class Positions:
+    """An append's events lie at these positions, in its order."""
+
+    positions: tuple[int, ...]
+
+
+Outcome = Positions | Conflict | PartialDuplicate | Mismatch | Revoked
+"""What is remembered of an append for ever."""
+
+
+class Lookups(Protocol):
+    """What the fold asks about the records before; every answer is about one shard."""
+
+    def shard_state(self, shard: str) -> ShardState:
+        """Return where the shard stands; a new ``ShardState`` for one never seen."""
+
+    def outcome(self, shard: str, append_id: bytes) -> Outcome | None:
+        """Return what became of an append."""
+
+    def event(self, shard: str, event_id: bytes) -> Stored | None:
+        """Return an accepted event."""
+
+    def event_at(self, shard: str, position: int) -> Stored:
+        """Return the accepted event at a position that exists."""
+
+    def stream_version(self, shard: str, stream: str) -> int | None:
+        """Return a stream's version, None when it does not exist."""
+
+    def tracking_position(self, shard: str, name: str) -> int | None:
+        """Return how far a consumer has come, None for one never seen."""
+
+    def is_revoked(self, shard: str, key_id: str) -> bool:
+        """Tell whether a key is revoked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """What a record changes. ``events`` and ``placed`` belong together; ``revoked`` takes effect at ``state.position``."""
+
+    state: ShardState
+    append_id: bytes = b""
+    outcome: Outcome | None = None
+    events: tuple[ProposedEvent, ...] = ()
+    placed: tuple[Placed, ...] = ()
+    streams: Mapping[str, int] = field(default_factory=dict)
+    tracking: Tracking | None = None
+    revoked: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The answer to whoever proposed the record, and what to apply."""
+
+    result: Result
+    effects: Effects
+
+
+Judge = Callable[[Lookups, ShardState, Append, int], Decision]
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What a program can fold: a judge for each version of the rules, a reader for each record format."""
+
+    judges: Mapping[int, Judge]
+    formats: Mapping[int, Callable[[frame.Frame], Append | Malformed]]
+
+    def require(self, rules: int, formats: tuple[int, ...]) -> None:
+        """Raise ``UnknownControl`` unless this program can fold under these rules and formats."""
+        if rules not in self.judges:
+            raise frame.UnknownControl(f"rules version {rules} in force, this program knows up to {max(self.judges)}; upgrade this node")
+        unknown = [version for version in formats if version not in self.formats]
+        if unknown:
+            raise frame.UnknownControl(f"record formats {unknown} allowed, this program knows {sorted(self.formats)}; upgrade this node")
+
+
+def fold_record(lookups: Lookups, shard: str, offset: int, record: bytes, timestamp_ms: int, program: Program | None = None) -> Decision:
+    """Decide one record of a shard's log; raise ``UnknownControl`` when only a newer program may go on."""
+    program = program or PROGRAM
+    state = lookups.shard_state(shard)
+    read = frame.decode(record)
+    if isinstance(read, Malformed):
+        return _malformed(_behind(state, offset, b""), read.reason)
+    state = _behind(state, offset, read.append_id)
+    if read.kind is not frame.Kind.APPEND:
+        control = frame.control_of(read)
+        return _malformed(state, control.reason) if isinstance(control, Malformed) else _control(lookups, state, control, program)
+    if state.rules == 0:
+        return _malformed(state, "the shard has no GENESIS before this record")
+    remembered = lookups.outcome(shard, read.append_id)
+    if remembered is not None:
+        return Decision(_answer(lookups, shard, remembered), Effects(state))
+    if read.version not in state.formats:
+        return _malformed(state, f"record format {read.version}, allowed are {list(state.formats)}")
+    append = program.formats[read.version](read)
+    if isinstance(append, Malformed):
+        return _malformed(state, append.reason)
+    return program.judges[state.rules](lookups, state, append, timestamp_ms)
+
+
+def fold_append(lookups: Lookups, append: Append, timestamp_ms: int, program: Program | None = None) -> Decision:
+    """Decide an append that an in-process sequencer put next in line: the same as ``fold_record`` of its record."""
+    program = program or PROGRAM
+    shard = append.shard
+    state = lookups.shard_state(shard)
+    state = _behind(state, state.next_offset, append.append_id)
+    if state.rules == 0:
+        return _malformed(state, "the shard has no GENESIS before this record")
+    remembered = lookups.outcome(shard, append.append_id)
+    if remembered is not None:
+        return Decision(_answer(lookups, shard, remembered), Effects(state))
+    too_large = frame.oversize(append)
+    if too_large is not None:
+        return _malformed(state, too_large.reason)
+    return program.judges[state.rules](lookups, state, append, timestamp_ms)
+
+
+def fold_control(lookups: Lookups, shard: str, append_id: bytes, control: frame.Control, program: Program | None = None) -> Decision:
+    """Decide a control that an in-process sequencer put next in line: the same as ``fold_record`` of its record."""
+    state = lookups.shard_state(shard)
+    return _control(lookups, _behind(state, state.next_offset, append_id), control, program or PROGRAM)
+
+
+def leaf(shard: str, stored: Stored) -> bytes:
+    """Return an event's leaf hash, 32 bytes: SHA-256 over 0x00 and what the log keeps of it, its header through its state."""
+    return _leaf(
+        _prefix(shard), stored.position, stored.stream, stored.version, stored.event_id, stored.type, stored.recorded_at_ms, stored.state
+    )
+
+
+def next_digest(digest: bytes, next_leaf: bytes) -> bytes:
+    """Return the digest one event further."""
+    return sha256(digest + next_leaf).digest()
+
+
+def flaw(append: Append, shard: str) -> str | None:
+    """Return what is wrong with an append in itself, whatever the state; None when nothing is."""
+    if append.shard != shard:
+        return f"an append to shard {append.shard!r} among those to {shard!r}"
+    if len(append.append_id) != frame.APPEND_ID_BYTES:
+        return f"append_id of {len(append.append_id)} bytes, expected {frame.APPEND_ID_BYTES}"
+    tracking = append.tracking
+    if tracking is None:
+        if not append.events:
+            return "neither events nor tracking"
+    elif not (tracking.name and 0 <= tracking.position <= INTEGER_MAX and is_text(tracking.name)):
+        return "tracking needs a name and a position below 2^63"
+    for expectation in append.expectations:
+        if not (expectation.stream and 0 <= expectation.version <= INTEGER_MAX and is_text(expectation.stream)):
+            return "an expectation needs a stream and a version below 2^63"
+    for event in append.events:
+        if not (event.stream and event.type and 0 <= event.version <= INTEGER_MAX):
+            return "an event needs a stream, a type and a version below 2^63"
+        if len(event.event_id) != _EVENT_ID_BYTES or len(event.header_hash) != _HASH_BYTES:
+            return f"an event_id has {_EVENT_ID_BYTES} bytes and a header_hash {_HASH_BYTES}"
+        if not (is_text(event.stream) and is_text(event.type) and is_text(event.key_id)):
+            return "a text of an event is not Unicode"
+    if len(append.events) > 1 and len({event.event_id for event in append.events}) < len(append.events):
+        return "an event_id twice"
+    return None if is_text(append.node_id) else "node_id is not Unicode"
+
+
+def judge_v1(lookups: Lookups, state: ShardState, append: Append, timestamp_ms: int) -> Decision:
+    """Decide a readable append under version 1 of the rules (event-store design, rules 1 and 3 to 6)."""
+    wrong = flaw(append, state.shard)
+    if wrong is not None:
+        return _malformed(state, wrong)
+    repeated = _repeated(lookups, state.shard, append)
+    if repeated is not None:
+        return Decision(_answer(lookups, state.shard, repeated), Effects(state, append.append_id, repeated))
+    for event in append.events:
+        if event.key_id and lookups.is_revoked(state.shard, event.key_id):
+            return _void(state, append, Revoked(event.key_id))
+    versions: dict[str, int] = {}
+    conflict = _conflict(lookups, state.shard, append, versions)
+    if conflict is not None:
+        return _void(state, append, conflict)
+    return _accept(state, append, versions, timestamp_ms)
+
+
+PROGRAM: Final = Program(judges={RULES_VERSION: judge_v1}, formats={frame.APPEND_FORMAT: frame.append_of})
+"""What this program can fold."""
+
+
+def _repeated(lookups: Lookups, shard: str, append: Append) -> Outcome | None:
+    """Return the outcome of an append of which an event was accepted before (rule 3)."""
+    before: list[Stored] = []
+    for event in append.events:
+        stored = lookups.event(shard, event.event_id)
+        if stored is None:
+            continue
+        if stored.header_hash != event.header_hash:
+            return Mismatch(event.event_id)
+        before.append(stored)
+    if not before:
+        return None
+    if len(before) == len(append.events):
+        return Positions(tuple([stored.position for stored in before]))
+    return PartialDuplicate(tuple([stored.event_id for stored in before]))
+
+
+def _conflict(lookups: Lookups, shard: str, append: Append, versions: dict[str, int]) -> Conflict | None:
+    """Return the first expectation, version or tracking that is not met (rule 5); fill ``versions`` with the streams' new ones."""
+    expected: set[str] = set()
+    for expectation in append.expectations:
+        current = lookups.stream_version(shard, expectation.stream)
+        met = current == expectation.version if expectation.version else current is None
+        if not met:
+            return Conflict(expectation.stream, expectation.version, current or 0)
+        expected.add(expectation.stream)
+    for event in append.events:
+        stream = event.stream
+        current = versions.get(stream)
+        if current is None:
+            current = lookups.stream_version(shard, stream)
+        if current is None and stream in expected:
+            current = 0
+        if current is not None and event.version != current + 1:
+            return Conflict(stream, max(event.version - 1, 0), current)
+        versions[stream] = event.version
+    tracking = append.tracking
+    if tracking is not None:
+        last = lookups.tracking_position(shard, tracking.name)
+        if last is not None and tracking.position <= last:
+            return Conflict(f"tracking {tracking.name}", tracking.position, last)
+    return None
+
+
+def _accept(state: ShardState, append: Append, versions: dict[str, int], timestamp_ms: int) -> Decision:
+    """Give the events the next positions of the shard (rule 6)."""
+    position, digest = state.position, state.digest
+    recorded_at_ms = max(state.recorded_at_ms, timestamp_ms) if append.events else state.recorded_at_ms
+    prefix = _prefix(state.shard)
+    placed: list[Placed] = []
+    for event in append.events:
+        position += 1
+        hashed = _leaf(prefix, position, event.stream, event.version, event.event_id, event.type, recorded_at_ms, event.state)
+        digest = sha256(digest + hashed).digest()
+        placed.append(Placed(event.event_id, event.stream, event.version, position, recorded_at_ms, hashed))
+    # Constructed in full: dataclasses.replace takes twice as long, and this runs for every append.
+    new = ShardState(
+        state.shard,
+        state.next_offset,
+        state.last_append_id,
+        position,
+        digest,
+        recorded_at_ms,
+        state.rules,
+        state.formats,
+        state.malformed,
+    )
+    places = tuple(placed)
+    outcome = Positions(tuple(range(state.position + 1, position + 1)))
+    return Decision(Accepted(places), Effects(new, append.append_id, outcome, append.events, places, versions, append.tracking))
+
+
+def _control(lookups: Lookups, state: ShardState, control: frame.Control, program: Program) -> Decision:
+    """Decide a control record."""
+    match control:
+        case frame.Genesis(shard, rules, formats):
+            if state.rules:
+                return _malformed(state, "a second GENESIS")
+            if shard != state.shard or rules < 1 or not formats:
+                return _malformed(state, f"a GENESIS of shard {shard!r}, rules {rules}, formats {list(formats)} in shard {state.shard!r}")
+            program.require(rules, formats)
+            return Decision(Accepted(()), Effects(replace(state, rules=rules, formats=formats)))
+        case frame.RulesChange(version, formats):
+            if not state.rules or version != state.rules + 1 or not formats:
+                return _malformed(state, f"RULES {version} after rules {state.rules}")
+            program.require(version, formats)
+            return Decision(Accepted(()), Effects(replace(state, rules=version, formats=formats)))
+        case frame.KeyRevoked(key_id):
+            if not state.rules or not key_id or not is_text(key_id):
+                return _malformed(state, "a KEY_REVOKED without a key, or before GENESIS")
+            new = None if lookups.is_revoked(state.shard, key_id) else key_id
+            return Decision(Accepted(()), Effects(state, revoked=new))
+
+
+def _answer(lookups: Lookups, shard: str, outcome: Outcome) -> Result:
+    """Return the result that a remembered append had."""
+    if not isinstance(outcome, Positions):
+        return outcome
+    placed: list[Placed] = []
+    for position in outcome.positions:
+        stored = lookups.event_at(shard, position)
+        placed.append(
+            Placed(stored.event_id, stored.stream, stored.version, position, stored.recorded_at_ms, leaf(shard, stored)),
+        )
+    return Accepted(tuple(placed), duplicate=True)
+
+
+def _void(state: ShardState, append: Append, outcome: Conflict | Revoked) -> Decision:
+    """Refuse an append, for ever."""
+    return Decision(outcome, Effects(state, append.append_id, outcome))
+
+
+def _malformed(state: ShardState, reason: str) -> Decision:
+    """Count a record that leaves no other trace."""
+    counted = replace(state, malformed=state.malformed + 1)
+    return Decision(Malformed(reason), Effects(counted))
+
+
+def _behind(state: ShardState, offset: int, append_id: bytes) -> ShardState:
+    """Return the state with the record at ``offset`` read."""
+    return ShardState(
+        state.shard,
+        offset + 1,
+        append_id,
+        state.position,
+        state.digest,
+        state.recorded_at_ms,
+        state.rules,
+        state.formats,
+        state.malformed,
+    )
+
+
+def _prefix(shard: str) -> bytes:
+    """Return what every leaf of a shard begins with."""
+    name = shard.encode()
+    return b"\x00" + _U32.pack(len(name)) + name
+
+
+def _leaf(prefix: bytes, position: int, stream: str, version: int, event_id: bytes, kind: str, recorded_at_ms: int, state: bytes) -> bytes:
+    """Hash one event: texts and bytes behind their u32 length, integers as u64, all big-endian."""
+    name, type_name = stream.encode(), kind.encode()
+    return sha256(
+        b"".join(
+            (
+                prefix,
+                _U64.pack(position),
+                _U32.pack(len(name)),
+                name,
+                _U64.pack(version),
+                _U32.pack(len(event_id)),
+                event_id,
+                _U32.pack(len(type_name)),
+                type_name,
+                _U64.pack(recorded_at_ms),
+                _U32.pack(len(state)),
+                state,
+            )
+        )
+    ).digest()
+
+
+def is_text(text: str) -> bool:
+    """Tell whether a text has a UTF-8 form: a lone surrogate has none."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

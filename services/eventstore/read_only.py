@@ -1,0 +1,121 @@
+"""The embedded store read by a process that does not write it: ``hub verify`` and ``hub log`` beside ``hub serve``."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import Future
+from pathlib import Path
+from time import monotonic
+from typing import Final
+
+from services.eventstore import fold
+from services.eventstore.port import Append, Head, Result, Stored
+from services.eventstore.reader import Reader
+from services.runtime.errors import Unavailable
+
+POLL_SECONDS: Final = 0.05
+
+
+class ReadOnlyShard:
+    """One shard as another process writes it."""
+
+    def __init__(self, name: str, number: int, reader: Reader) -> None:
+        """Belong to a store."""
+        self._name = name
+        self._number = number
+        self._reader = reader
+
+    @property
+    def name(self) -> str:
+        """The shard's name."""
+        return self._name
+
+    def append(self, append: Append) -> Future[Result]:  # noqa: ARG002  refused whatever it is
+        """Fail: this process does not write."""
+        future: Future[Result] = Future()
+        future.set_exception(Unavailable("the event store is open for reading only"))
+        return future
+
+    def revoke_key(self, key_id: str) -> Future[None]:  # noqa: ARG002  refused whatever it is
+        """Fail: this process does not write."""
+        future: Future[None] = Future()
+        future.set_exception(Unavailable("the event store is open for reading only"))
+        return future
+
+    def read_stream(self, stream: str, after_version: int = 0, limit: int | None = None) -> list[Stored]:
+        """Return a stream's events behind ``after_version``, in order."""
+        return self._reader.stream(self._number, stream, after_version=after_version, limit=limit)
+
+    def read(self, after_position: int, limit: int) -> list[Stored]:
+        """Return the shard's events behind ``after_position``, in order."""
+        return self._reader.events(self._number, after_position, limit)
+
+    def stream_version(self, stream: str) -> int:
+        """Return a stream's version, 0 if it does not exist."""
+        return self._reader.stream_version(self._number, stream) or 0
+
+    def find(self, event_id: bytes) -> Stored | None:
+        """Return the event of this id."""
+        return self._reader.find(self._number, event_id)
+
+    def leaf(self, stored: Stored) -> bytes:
+        """Return the leaf hash of an event of this shard."""
+        return fold.leaf(self._name, stored)
+
+    def revoked_keys(self) -> dict[str, int]:
+        """Return the revoked keys, each with the shard's position when it was revoked."""
+        return self._reader.revoked_keys(self._number)
+
+    def head(self) -> Head:
+        """Return how far the writing process has come."""
+        return next(state.head() for number, state in self._reader.shards() if number == self._number)
+
+    def log_end(self, timeout_seconds: float) -> int:  # noqa: ARG002  the file is the log
+        """Return the head."""
+        return self.head().position
+
+    def wait_for(self, position: int, timeout_seconds: float) -> bool:
+        """Wait until the writing process has come to ``position``; it cannot wake this one, so this looks now and then."""
+        deadline = monotonic() + timeout_seconds
+        while self.head().position < position:
+            left = deadline - monotonic()
+            if left <= 0:
+                return False
+            time.sleep(min(POLL_SECONDS, left))
+        return True
+
+
+class ReadOnlyEventStore:
+    """The embedded store as another process writes it: ``hub verify`` and ``hub log`` read while ``hub serve`` runs."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file; raise ``Unavailable`` if there is none, ``IntegrityError`` if it is not an event store of this version."""
+        path = Path(path).absolute()
+        if not path.is_file():
+            raise Unavailable(f"{path}: there is no event store")
+        self._reader = Reader(path)
+        self._reader.check()
+
+    def shards(self) -> tuple[str, ...]:
+        """Return the names of the shards that exist."""
+        return tuple(sorted([state.shard for _, state in self._reader.shards() if state.rules]))
+
+    def shard(self, name: str) -> ReadOnlyShard:
+        """Return a shard; raise ``Unavailable`` for one that does not exist."""
+        for number, state in self._reader.shards():
+            if state.shard == name and state.rules:
+                return ReadOnlyShard(name, number, self._reader)
+        raise Unavailable(f"this node does not follow shard {name!r}")
+
+    def create_shard(self, name: str) -> ReadOnlyShard:
+        """Return a shard that exists; this process begins none."""
+        return self.shard(name)
+
+    def close(self) -> None:
+        """Close the file; idempotent."""
+        self._reader.close()
+
+
+def open_read_only(path: Path) -> ReadOnlyEventStore:
+    """Open an event store for reading, also while another process writes it."""
+    return ReadOnlyEventStore(path)

@@ -1,0 +1,378 @@
+"""What the fold remembers, in SQLite: one writer, one transaction for each folded batch.
+
+Within a batch the fold reads its own undecided effects; outside it, every reader sees committed state only. A batch that fails
+leaves no trace in memory either.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final, Generic, TypeVar
+
+from services.eventstore import outcome as outcomes
+from services.eventstore import reader, tables
+from services.eventstore.fold import Effects, Outcome, ShardState, is_text
+from services.eventstore.port import Append, Placed, ProposedEvent, Stored
+from services.eventstore.tables import POSITION_BITS
+from services.runtime.errors import Unavailable
+
+STREAMS_CACHED: Final = 50_000
+"""Each of two generations; a stream's entry takes about 250 bytes."""
+_ROWS_A_STATEMENT: Final = (64, 16, 4, 1)
+_KEYS_A_LOOKUP: Final = 64
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+class Generations(Generic[Key, Value]):
+    """A bounded cache: when the young generation is full it becomes the old one and the oldest is forgotten."""
+
+    def __init__(self, size: int) -> None:
+        """Keep at most ``2 * size`` entries."""
+        self._size = size
+        self._young: dict[Key, Value] = {}
+        self._old: dict[Key, Value] = {}
+
+    def get(self, key: Key) -> Value | None:
+        """Return what is cached; any thread may ask."""
+        found = self._young.get(key)
+        return self._old.get(key) if found is None else found
+
+    def put(self, key: Key, value: Value) -> None:
+        """Keep an entry; one thread only."""
+        if len(self._young) >= self._size:
+            self._old, self._young = self._young, {}
+        self._young[key] = value
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._young, self._old = {}, {}
+
+
+class Batch:
+    """What one transaction has read and will write."""
+
+    __slots__ = ("appends", "events", "new_streams", "outcomes", "placed", "revoked", "states", "stored", "streams", "tracking")
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self.states: dict[str, ShardState] = {}
+        self.outcomes: dict[tuple[str, bytes], Outcome | None] = {}
+        self.stored: dict[tuple[str, bytes], Stored | None] = {}
+        self.placed: dict[tuple[str, bytes], tuple[ProposedEvent, Placed]] = {}
+        self.streams: dict[tuple[str, str], tuple[int, int] | None] = {}
+        self.tracking: dict[tuple[str, str], int] = {}
+        self.revoked: dict[tuple[str, str], int] = {}
+        self.events: list[tuple[object, ...]] = []
+        self.appends: list[tuple[object, ...]] = []
+        self.new_streams: list[tuple[object, ...]] = []
+
+
+class State:
+    """The fold's memory and its ``Lookups``. One thread begins, applies and commits; ``committed`` and what reads it is for all."""
+
+    def __init__(self, path: Path, *, synchronous: str = "FULL", connect: tables.Connect = tables.connect) -> None:
+        """Open or create the file, in a time that does not grow with it."""
+        self._path = path
+        self._synchronous = synchronous
+        self._connect = connect
+        self._numbers: dict[str, int] = {}
+        self._committed: dict[str, ShardState] = {}
+        self._revoked: dict[str, dict[str, int]] = {}
+        self._streams: Generations[tuple[str, str], tuple[int, int]] = Generations(STREAMS_CACHED)
+        self._next_stream = 1
+        self._batch = Batch()
+        self._open()
+
+    def _open(self) -> None:
+        """Open the file and read the heads."""
+        self._connection = tables.open_writer(self._path, self._synchronous, self._connect)
+        self._streams.clear()
+        for row in self._rows(reader.SHARDS, ()):
+            number, state = reader.shard_of(row)
+            self._numbers[state.shard] = number
+            self._revoked[state.shard] = dict(self._rows("SELECT key_id, position FROM revoked WHERE shard = ?", (number,)))
+            self._committed[state.shard] = state
+        self._next_stream = (self._rows("SELECT max(number) FROM stream", ())[0][0] or 0) + 1
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def committed(self, shard: str) -> ShardState | None:
+        """Return where a shard durably stands, None for one that is not in the file."""
+        return self._committed.get(shard)
+
+    def shards(self) -> tuple[str, ...]:
+        """Return the shards that have begun."""
+        return tuple(sorted([state.shard for state in list(self._committed.values()) if state.rules]))
+
+    def number(self, shard: str) -> int:
+        """Return the number of a shard in the file."""
+        return self._numbers[shard]
+
+    def cached_version(self, shard: str, stream: str) -> int | None:
+        """Return a stream's committed version if it is at hand."""
+        found = self._streams.get((shard, stream))
+        return None if found is None else found[1]
+
+    def revoked_keys(self, shard: str) -> dict[str, int]:
+        """Return the revoked keys of a shard, each with the position at which it was revoked."""
+        return dict(self._revoked.get(shard, {}))
+
+    def begin(self, appends: Iterable[Append]) -> None:
+        """Begin a batch; what the fold will ask about these appends is read in a few statements instead of many."""
+        self._batch = Batch()
+        self._connection.execute("BEGIN IMMEDIATE")
+        by_shard: dict[str, list[Append]] = {}
+        for append in appends:
+            by_shard.setdefault(append.shard, []).append(append)
+        for shard, those in by_shard.items():
+            number = self._numbers.get(shard)
+            if number is not None:
+                self._read_ahead(shard, number, those)
+
+    def apply(self, effects: Effects) -> None:
+        """Take a decision's effects into the batch."""
+        batch, state = self._batch, effects.state
+        shard = state.shard
+        batch.states[shard] = state
+        number = self._numbers.get(shard)
+        if number is None:
+            number = self._numbers[shard] = max(self._numbers.values(), default=0) + 1
+        if effects.outcome is not None:
+            batch.outcomes[shard, effects.append_id] = effects.outcome
+            batch.appends.append((number, effects.append_id, outcomes.to_bytes(effects.outcome)))
+        if effects.revoked is not None:
+            batch.revoked[shard, effects.revoked] = state.position
+        if effects.tracking is not None:
+            batch.tracking[shard, effects.tracking.name] = effects.tracking.position
+        if effects.events:
+            self._apply_events(number, effects)
+
+    def commit(self) -> None:
+        """Make the batch durable, then visible; raise ``sqlite3.Error`` with nothing of it kept."""
+        batch = self._batch
+        self._insert("stream", 3, batch.new_streams)
+        self._insert("event", 9, batch.events)
+        self._insert("append", 3, batch.appends)
+        connection = self._connection
+        if batch.tracking:
+            connection.executemany(
+                "INSERT INTO tracking VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET position = excluded.position",
+                [(self._numbers[shard], name, position) for (shard, name), position in batch.tracking.items()],
+            )
+        if batch.revoked:
+            connection.executemany(
+                "INSERT INTO revoked VALUES (?, ?, ?)",
+                [(self._numbers[shard], key_id, position) for (shard, key_id), position in batch.revoked.items()],
+            )
+        connection.executemany(
+            "INSERT OR REPLACE INTO shard VALUES (?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (
+                    self._numbers[state.shard],
+                    state.shard,
+                    state.next_offset,
+                    state.last_append_id,
+                    state.position,
+                    state.digest,
+                    state.recorded_at_ms,
+                    state.rules,
+                    " ".join(map(str, state.formats)),
+                    state.malformed,
+                )
+                for state in batch.states.values()
+            ],
+        )
+        connection.execute("COMMIT")
+        self._publish(batch)
+
+    def abandon(self) -> None:
+        """Forget the batch. A connection that cannot even roll back is replaced, and everything read anew."""
+        batch, self._batch = self._batch, Batch()
+        self._next_stream -= len(batch.new_streams)
+        for shard in batch.states:
+            if shard not in self._committed:
+                del self._numbers[shard]
+        try:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+        except sqlite3.Error:
+            self.reopen()
+
+    def reopen(self) -> None:
+        """Replace the connection and read the heads anew: after an I/O error nothing held in memory is trusted."""
+        with contextlib.suppress(sqlite3.Error):
+            self._connection.close()
+        self._open()
+
+    def shard_state(self, shard: str) -> ShardState:
+        """Return where the shard stands within this batch."""
+        return self._batch.states.get(shard) or self._committed.get(shard) or ShardState(shard)
+
+    def outcome(self, shard: str, append_id: bytes) -> Outcome | None:
+        """Return what became of an append."""
+        key = (shard, append_id)
+        known = self._batch.outcomes
+        if key in known:
+            return known[key]
+        rows = self._rows("SELECT result FROM append WHERE shard = ? AND append_id = ?", (self._numbers.get(shard), append_id))
+        found = outcomes.from_bytes(rows[0][0]) if rows else None
+        known[key] = found
+        return found
+
+    def event(self, shard: str, event_id: bytes) -> Stored | None:
+        """Return an accepted event."""
+        key = (shard, event_id)
+        known = self._batch.stored
+        if key in known:
+            return known[key]
+        fresh = self._batch.placed.get(key)
+        if fresh is not None:
+            found: Stored | None = _stored(*fresh)
+        else:
+            rows = self._rows(reader.EVENT_BY_ID, (self._numbers.get(shard), event_id))
+            found = reader.stored_of(rows[0]) if rows else None
+        known[key] = found
+        return found
+
+    def event_at(self, shard: str, position: int) -> Stored:
+        """Return the accepted event at a position that exists."""
+        committed = self._committed.get(shard)
+        if committed is None or position > committed.position:
+            for (of_shard, _), (event, placed) in self._batch.placed.items():
+                if of_shard == shard and placed.position == position:
+                    return _stored(event, placed)
+        return reader.stored_of(self._rows(reader.EVENT_BY_PLACE, (self._numbers[shard] << POSITION_BITS | position,))[0])
+
+    def stream_version(self, shard: str, stream: str) -> int | None:
+        """Return a stream's version within this batch, None when it does not exist."""
+        found = self._stream(shard, stream)
+        return None if found is None else found[1]
+
+    def tracking_position(self, shard: str, name: str) -> int | None:
+        """Return how far a consumer has come, None for one never seen."""
+        known = self._batch.tracking.get((shard, name))
+        if known is not None:
+            return known
+        rows = self._rows(reader.TRACKING_POSITION, (self._numbers.get(shard), name))
+        return rows[0][0] if rows else None
+
+    def is_revoked(self, shard: str, key_id: str) -> bool:
+        """Tell whether a key is revoked."""
+        return key_id in self._revoked.get(shard, ()) or (shard, key_id) in self._batch.revoked
+
+    def _stream(self, shard: str, stream: str) -> tuple[int, int] | None:
+        """Return a stream's number and version within this batch."""
+        key = (shard, stream)
+        known = self._batch.streams
+        if key in known:
+            return known[key]
+        found = self._streams.get(key)
+        if found is None:
+            rows = self._rows(reader.STREAM_VERSION, (self._numbers.get(shard), stream))
+            found = (rows[0][0], rows[0][1]) if rows else None
+        known[key] = found
+        return found
+
+    def _apply_events(self, number: int, effects: Effects) -> None:
+        """Take accepted events into the batch."""
+        batch, shard = self._batch, effects.state.shard
+        first = number << POSITION_BITS
+        numbers: dict[str, int] = {}
+        for stream, version in effects.streams.items():
+            known = self._stream(shard, stream)
+            if known is None:
+                numbers[stream] = self._next_stream
+                batch.new_streams.append((self._next_stream, number, stream))
+                self._next_stream += 1
+            else:
+                numbers[stream] = known[0]
+            batch.streams[shard, stream] = (numbers[stream], version)
+        for event, placed in zip(effects.events, effects.placed, strict=True):
+            key = (shard, event.event_id)
+            batch.stored.pop(key, None)
+            batch.placed[key] = (event, placed)
+            batch.events.append(
+                (
+                    first | placed.position,
+                    number,
+                    numbers[event.stream],
+                    event.version,
+                    event.event_id,
+                    event.header_hash,
+                    event.type,
+                    placed.recorded_at_ms,
+                    event.state,
+                )
+            )
+
+    def _read_ahead(self, shard: str, number: int, appends: list[Append]) -> None:
+        """Read what the fold will ask about these appends: their ids, their events' ids, and streams not at hand."""
+        batch = self._batch
+        append_ids = list({append.append_id for append in appends})
+        batch.outcomes.update(dict.fromkeys([(shard, append_id) for append_id in append_ids]))
+        for append_id, result in self._among("SELECT append_id, result FROM append WHERE shard = ? AND append_id IN", number, append_ids):
+            batch.outcomes[shard, append_id] = outcomes.from_bytes(result)
+        event_ids = list({event.event_id for append in appends for event in append.events})
+        batch.stored.update(dict.fromkeys([(shard, event_id) for event_id in event_ids]))
+        for (event_id,) in self._among("SELECT event_id FROM event WHERE shard = ? AND event_id IN", number, event_ids):
+            del batch.stored[shard, event_id]
+        at_hand = self._streams.get
+        streams = {event.stream for append in appends for event in append.events}
+        streams.update([expectation.stream for append in appends for expectation in append.expectations])
+        unknown = [stream for stream in streams if at_hand((shard, stream)) is None and is_text(stream)]
+        batch.streams.update(dict.fromkeys([(shard, stream) for stream in unknown]))
+        for name, stream, version in self._among(_STREAMS_AMONG, number, unknown):
+            batch.streams[shard, name] = (stream, version)
+
+    def _among(self, statement: str, number: int, keys: Sequence[object]) -> Iterable[reader.Row]:
+        """Yield the rows of ``statement`` for many keys, few statements' worth; the last key fills a statement up."""
+        for at in range(0, len(keys), _KEYS_A_LOOKUP):
+            some = keys[at : at + _KEYS_A_LOOKUP]
+            size = 1
+            while size < len(some):
+                size *= 4
+            filled = (number, *some, *([some[-1]] * (size - len(some))))
+            yield from self._rows(f"{statement} ({','.join('?' * size)})", filled)
+
+    def _insert(self, table: str, columns: int, rows: list[tuple[object, ...]]) -> None:
+        """Insert many rows with few statements: each one gives the interpreter lock away, and 64 callers wait for it."""
+        at = 0
+        for size in _ROWS_A_STATEMENT:
+            row = f"({','.join('?' * columns)})"
+            while len(rows) - at >= size:
+                flat = [value for values in rows[at : at + size] for value in values]
+                self._connection.execute(f"INSERT INTO {table} VALUES {','.join([row] * size)}", flat)
+                at += size
+
+    def _publish(self, batch: Batch) -> None:
+        """Let every reader see the committed batch."""
+        for key, found in batch.streams.items():
+            if found is not None:
+                self._streams.put(key, found)
+        for (shard, key_id), position in batch.revoked.items():
+            self._revoked.setdefault(shard, {})[key_id] = position
+        self._committed.update(batch.states)
+        self._batch = Batch()
+
+    def _rows(self, statement: str, parameters: Sequence[object]) -> list[reader.Row]:
+        """Return all rows of a statement."""
+        return self._connection.execute(statement, parameters).fetchall()
+
+
+_STREAMS_AMONG: Final = (
+    "SELECT name, number, (SELECT max(version) FROM event WHERE event.stream = stream.number) FROM stream WHERE shard = ? AND name IN"
+)
+
+
+def _stored(event: ProposedEvent, placed: Placed) -> Stored:
+    """Return an event of this batch as it will be read back."""
+    return Stored(
+        placed.position, event.stream, event.version, event.event_id, event.header_hash, event.type, placed.recorded_at_ms, event.state
+    )

@@ -1,0 +1,129 @@
+"""An event that is verified and decoded, and stands where its type belongs: all that can be said of it without the log."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from domain.areas import AREAS
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from domain.agency.events import KeyRegistered
+from domain.kernel.events import Event, LawfulBasis, Marking, Purpose, Recorded
+from domain.kernel.ids import NATIONAL, AgencyId, EventId, Shard, Stream, category_of, identity_of
+from domain.partnership.events import PartnershipEstablished
+from safeguarding.hub.v1 import common_pb2
+from safeguarding.hub.v1.envelope_pb2 import SignedEvent
+from services.eventstore.codec import decode_event
+from services.runtime.errors import Invalid, NotPermitted, Violation
+from services.runtime.limits import EVENT_MAX_BYTES
+from services.trust.possession import check_registration
+from services.trust.registry import RegistryState
+from services.trust.verify import VerifiedEvent, verify
+
+_CASE_ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+CATEGORY_OF: Final = {event.EVENT_TYPE: decider.category for decider in AREAS for event in decider.events}
+
+PURPOSES: Final = {common_pb2.Purpose.Value(f"PURPOSE_{member.name}"): member for member in Purpose}
+BASES: Final = {common_pb2.LawfulBasis.Value(f"LAWFUL_BASIS_{member.name}"): member for member in LawfulBasis}
+MARKINGS: Final = {common_pb2.Marking.Value(f"MARKING_{member.name}"): member for member in Marking}
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One event of a request, ready to be judged."""
+
+    verified: VerifiedEvent
+    event: Event
+    shard: Shard
+    stream: Stream
+    event_id: EventId
+    data_key_id: str
+
+    @property
+    def expected_version(self) -> int | None:
+        """The version that the sender expects the stream at, if it said so."""
+        header = self.verified.header
+        return header.expected_version if header.HasField("expected_version") else None
+
+    @property
+    def begins_shard(self) -> bool:
+        """Tell whether this event begins a shard."""
+        return isinstance(self.event, PartnershipEstablished)
+
+    def recorded(self, *, version: int, position: int, recorded_at: datetime) -> Recorded:
+        """Return the event as the log would hold it at this place."""
+        header = self.verified.header
+        return Recorded(
+            shard=self.shard,
+            stream=self.stream,
+            position=position,
+            version=version,
+            event_id=self.event_id,
+            event_type=header.event_type,
+            agency_id=AgencyId(header.agency_id),
+            actor_role=header.actor_role,
+            purpose=PURPOSES[header.purpose],
+            lawful_basis=BASES[header.lawful_basis],
+            marking=MARKINGS[header.marking],
+            imported=header.imported,
+            signed_at=instant(header.signed_at),
+            recorded_at=recorded_at,
+            event=self.event,
+        )
+
+
+def instant(timestamp: Timestamp) -> datetime:
+    """Return a wire timestamp as an aware UTC instant."""
+    return timestamp.ToDatetime(tzinfo=UTC)
+
+
+def examine(signed: SignedEvent, caller: AgencyId, registry: RegistryState, log_origin: str) -> Candidate:
+    """Verify, then parse, then place an event; raise the refusal that applies.
+
+    Raises ``Invalid``, ``SignatureInvalid`` or ``NotPermitted``.
+    """
+    size = signed.ByteSize()
+    if size > EVENT_MAX_BYTES:
+        raise Invalid(Violation("event", f"at most {EVENT_MAX_BYTES} bytes, found {size}"), rule="wire.event_size")
+    verified = verify(signed, caller, registry, log_origin)
+    header = verified.header
+    event = decode_event(header.event_type, verified.body)
+    if isinstance(event, KeyRegistered):
+        check_registration(event)
+    _check_place(header.stream, header.shard, event)
+    _check_shard(caller, header.shard, registry)
+    category = category_of(header.stream)
+    key_id = header.stream if category in {"agency", "partnership"} else f"case-{identity_of(header.stream)}"
+    return Candidate(verified, event, Shard(header.shard), Stream(header.stream), EventId(header.event_id), key_id)
+
+
+def _check_place(stream: str, shard: str, event: Event) -> None:
+    """An event belongs into a stream of its area's category, and that into its shard."""
+    category = category_of(stream)
+    identity = identity_of(stream)
+    if CATEGORY_OF.get(event.EVENT_TYPE) != category:
+        raise Invalid(
+            Violation("header.stream", f"a stream of the category that {event.EVENT_TYPE} belongs to"), rule="wire.stream_category"
+        )
+    if (category == "agency") != (shard == NATIONAL):
+        raise Invalid(Violation("header.shard", "national for agency streams, a partnership for all others"), rule="wire.stream_shard")
+    if category == "partnership":
+        right = identity == shard
+    elif category == "agency":
+        right = identity == getattr(event, "agency_id", None)
+    elif category == "access":
+        right = True
+    else:
+        right = _CASE_ID.fullmatch(identity) is not None
+    if not right:
+        raise Invalid(Violation("header.stream", "the category, a dash and the id of what the event is about"), rule="wire.stream_identity")
+
+
+def _check_shard(caller: AgencyId, shard: str, registry: RegistryState) -> None:
+    """An agency writes to the shards it is enrolled for; one enrolled for none in particular writes to all."""
+    agency = registry.agency(caller)
+    if agency is not None and agency.shards and shard not in agency.shards:
+        raise NotPermitted("wire.shard_not_yours", "the agency is not enrolled for this shard")

@@ -1,0 +1,105 @@
+"""The states that events are judged against: decided ones, and those predicted from appends still under way."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from domain.kernel.decider import Decider
+from domain.kernel.events import Recorded
+from services.eventstore.port import Result
+
+STREAMS_MAX_KEPT: Final = 20_000
+
+
+@dataclass(slots=True)
+class Proposal:
+    """An event that was admitted and whose append is not decided yet."""
+
+    recorded: Recorded
+    future: Future[Result] | None = None
+    decided: Recorded | None = None
+
+
+@dataclass(slots=True, eq=False)
+class StreamState:
+    """One stream as this node knows it. All of it is touched by the event loop's thread alone."""
+
+    shard: str
+    name: str
+    decider: Decider[Any]
+    decided: Any
+    version: int
+    proposals: list[Proposal] = field(default_factory=list)
+    predicted: Any = None
+
+    @property
+    def predicted_version(self) -> int:
+        """The version after every append under way, if all are accepted."""
+        return self.version + len(self.proposals)
+
+    def propose(self, recorded: Recorded, after: Any) -> Proposal:
+        """Predict that ``recorded`` will be accepted; ``after`` is the state it leads to."""
+        proposal = Proposal(recorded)
+        self.proposals.append(proposal)
+        self.predicted = after
+        return proposal
+
+    def confirm(self, proposal: Proposal, recorded: Recorded) -> None:
+        """Note that a proposal was decided, with its place and time; facts enter ``decided`` in version order, whoever hears of them first."""
+        proposal.decided = recorded
+        while self.proposals and (fact := self.proposals[0].decided) is not None:
+            del self.proposals[0]
+            self.decided = self.decider.evolve(self.decided, fact)
+            self.version = fact.version
+        if not self.proposals:
+            self.predicted = self.decided
+
+    def withdraw(self, proposal: Proposal) -> None:
+        """Take back the newest proposal, which was never sent."""
+        if self.proposals and self.proposals[-1] is proposal:
+            self.proposals.pop()
+        state = self.decided
+        for earlier in self.proposals:
+            state = self.decider.evolve(state, earlier.recorded)
+        self.predicted = state
+
+    def under_way(self) -> list[Future[Result]]:
+        """Return the appends of this stream that are not decided."""
+        return [proposal.future for proposal in self.proposals if proposal.future is not None and not proposal.future.done()]
+
+
+class Streams:
+    """The streams in use, the least recently used forgotten first; those with appends under way are kept."""
+
+    def __init__(self, load: Callable[[str, str], StreamState]) -> None:
+        """``load(shard, stream)`` reads a stream's decided state from the store."""
+        self._load = load
+        self._kept: OrderedDict[tuple[str, str], StreamState] = OrderedDict()
+
+    def get(self, shard: str, stream: str) -> StreamState:
+        """Return a stream's state, loading it if need be."""
+        key = (shard, stream)
+        state = self._kept.get(key)
+        if state is not None:
+            self._kept.move_to_end(key)
+            return state
+        state = self._kept[key] = self._load(shard, stream)
+        if len(self._kept) > STREAMS_MAX_KEPT:
+            self._forget_oldest()
+        return state
+
+    def forget(self, state: StreamState) -> None:
+        """Drop a state that was contradicted: it is loaded anew when next needed."""
+        key = (state.shard, state.name)
+        if self._kept.get(key) is state:
+            del self._kept[key]
+
+    def _forget_oldest(self) -> None:
+        for key, state in self._kept.items():
+            if not state.proposals:
+                del self._kept[key]
+                return

@@ -1,0 +1,42 @@
+"""Key and certificate files: secrets readable by their owner alone, nothing overwritten unless that was said."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+SECRET_MODE: Final = 0o600
+PUBLIC_MODE: Final = 0o644
+
+
+def write_secret(path: Path, content: bytes, *, replace: bool = False) -> None:
+    """Write a secret, readable by its owner alone; raise ``FileExistsError`` rather than overwrite, unless told to ``replace``."""
+    _write(path, content, SECRET_MODE, replace=replace)
+
+
+def write_public(path: Path, content: bytes, *, replace: bool = False) -> None:
+    """Write what everyone may read; raise ``FileExistsError`` rather than overwrite, unless told to ``replace``."""
+    _write(path, content, PUBLIC_MODE, replace=replace)
+
+
+def _write(path: Path, content: bytes, mode: int, *, replace: bool) -> None:
+    """Write beside, make durable, then move into place: a reader sees the old file or the new one, never half of one."""
+    if not replace and path.exists():
+        raise FileExistsError(f"{path} exists; it is not overwritten")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    try:
+        os.fchmod(descriptor, mode)
+        os.write(descriptor, content)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    if replace:
+        beside.replace(path)
+        return
+    try:
+        os.link(beside, path)  # fails if someone else wrote it meanwhile, where a rename would overwrite
+    finally:
+        beside.unlink()

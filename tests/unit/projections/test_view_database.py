@@ -1,0 +1,347 @@
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import BigInteger, Column, Connection, Integer, LargeBinary, MetaData, Table, Text, insert, select
+from sqlalchemy.exc import OperationalError
+
+from domain.kernel.events import Recorded
+from domain.kernel.ids import AgencyId, EventId, Shard, Stream
+from projections.kernel.batch import Unreadable
+from projections.kernel.columns import Instant, Json
+from projections.kernel.database import NotLive, State, ViewDatabase
+from projections.kernel.view import Tables, View
+
+AT = datetime(2024, 3, 4, 10, 0, tzinfo=UTC)
+POISON = "poison.v1"
+FINE = "fine.v1"
+IGNORED = "ignored.v1"
+SHARD = "northmoor"
+
+
+def happened(position: int, stream: str = "incident-a", event_type: str = FINE, shard: str = SHARD) -> Recorded:
+    return Recorded(
+        shard=Shard(shard),
+        stream=Stream(stream),
+        position=position,
+        version=position,
+        event_id=EventId(position.to_bytes(16, "big")),
+        event_type=event_type,
+        agency_id=AgencyId("police-northmoor"),
+        signed_at=AT,
+        recorded_at=AT,
+    )
+
+
+def define(metadata: MetaData, prefix: str) -> Tables:
+    return {
+        "seen": Table(
+            f"{prefix}seen",
+            metadata,
+            Column("shard", Text, primary_key=True),
+            Column("position", BigInteger, primary_key=True, autoincrement=False),
+            Column("stream", Text, nullable=False),
+            Column("event_id", LargeBinary, nullable=False),
+            Column("recorded_at", Instant, nullable=False),
+            Column("words", Json, nullable=False),
+        ),
+    }
+
+
+def define_wider(metadata: MetaData, prefix: str) -> Tables:
+    tables = dict(define(metadata, prefix))
+    tables["count"] = Table(f"{prefix}count", metadata, Column("shard", Text, primary_key=True), Column("n", Integer))
+    return tables
+
+
+def write(connection: Connection, tables: Tables, batch: Sequence[Recorded]) -> None:
+    rows = [
+        {
+            "shard": one.shard,
+            "position": one.position,
+            "stream": one.stream,
+            "event_id": one.event_id,
+            "recorded_at": one.recorded_at,
+            "words": {"b": [1, None], "a": one.event_type},
+        }
+        for one in batch
+    ]
+    connection.execute(insert(tables["seen"]), rows)
+    if any(one.event_type == POISON for one in batch):
+        raise ValueError("cannot take it")
+
+
+def a_view(
+    version: str = "1",
+    define: Callable[[MetaData, str], Tables] = define,
+    apply: Callable[[Connection, Tables, Sequence[Recorded]], None] = write,
+) -> View:
+    return View(
+        name="seen",
+        version=version,
+        define=define,
+        handles=frozenset({FINE, POISON}),
+        ignores=frozenset({IGNORED}),
+        apply=apply,
+    )
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'views.sqlite'}"
+
+
+@pytest.fixture
+def database(url: str) -> Iterator[ViewDatabase]:
+    opened = ViewDatabase(url, [a_view()])
+    yield opened
+    opened.close()
+
+
+def made_live(database: ViewDatabase) -> int:
+    built = database.begin_build("seen")
+    database.swap("seen", built.generation)
+    return built.generation
+
+
+def positions_in(database: ViewDatabase) -> list[int]:
+    with database.reading("seen") as look:
+        table = look.tables["seen"]
+        return list(look.connection.execute(select(table.c.position).order_by(table.c.position)).scalars())
+
+
+def test_a_view_that_was_never_built_cannot_be_read(database: ViewDatabase) -> None:
+    assert database.live("seen") is None
+    with pytest.raises(NotLive), database.reading("seen"):
+        pass
+
+
+def test_rows_and_tracking_move_together(database: ViewDatabase) -> None:
+    generation = made_live(database)
+    assert database.apply("seen", generation, SHARD, [happened(1), happened(2)], 5) is True
+    assert positions_in(database) == [1, 2]
+    assert database.tracking("seen", generation, SHARD) == 5
+    assert database.positions("seen", generation) == {SHARD: 5}
+
+
+def test_a_batch_given_again_changes_nothing(database: ViewDatabase) -> None:
+    generation = made_live(database)
+    database.apply("seen", generation, SHARD, [happened(1), happened(2)], 2)
+    digest = database.digest("seen", generation)
+    assert database.apply("seen", generation, SHARD, [happened(1), happened(2)], 2) is False
+    assert database.digest("seen", generation) == digest
+
+
+def test_a_batch_that_overlaps_adds_only_what_is_new(database: ViewDatabase) -> None:
+    generation = made_live(database)
+    database.apply("seen", generation, SHARD, [happened(1), happened(2)], 2)
+    assert database.apply("seen", generation, SHARD, [happened(2), happened(3)], 3) is True
+    assert positions_in(database) == [1, 2, 3]
+
+
+def test_types_that_the_view_passes_over_make_no_rows_but_move_tracking(database: ViewDatabase) -> None:
+    generation = made_live(database)
+    assert database.apply("seen", generation, SHARD, [happened(1, event_type=IGNORED)], 1) is True
+    assert positions_in(database) == []
+    assert database.tracking("seen", generation, SHARD) == 1
+
+
+def test_a_failing_database_leaves_neither_rows_nor_tracking_and_parks_nothing(url: str) -> None:
+    def fail(connection: Connection, tables: Tables, batch: Sequence[Recorded]) -> None:
+        write(connection, tables, batch)
+        raise OperationalError("insert", {}, OSError("disk full"))
+
+    opened = ViewDatabase(url, [a_view(apply=fail)])
+    generation = made_live(opened)
+    with pytest.raises(OperationalError):
+        opened.apply("seen", generation, SHARD, [happened(1)], 1)
+    assert (positions_in(opened), opened.tracking("seen", generation, SHARD), opened.parked("seen", generation)) == ([], 0, ())
+    opened.close()
+
+
+def test_an_event_that_cannot_be_taken_parks_its_stream_and_the_rest_goes_on(database: ViewDatabase) -> None:
+    generation = made_live(database)
+    batch = [
+        happened(1, "incident-a"),
+        happened(2, "incident-b"),
+        happened(3, "incident-a", POISON),
+        happened(4, "incident-a"),
+        happened(5, "incident-b"),
+    ]
+    database.apply("seen", generation, SHARD, batch, 5)
+    database.apply("seen", generation, SHARD, [happened(6, "incident-a"), happened(7, "incident-b")], 7)
+    assert positions_in(database) == [1, 2, 5, 7]
+    (parked,) = database.parked("seen", generation)
+    assert (parked.stream, parked.position, parked.event_type, parked.reason_type) == ("incident-a", 3, POISON, "ValueError")
+    assert parked.skipped == 2
+    with database.reading("seen") as look:
+        assert look.parked(SHARD, ["incident-a"]) == (parked,)
+        assert look.parked(SHARD, ["incident-b"]) == ()
+        assert look.parked("elsewhere") == ()
+
+
+def test_an_unreadable_event_parks_its_stream_unless_its_type_is_ignored(database: ViewDatabase) -> None:
+    generation = made_live(database)
+    unreadable = Unreadable(stream="incident-a", position=1, event_type=FINE, reason_type="DecodeError")
+    passed_over = Unreadable(stream="incident-b", position=2, event_type=IGNORED, reason_type="DecodeError")
+    database.apply("seen", generation, SHARD, [unreadable, passed_over, happened(3, "incident-a"), happened(4, "incident-b")], 4)
+    assert positions_in(database) == [4]
+    assert [(one.stream, one.position, one.skipped) for one in database.parked("seen", generation)] == [("incident-a", 1, 1)]
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    events=st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from([FINE, FINE, FINE, POISON, IGNORED])), max_size=14),
+    cuts=st.lists(st.integers(0, 14), max_size=5),
+)
+def test_rows_and_parked_streams_are_the_same_however_the_log_is_cut(
+    tmp_path_factory: pytest.TempPathFactory, events: list[tuple[str, str]], cuts: list[int]
+) -> None:
+    database = ViewDatabase(f"sqlite:///{tmp_path_factory.mktemp('cut') / 'views.sqlite'}", [a_view()])
+    log = [happened(place, f"incident-{stream}", kind) for place, (stream, kind) in enumerate(events, start=1)]
+    whole = made_live(database)
+    database.apply("seen", whole, SHARD, log, len(log))
+    pieces = database.begin_build("seen").generation
+    bounds = [0, *sorted(cut for cut in cuts if cut <= len(log)), len(log)]
+    for start, end in itertools.pairwise(bounds):
+        database.apply("seen", pieces, SHARD, log[start:end], end)
+    assert database.digest("seen", pieces) == database.digest("seen", whole)
+    assert database.parked("seen", pieces) == database.parked("seen", whole)
+    database.close()
+
+
+def test_digests_differ_when_any_value_does(database: ViewDatabase) -> None:
+    generation = made_live(database)
+    database.apply("seen", generation, SHARD, [happened(1, "incident-a")], 1)
+    other = database.begin_build("seen").generation
+    database.apply("seen", other, SHARD, [happened(1, "incident-b")], 1)
+    assert database.digest("seen", generation) != database.digest("seen", other)
+
+
+def test_readers_keep_the_old_rows_while_a_generation_is_built_and_swapped(database: ViewDatabase) -> None:
+    old = made_live(database)
+    database.apply("seen", old, SHARD, [happened(1)], 1)
+    built = database.begin_build("seen").generation
+    database.apply("seen", built, SHARD, [happened(1), happened(2)], 2)
+    assert positions_in(database) == [1]
+    with database.reading("seen") as look:
+        table = look.tables["seen"]
+        before = look.connection.execute(select(table.c.position)).scalars().all()
+        database.swap("seen", built)
+        again = look.connection.execute(select(table.c.position)).scalars().all()
+        assert (before, again, look.live.generation) == ([1], [1], old)
+    live = database.live("seen")
+    assert live is not None
+    assert (live.generation, live.state, positions_in(database)) == (built, State.LIVE, [1, 2])
+
+
+def test_a_swap_leaves_nothing_of_the_former_generation(database: ViewDatabase) -> None:
+    old = made_live(database)
+    database.apply("seen", old, SHARD, [happened(1, event_type=POISON)], 1)
+    built = database.begin_build("seen").generation
+    database.apply("seen", built, SHARD, [], 1)
+    database.swap("seen", built)
+    assert (database.positions("seen", old), database.parked("seen", old)) == ({}, ())
+    with database.reader() as connection:
+        names = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE 'seen_g%'").scalars().all()
+    assert names == [f"seen_g{built}_seen"]
+
+
+def test_reads_never_go_back_by_a_swap(database: ViewDatabase) -> None:
+    old = made_live(database)
+    database.apply("seen", old, SHARD, [happened(1), happened(2)], 2)
+    built = database.begin_build("seen").generation
+    database.apply("seen", built, SHARD, [happened(1)], 1)
+    with pytest.raises(ValueError, match="is at 1, the live one at 2"):
+        database.swap("seen", built)
+
+
+def test_only_a_generation_that_is_being_built_can_be_swapped_or_discarded(database: ViewDatabase) -> None:
+    live = made_live(database)
+    for act in (database.swap, database.discard):
+        for generation in (live, live + 1):
+            with pytest.raises(ValueError, match="is not being built"):
+                act("seen", generation)
+
+
+def test_a_discarded_build_is_gone(database: ViewDatabase) -> None:
+    built = database.begin_build("seen").generation
+    database.apply("seen", built, SHARD, [happened(1)], 1)
+    database.discard("seen", built)
+    assert database.building("seen") is None
+    assert database.positions("seen", built) == {}
+
+
+def test_an_interrupted_build_goes_on_where_it_was(url: str) -> None:
+    first = ViewDatabase(url, [a_view()])
+    built = first.begin_build("seen")
+    first.apply("seen", built.generation, SHARD, [happened(1)], 1)
+    first.close()
+    second = ViewDatabase(url, [a_view()])
+    again = second.begin_build("seen")
+    assert (again.generation, second.tracking("seen", again.generation, SHARD)) == (built.generation, 1)
+    second.close()
+
+
+def test_another_version_is_built_beside_the_live_one_which_stays_readable(url: str) -> None:
+    first = ViewDatabase(url, [a_view("1")])
+    first.apply("seen", made_live(first), SHARD, [happened(1)], 1)
+    first.begin_build("seen")
+    first.close()
+    second = ViewDatabase(url, [a_view("2")])
+    assert (second.is_current("seen"), positions_in(second)) == (False, [1])
+    built = second.begin_build("seen")
+    assert (built.version, second.tracking("seen", built.generation, SHARD)) == ("2", 0)
+    second.apply("seen", built.generation, SHARD, [happened(1), happened(2)], 2)
+    second.swap("seen", built.generation)
+    assert (second.is_current("seen"), positions_in(second)) == (True, [1, 2])
+    second.close()
+
+
+def test_rows_of_another_shape_are_not_read(url: str) -> None:
+    first = ViewDatabase(url, [a_view("1")])
+    made_live(first)
+    first.close()
+    second = ViewDatabase(url, [a_view("2", define_wider)])
+    assert second.live("seen") is None
+    built = second.begin_build("seen").generation
+    second.swap("seen", built)
+    live = second.live("seen")
+    assert live is not None
+    assert live.generation == built
+    second.close()
+
+
+def test_a_reader_waits_until_the_live_view_has_come_to_a_position(database: ViewDatabase) -> None:
+    generation = made_live(database)
+    assert database.wait_for("seen", SHARD, 1, timeout_seconds=0.01) is False
+    writer = threading.Timer(0.05, lambda: database.apply("seen", generation, SHARD, [happened(1)], 1))
+    writer.start()
+    assert database.wait_for("seen", SHARD, 1, timeout_seconds=5) is True
+    writer.join()
+
+
+def test_readers_cannot_write(database: ViewDatabase) -> None:
+    with pytest.raises(OperationalError, match="readonly"), database.reader() as connection:
+        connection.exec_driver_sql("DELETE FROM tracking")
+
+
+def test_views_on_another_database_are_refused_by_name() -> None:
+    with pytest.raises(ValueError, match="views lie on sqlite, not on mysql"):
+        ViewDatabase("mysql://localhost/views", [])
+
+
+def test_instants_come_back_in_utc_to_the_microsecond_before_1970_too() -> None:
+    column = Instant()
+    moment = datetime(1931, 5, 6, 7, 8, 9, 10, tzinfo=timezone(timedelta(hours=2)))
+    stored = column.process_bind_param(moment, None)  # type: ignore[arg-type]
+    assert column.process_result_value(stored, None) == moment  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="needs a zone"):
+        column.process_bind_param(datetime(2024, 1, 1), None)  # type: ignore[arg-type]  # noqa: DTZ001
