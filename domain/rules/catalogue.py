@@ -101,6 +101,11 @@ class ClockRule:
         """Name the row: id, part and first day, unique in the catalogue."""
         return f"{self.id}/{self.part}/{self.effective_from.isoformat()}"
 
+    @property
+    def name_of_instances(self) -> str:
+        """Begin the ids of its instances: id and part."""
+        return f"{self.id}/{self.part}" if self.part else self.id
+
     def in_force_on(self, day: date) -> bool:
         """Tell whether a trigger on ``day`` falls under this row."""
         return self.effective_from <= day and (self.effective_to is None or day <= self.effective_to)
@@ -205,4 +210,4 @@ def _refuse_overlaps(clocks: Sequence[ClockRule]) -> None:
     for one, other in combinations(clocks, 2):
         both = one.in_force_on(other.effective_from) or other.in_force_on(one.effective_from)
         if both and (one.id, one.part) == (other.id, other.part):
-            raise ValueError(f"clock {one.id}{one.part and '/'}{one.part}: two rows are in force on one day")
+            raise ValueError(f"clock {one.name_of_instances}: two rows are in force on one day")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from itertools import product
+from typing import Any
 
 from domain.calendar import Calendar, OutsideCalendar, add_hours, add_months, add_working_days, london_day, working_days_between
 from domain.kernel.events import Recorded
@@ -40,7 +41,6 @@ class _Start:
 
     key: Key
     fact: Settled
-    trigger: Trigger
     at: datetime | None
     day: date | None
 
@@ -111,21 +111,18 @@ def _is_earlier(start: _Start, former: _Start) -> bool:
 
 def _candidates(rule: ClockRule, trigger: Trigger, each: Settled) -> Iterator[_Start]:
     """Yield the starts that one fact gives: none if it does not fulfil the conditions, one for each key otherwise."""
+    names = [name for name in rule.per if name != "recipient"]
     if each.latest.gone:
         if not trigger.where and not trigger.needs:
-            names = [name for name in rule.per if name != "recipient"]
             key = {name: each.head.agency_id if name == "agency" else each.head.event_id for name in names}
-            yield _Start(key=key, fact=each, trigger=trigger, at=None, day=None)
+            yield _Start(key=key, fact=each, at=None, day=None)
         return
     if not _applies(trigger, each, {}, None) or any(each.get(path) is None for path in trigger.needs):
         return
     at, day = _moment(trigger, each)
-    if day is None:
-        return
-    values = [_several(each.get(name)) for name in rule.per if name != "recipient"]
-    names = [name for name in rule.per if name != "recipient"]
-    for combination in product(*values):
-        yield _Start(key=dict(zip(names, combination, strict=True)), fact=each, trigger=trigger, at=at, day=day)
+    if day is not None:
+        for combination in product(*(_several(each.get(name)) for name in names)):
+            yield _Start(key=dict(zip(names, combination, strict=True)), fact=each, at=at, day=day)
 
 
 def _several(value: Attribute) -> list[str]:
@@ -180,10 +177,13 @@ def _instance(case: _Case, rule: ClockRule, start: _Start, recipient: str) -> Cl
     """Build one instance."""
     reasons = _reasons(case, rule)
     told = {each for reason in reasons for each in reason.told}
-    instance = ClockInstance(
+    length = _length(rule, case.partnership)
+    values = {"imported": start.fact.head.imported, **_due(case, rule, start, length)}
+    values |= _end(case, rule, start, values)
+    return ClockInstance(
         shard=start.fact.head.shard,
         case_id=start.fact.head.case_id,
-        instance_id=":".join([f"{rule.id}{rule.part and '/'}{rule.part}", *start.key.values()]),
+        instance_id=":".join([rule.name_of_instances, *start.key.values()]),
         clock=rule.id,
         rule=rule.identity,
         owed_by=_party(rule.owed_by, start),
@@ -191,14 +191,13 @@ def _instance(case: _Case, rule: ClockRule, start: _Start, recipient: str) -> Cl
         started_by=_reference(start.fact.latest),
         started_at=start.at,
         day_zero=start.day,
-        length=_length(rule, case.partnership),
+        length=length,
         reasons=reasons,
         reasons_missing=tuple(each for each in rule.reasons_to if each not in told),
         remarks=tuple(trigger.words for trigger, _, _ in _happened(case, rule.remarks, start)),
-        imported=start.fact.head.imported,
         start_recorded_late=_recorded_late(start.fact, None if rule.direction is Direction.BACKWARD else start.day, case.calendar),
+        **values,
     )
-    return _with_end(case, _with_due(case, instance, rule, start), rule, start)
 
 
 def _length(rule: ClockRule, partnership: PartnershipTerms | None) -> int | None:
@@ -235,23 +234,19 @@ def _reasons(case: _Case, rule: ClockRule) -> tuple[Reason, ...]:
     )
 
 
-def _with_due(case: _Case, instance: ClockInstance, rule: ClockRule, start: _Start) -> ClockInstance:
-    """Add the due day, or say why it cannot be known."""
+def _due(case: _Case, rule: ClockRule, start: _Start, length: int | None) -> dict[str, Any]:
+    """Return the fields that say when it is due, or why that cannot be known."""
     if start.day is None:
-        gone = start.fact.head
-        return replace(
-            instance, not_known=f"when it began: the event {gone.event_type} at position {gone.position} can no longer be opened"
-        )
-    due_at = None
+        return {"not_known": f"when it began: {_cannot_be_opened(start.fact.head)}"}
     try:
-        if rule.unit is Unit.HOURS and start.at is not None and instance.length is not None:
-            due_at = add_hours(start.at, instance.length)
-        due_on = london_day(due_at) if due_at is not None else _due_on(rule, instance.length, start.fact, start.day, case.calendar)
+        if rule.unit is Unit.HOURS and start.at is not None and length is not None:
+            due_at = add_hours(start.at, length)
+            return {"due_on": london_day(due_at), "due_at": due_at}
+        due_on = _due_on(rule, length, start.fact, start.day, case.calendar)
     except (OutsideCalendar, OverflowError, ValueError) as problem:
-        return replace(instance, not_known=f"when it is due: {problem}")
-    relaxations = [each for each in case.rules.relaxations if each.of == rule.id]
-    relaxed = [each.id for each in relaxations if due_on is not None and each.due_from <= due_on <= each.due_to]
-    return replace(instance, due_on=due_on, due_at=due_at, lateness_authorised=relaxed[0] if relaxed else "")
+        return {"not_known": f"when it is due: {problem}"}
+    relaxed = [each.id for each in case.rules.relaxations if each.of == rule.id and due_on and each.due_from <= due_on <= each.due_to]
+    return {"due_on": due_on, "lateness_authorised": relaxed[0] if relaxed else ""}
 
 
 def _due_on(rule: ClockRule, length: int | None, fact: Settled, day_zero: date, calendar: Calendar) -> date | None:
@@ -291,8 +286,8 @@ def _cannot_be_opened(fact: Fact) -> str:
     return f"the event {fact.event_type} at position {fact.position} can no longer be opened"
 
 
-def _with_end(case: _Case, instance: ClockInstance, rule: ClockRule, start: _Start) -> ClockInstance:
-    """Add what stopped or cancelled the clock, whichever came first, or what may have but cannot be known."""
+def _end(case: _Case, rule: ClockRule, start: _Start, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that say what stopped or cancelled the clock, whichever came first, or what may have but cannot be known."""
     stops = _happened(case, rule.stops, start)
     cancels = _happened(case, rule.cancels, start)
     if rule.choose is Choose.LATEST:
@@ -300,16 +295,19 @@ def _with_end(case: _Case, instance: ClockInstance, rule: ClockRule, start: _Sta
         cancels = [item for item in cancels if item[1].order > start.fact.order]
     if stops and (not cancels or stops[0][2] <= cancels[0][2]):
         _, fact, at = stops[0]
-        late = _recorded_late(fact, None, case.calendar)
-        imported = instance.imported or fact.head.imported
-        return replace(instance, stopped_by=_reference(fact.latest), stopped_at=at, stop_recorded_late=late, imported=imported)
+        return {
+            "stopped_by": _reference(fact.latest),
+            "stopped_at": at,
+            "stop_recorded_late": _recorded_late(fact, None, case.calendar),
+            "imported": values["imported"] or fact.head.imported,
+        }
     if cancels:
         trigger, fact, at = cancels[0]
-        return replace(instance, cancelled_by=_reference(fact.latest), cancelled_at=at, cancelled_because=trigger.words)
+        return {"cancelled_by": _reference(fact.latest), "cancelled_at": at, "cancelled_because": trigger.words}
     gone = [each.head for trigger in (*rule.stops, *rule.cancels) for each in case.of(trigger.on) if _unreadable(trigger, each)]
-    if gone and not instance.not_known:
-        return replace(instance, not_known=f"whether it was met: {_cannot_be_opened(gone[0])}")
-    return instance
+    if gone and "not_known" not in values:
+        return {"not_known": f"whether it was met: {_cannot_be_opened(gone[0])}"}
+    return {}
 
 
 def _recorded_late(each: Settled, asserted_on: date | None, calendar: Calendar) -> bool:

@@ -188,7 +188,7 @@ def _with_lines(explanation: Explanation) -> Explanation:
     """Write an explanation out."""
     instance, clock = explanation.instance, explanation.rule
     lines = [f"{clock.id} {clock.name}: {explanation.status.words}", f"Rule: {clock.source} ({clock.force})"]
-    lines.append(f"{_party(instance.owed_by)} owes it to {_party(instance.owed_to)}")
+    lines.append(f"Owed by {_party(instance.owed_by)} to {_party(instance.owed_to)}")
     if instance.day_zero is not None:
         day_name = "Planned day" if clock.direction is Direction.BACKWARD else "Day 0"
         lines.append(f"{day_name}: {_day(instance.day_zero)}, by {_event(instance.started_by)}")

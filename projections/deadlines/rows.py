@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import date, datetime
 from typing import Any, Final
 
@@ -33,6 +32,7 @@ _INSTANTS: Final = ("started_at", "due_at", "stopped_at", "cancelled_at")
 _DAYS: Final = ("day_zero", "due_on")
 _EVENTS: Final = ("started_by", "stopped_by", "cancelled_by")
 _LISTS: Final = ("reasons_missing", "remarks")
+_PLAIN: Final = tuple(name for name in ClockInstance.__dataclass_fields__ if name not in {*_INSTANTS, *_DAYS, *_EVENTS, "reasons"})
 
 
 def fact_row(fact: Fact) -> Values:
@@ -60,23 +60,43 @@ def instance_row(instance: ClockInstance) -> Values:
         "stopped_at": instance.stopped_at,
         "cancelled_at": instance.cancelled_at,
         "is_known": not instance.not_known,
-        "document": {name: _plain(value) for name, value in asdict(instance).items()},
+        "document": _document(instance),
     }
+
+
+def _document(instance: ClockInstance) -> Values:
+    """Return all of an instance as JSON can say it, what is empty left out."""
+    values = {name: value for name in _PLAIN if (value := getattr(instance, name))}
+    values |= {name: value.isoformat() for name in (*_INSTANTS, *_DAYS) if (value := getattr(instance, name)) is not None}
+    values |= {name: _event(value) for name in _EVENTS if (value := getattr(instance, name)) is not None}
+    if instance.reasons:
+        values["reasons"] = [_reason(reason) for reason in instance.reasons]
+    return values
+
+
+def _event(event: EventReference) -> Values:
+    """Return a reference to an event as JSON can say it."""
+    return {name: getattr(event, name) for name in EventReference.__dataclass_fields__}
+
+
+def _reason(reason: Reason) -> Values:
+    """Return a reason as JSON can say it."""
+    return {"event": _event(reason.event), "reason": reason.reason, "expected_on": reason.expected_on.isoformat(), "told": reason.told}
 
 
 def instance_of(document: Mapping[str, Any]) -> ClockInstance:
     """Return the instance in a document."""
     values = dict(document)
-    values |= {name: datetime.fromisoformat(values[name]) for name in _INSTANTS if values[name] is not None}
-    values |= {name: date.fromisoformat(values[name]) for name in _DAYS if values[name] is not None}
-    values |= {name: EventReference(**values[name]) for name in _EVENTS if values[name] is not None}
-    values |= {name: tuple(values[name]) for name in _LISTS}
+    values |= {name: datetime.fromisoformat(values[name]) for name in _INSTANTS if name in values}
+    values |= {name: date.fromisoformat(values[name]) for name in _DAYS if name in values}
+    values |= {name: EventReference(**values[name]) for name in _EVENTS if name in values}
+    values |= {name: tuple(values[name]) for name in _LISTS if name in values}
     values["clock"] = ClockId(values["clock"])
-    values["reasons"] = tuple(_reason(reason) for reason in values["reasons"])
+    values["reasons"] = tuple(_reason_of(reason) for reason in values.get("reasons", ()))
     return ClockInstance(**values)
 
 
-def _reason(document: Mapping[str, Any]) -> Reason:
+def _reason_of(document: Mapping[str, Any]) -> Reason:
     """Return the reason in a part of a document."""
     return Reason(
         event=EventReference(**document["event"]),
@@ -84,16 +104,3 @@ def _reason(document: Mapping[str, Any]) -> Reason:
         expected_on=date.fromisoformat(document["expected_on"]),
         told=tuple(document["told"]),
     )
-
-
-def _plain(value: Any) -> Any:
-    """Turn instants and days into text, all through."""
-    match value:
-        case date():
-            return value.isoformat()
-        case dict():
-            return {name: _plain(item) for name, item in value.items()}
-        case list() | tuple():
-            return [_plain(item) for item in value]
-        case _:
-            return value

@@ -39,6 +39,14 @@ class NotLive(Exception):
     """The view has no generation that can be read: it is being built."""
 
 
+class GenerationGone(Exception):
+    """The generation was swapped out or discarded: look again which one is live."""
+
+
+class Behind(Exception):
+    """A generation is not as far as the live one in some shard: swapping it in would take reads back."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
     """One filling of a view's tables."""
@@ -173,7 +181,7 @@ class ViewDatabase:
     def swap(self, view: str, generation: int) -> None:
         """Make a filled generation the live one and drop the former, in one transaction; readers see either.
 
-        Raise ``ValueError`` if it is not being built, or is behind the live one in any shard: reads never go back.
+        Raise ``Behind`` if it is behind the live one in any shard (reads never go back), ``ValueError`` if it is not being built.
         """
         with self._write() as connection:
             if self._state(connection, view, generation) is not State.BUILDING:
@@ -191,8 +199,11 @@ class ViewDatabase:
 
         ``batch``: events of one shard in position order, types that the view passes over may be among them; ``upto_position``:
         the last position read, whether or not an event of it is in the batch. An event that the view cannot take parks its stream.
+        Raise ``GenerationGone`` if there is no such generation any more.
         """
         with self._write() as connection:
+            if self._state(connection, view, generation) is None:
+                raise GenerationGone(f"view {view} has no generation {generation}")
             place = Place(self._views[view], generation, shard, self._tables(view, generation))
             moved = apply_batch(connection, place, batch, upto_position)
         if moved:
@@ -280,13 +291,12 @@ class ViewDatabase:
         return begun.version == self._views[begun.view].version and shape == self._shapes[begun.view]
 
     def _demand_not_behind(self, connection: Connection, view: str, generation: int, former: int) -> None:
-        """Raise ``ValueError`` if a generation is behind the live one in any shard."""
+        """Raise ``Behind`` if a generation is behind the live one in any shard."""
         reached = _positions(connection, view, generation)
         for shard, position in _positions(connection, view, former).items():
-            if reached.get(shard, 0) < position:
-                raise ValueError(
-                    f"view {view}, shard {shard}: generation {generation} is at {reached.get(shard, 0)}, the live one at {position}"
-                )
+            found = reached.get(shard, 0)
+            if found < position:
+                raise Behind(f"view {view}, shard {shard}: generation {generation} is at {found}, the live one at {position}")
 
     def _drop(self, connection: Connection, view: str, generation: int) -> None:
         """Drop a generation: its tables as the database has them (an older code may have defined others) and all that is noted of it."""

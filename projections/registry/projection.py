@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
 from enum import StrEnum
+from types import ModuleType
 from typing import Final
 
 from sqlalchemy import Connection, delete, insert, update
 
+import domain.access.events
+import domain.incident.events
+import domain.local_review.events
+import domain.rapid_review.events
+import domain.sharing.events
 from domain.agency.events import AgencyEnrolled, AgencySuspended, KeyRegistered, KeyRetired, KeyRevoked
 from domain.kernel.events import EVENT_TYPES, Event, Recorded
 from domain.partnership.events import MembershipChanged, PartnershipEstablished
@@ -141,4 +146,22 @@ _HANDLED: Final[tuple[type[Event], ...]] = (
     KeyRevoked,
     PartnershipEstablished,
     MembershipChanged,
+)
+_AREAS_PASSED_OVER: Final[tuple[ModuleType, ...]] = (
+    domain.incident.events,
+    domain.sharing.events,
+    domain.rapid_review.events,
+    domain.local_review.events,
+    domain.access.events,
+)
+"""Nothing that is said of a case, now or later, belongs to the registry."""
+_MODULES_PASSED_OVER: Final = frozenset(area.__name__ for area in _AREAS_PASSED_OVER)
+
+REGISTRY: Final = View(
+    name="registry",
+    version="1",
+    define=define,
+    handles=frozenset(event.EVENT_TYPE for event in _HANDLED),
+    ignores=frozenset(name for name, event in EVENT_TYPES.items() if event.__module__ in _MODULES_PASSED_OVER),
+    apply=apply,
 )

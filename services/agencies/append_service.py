@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import grpc.aio
 
@@ -18,7 +18,7 @@ from services.runtime.interceptors import Unreadable
 from services.runtime.limits import REQUEST_MAX_BYTES, REQUEST_MAX_EVENTS, STREAM_IDLE_MAX_SECONDS
 from services.runtime.status import status_of
 
-Context = grpc.aio.ServicerContext[Any, Any]
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class AppendService:

@@ -9,7 +9,7 @@ from safeguarding.hub.v1.append_pb2_grpc import LocalAuthorityServiceServicer, a
 from services.agencies.append_service import AppendService
 
 
-class LocalAuthority(AppendService, LocalAuthorityServiceServicer):
+class LocalAuthority(AppendService, LocalAuthorityServiceServicer):  # type: ignore[misc]  # one method serves all seven generated signatures
     """Appends for agencies of kind LOCAL_AUTHORITY."""
 
     KIND: ClassVar = AgencyKind.LOCAL_AUTHORITY

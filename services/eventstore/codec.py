@@ -11,6 +11,10 @@ from datetime import UTC, datetime, timedelta
 from types import ModuleType
 from typing import Any, Final
 
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.message_factory import GetMessageClass
+from google.protobuf.unknown_fields import UnknownFieldSet
+
 import domain.access.events
 import domain.agency.events
 import domain.incident.events
@@ -20,10 +24,6 @@ import domain.rapid_review.events
 import domain.sharing.events  # noqa: F401  # these seven fill EVENT_TYPES
 from domain.kernel.events import EVENT_TYPES, Event, LawfulBasis, Marking, Purpose, Recorded
 from domain.kernel.ids import AgencyId, EventId, RuleId, Shard, Stream
-from google.protobuf.message import DecodeError, Message
-from google.protobuf.message_factory import GetMessageClass
-from google.protobuf.unknown_fields import UnknownFieldSet
-
 from safeguarding.hub.v1 import (
     access_pb2,
     agency_pb2,
@@ -80,7 +80,7 @@ def _forms() -> dict[str, _Form]:
         for descriptor in area.DESCRIPTOR.message_types_by_name.values():
             event_type = descriptor.GetOptions().Extensions[options_pb2.event_type]
             if event_type:
-                cls = EVENT_TYPES[event_type]
+                cls: Any = EVENT_TYPES[event_type]
                 forms[event_type] = _Form(
                     message=GetMessageClass(descriptor),
                     event=cls,
@@ -121,7 +121,7 @@ def decode_event(event_type: str, body: bytes) -> Event:
 
 
 def decode_trusted(event_type: str, body: bytes) -> Event:
-    """Return what the body of an event on the log says: it was checked when it was admitted. Raise ``IntegrityError`` if it cannot be read."""
+    """Return what the body of an event on the log says: it was checked when admitted. Raise ``IntegrityError`` if it is unreadable."""
     form = _FORMS.get(event_type)
     if form is None:
         raise IntegrityError(f"the log holds an event type that this hub does not know: {event_type}")
@@ -174,9 +174,15 @@ def _refuse_unknown_fields(message: Message, body: bytes) -> None:
     raise Invalid(*(Violation(path, "a field of this version of the contract") for path in paths), rule="wire.unknown_field")
 
 
+def _unknown_fields(message: Message) -> list[Any]:
+    """Return the unknown fields of one message, not of those in it."""
+    found: Any = UnknownFieldSet(message)
+    return list(found)
+
+
 def _unknown_paths(message: Message, prefix: str) -> list[str]:
     """Name every unknown field of a message by its path and number."""
-    paths = [f"{prefix}<{field.field_number}>" for field in UnknownFieldSet(message)]
+    paths = [f"{prefix}<{field.field_number}>" for field in _unknown_fields(message)]
     for descriptor, value in message.ListFields():
         if descriptor.message_type is None:
             continue

@@ -55,6 +55,11 @@ class Kind:
         return kind_of_hint(get_args(self.type)[0])
 
 
+def is_message(kind: Kind) -> bool:
+    """Tell whether a value of this kind is a message of its own on the wire."""
+    return is_dataclass(kind.type)
+
+
 def kind_of_hint(hint: Any) -> Kind:
     """Take an annotation apart."""
     optional = narrative = False
@@ -79,7 +84,7 @@ def kinds(cls: type) -> dict[str, Kind]:
 
 
 @cache
-def reader(message: Descriptor, cls: type) -> Read:
+def reader(message: Descriptor, cls: Any) -> Read:
     """Return the function from a message to its dataclass.
 
     It raises ``ValueError``, ``KeyError`` or ``OverflowError`` for a day, code or instant that does not exist; ``misfits`` says where.
@@ -154,7 +159,7 @@ def _convert(descriptor: FieldDescriptor, kind: Kind) -> Read | None:
         return _instant
     if kind.type is date:
         return _day
-    if is_dataclass(kind.type):
+    if is_message(kind):
         return reader(descriptor.message_type, kind.type)
     return None
 
@@ -223,7 +228,7 @@ class Unwritable(Exception):
 
 
 @cache
-def writer(message: Descriptor, cls: type) -> Write:
+def writer(message: Descriptor, cls: Any) -> Write:
     """Return the function from a dataclass to its message; it raises ``Unwritable``."""
     writes = tuple((name, _put(message.fields_by_name[name], kind)) for name, kind in kinds(cls).items())
     make = GetMessageClass(message)
@@ -255,7 +260,7 @@ def _put(descriptor: FieldDescriptor, kind: Kind) -> Write:
         return lambda day: Date(year=day.year, month=day.month, day=day.day)
     if kind.type is str:
         return _encodable
-    return writer(descriptor.message_type, kind.type) if is_dataclass(kind.type) else lambda value: value
+    return writer(descriptor.message_type, kind.type) if is_message(kind) else lambda value: value
 
 
 def _stamp(instant: datetime) -> Timestamp:

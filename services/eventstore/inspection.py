@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import is_dataclass
 from functools import cache
 from typing import Any, Final
 
 from domain.kernel.events import Precision, When
-from services.eventstore.conversion import Kind, kinds
+from services.eventstore.conversion import Kind, is_message, kinds
 from services.eventstore.wiretext import NARRATIVE_EXPECTED, TEXT_EXPECTED, is_clean_narrative, is_clean_text
 from services.runtime.errors import Violation
 
@@ -19,17 +18,17 @@ _NOTHING: Final = ()
 
 
 @cache
-def inspector(cls: type) -> Inspect | None:
+def inspector(cls: Any) -> Inspect | None:
     """Return the function that inspects a dataclass for unclean text and inexact moments; None if it can hold neither."""
     if cls is When:
         return _moment
-    inspects = tuple((name, inspect) for name, kind in kinds(cls).items() if (inspect := _inspect(kind)) is not None)
-    if not inspects:
+    looks = tuple((name, look) for name, kind in kinds(cls).items() if (look := _inspect(kind)) is not None)
+    if not looks:
         return None
 
     def inspect(value: Any) -> tuple[Violation, ...]:
         found: tuple[Violation, ...] = _NOTHING
-        for name, look in inspects:
+        for name, look in looks:
             held = getattr(value, name)
             if held is not None and (wrong := look(held)):
                 found += tuple(_below(name, violation) for violation in wrong)
@@ -45,7 +44,7 @@ def _inspect(kind: Kind) -> Inspect | None:
         return None if look is None else lambda values: _each(values, look)
     if kind.type is str:
         return _narrative if kind.narrative else _text
-    return inspector(kind.type) if is_dataclass(kind.type) else None
+    return inspector(kind.type) if is_message(kind) else None
 
 
 def _each(values: tuple[Any, ...], look: Inspect) -> tuple[Violation, ...]:

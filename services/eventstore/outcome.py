@@ -15,12 +15,11 @@ _EVENT_ID_BYTES: Final = 16
 
 
 def to_bytes(outcome: Outcome) -> bytes:
-    """Return an outcome's bytes; positions that follow one another take 13 bytes however many they are."""
+    """Return an outcome's bytes: 13 for an append that wrote its events, however many they are."""
     match outcome:
+        case Positions(range() as positions):
+            return _RUN.pack(b"A", positions.start, len(positions))
         case Positions(positions):
-            first = positions[0] if positions else 0
-            if not positions or positions[-1] - first + 1 == len(positions) and positions == tuple(range(first, positions[-1] + 1)):
-                return _RUN.pack(b"A", first, len(positions))
             return b"D" + struct.pack(f">{len(positions)}Q", *positions)
         case Conflict(what, expected, actual):
             return b"C" + _CONFLICT.pack(expected, actual) + what.encode()
@@ -41,7 +40,7 @@ def from_bytes(encoded: bytes) -> Outcome:
         match letter:
             case b"A":
                 _, first, count = _RUN.unpack(encoded)
-                return Positions(tuple(range(first, first + count)))
+                return Positions(range(first, first + count))
             case b"D":
                 return Positions(struct.unpack(f">{len(fields) // 8}Q", fields))
             case b"C":

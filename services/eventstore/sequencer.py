@@ -5,6 +5,8 @@ It is what Kafka is in a cluster. The fold decides; this file only orders, makes
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import secrets
 import sqlite3
 import threading
@@ -39,16 +41,66 @@ Clock = Callable[[], int]
 
 
 class Proposed:
-    """One append or control on its way: whom to answer, and what is proposed to which shard."""
+    """One append or control on its way: what is proposed to which shard, and who waits for the answer."""
 
-    __slots__ = ("append_id", "future", "record", "shard")
+    __slots__ = ("append_id", "deadline", "future", "loop", "record", "shard", "waiter")
 
-    def __init__(self, future: Future[Result], shard: str, append_id: bytes, record: Append | frame.Control) -> None:
-        """Keep them."""
-        self.future = future
+    def __init__(self, shard: str, append_id: bytes, record: Append | frame.Control) -> None:
+        """Wait in a ``concurrent.futures.Future``, or in an asyncio one of the loop that runs here."""
         self.shard = shard
         self.append_id = append_id
         self.record = record
+        self.deadline = 0.0
+        self.future: Future[Result] | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.waiter: asyncio.Future[Result] | None = None
+
+    def begin(self) -> bool:
+        """Tell whether anybody still waits; from here on a ``Future`` cannot be cancelled."""
+        if self.future is not None:
+            return self.future.set_running_or_notify_cancel()
+        return self.waiter is not None and not self.waiter.cancelled()
+
+    def done(self) -> bool:
+        """Tell whether the answer was given."""
+        waiting = self.future or self.waiter
+        return waiting is None or waiting.done()
+
+
+class Answers:
+    """The answers to one batch. Threads are told one by one, an event loop once for all that wait in it."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._loops: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Result], Result | Exception]]] = {}
+
+    def give(self, proposed: Proposed, answer: Result | Exception) -> None:
+        """Answer a proposal, unless it was answered before or its caller gave up."""
+        if proposed.loop is not None and proposed.waiter is not None:
+            self._loops.setdefault(proposed.loop, []).append((proposed.waiter, answer))
+        elif proposed.future is not None:
+            with contextlib.suppress(InvalidStateError):  # The deadline was faster.
+                if isinstance(answer, Exception):
+                    proposed.future.set_exception(answer)
+                else:
+                    proposed.future.set_result(answer)
+
+    def send(self) -> None:
+        """Wake the event loops."""
+        for loop, answers in self._loops.items():
+            with contextlib.suppress(RuntimeError):  # The loop closed: nobody waits there any more.
+                loop.call_soon_threadsafe(_deliver, answers)
+
+
+def _deliver(answers: list[tuple[asyncio.Future[Result], Result | Exception]]) -> None:
+    """Answer, in the loop's own thread, those who still wait."""
+    for waiter, answer in answers:
+        if waiter.done():
+            continue
+        if isinstance(answer, Exception):
+            waiter.set_exception(answer)
+        else:
+            waiter.set_result(answer)
 
 
 class Sequencer:
@@ -69,7 +121,7 @@ class Sequencer:
         self._committed = committed
         self._deadline_seconds = deadline_seconds
         self._queue: SimpleQueue[Proposed | None] = SimpleQueue()
-        self._unanswered: deque[tuple[float, Future[Result]]] = deque()
+        self._unanswered: deque[Proposed] = deque()
         self._closing = threading.Event()
         self._stopped = False
         self._broken: HubError | None = None
@@ -80,19 +132,18 @@ class Sequencer:
 
     def propose(self, shard: str, append_id: bytes, record: Append | frame.Control) -> Future[Result]:
         """Put a proposal in line; its future fails with ``Unavailable`` at the latest a little after the deadline."""
-        future: Future[Result] = Future()
-        if self._broken is not None:
-            future.set_exception(self._broken)
-        elif self._closing.is_set():
-            future.set_exception(Unavailable("the event store is closing"))
-        elif self._queue.qsize() >= WAITING_MAX_APPENDS:
-            future.set_exception(Unavailable(f"{WAITING_MAX_APPENDS} appends are waiting already"))
-        else:
-            self._unanswered.append((monotonic() + self._deadline_seconds, future))
-            self._queue.put(Proposed(future, shard, append_id, record))
-            if self._stopped:
-                self._turn_away()
+        proposed = Proposed(shard, append_id, record)
+        future = proposed.future = Future()
+        self._put(proposed)
         return future
+
+    def propose_async(self, shard: str, append_id: bytes, record: Append | frame.Control) -> asyncio.Future[Result]:
+        """Do the same for a caller in a running event loop, which is woken once for all its callers in a batch."""
+        proposed = Proposed(shard, append_id, record)
+        proposed.loop = asyncio.get_running_loop()
+        waiter = proposed.waiter = proposed.loop.create_future()
+        self._put(proposed)
+        return waiter
 
     def control(self, shard: str, control: frame.Control) -> Future[None]:
         """Put a control record in line; the future is done when it is durable, and fails when the fold voids it."""
@@ -122,6 +173,21 @@ class Sequencer:
         if self._writer.is_alive():
             raise Unavailable(f"{self._path}: the writer did not stop within {CLOSE_MAX_SECONDS} s")
 
+    def _put(self, proposed: Proposed) -> None:
+        """Put a proposal in line, or answer it at once when there is no point."""
+        if self._broken is not None:
+            _answer([proposed], self._broken)
+        elif self._closing.is_set():
+            _answer([proposed], Unavailable("the event store is closing"))
+        elif self._queue.qsize() >= WAITING_MAX_APPENDS:
+            _answer([proposed], Unavailable(f"{WAITING_MAX_APPENDS} appends are waiting already"))
+        else:
+            proposed.deadline = monotonic() + self._deadline_seconds
+            self._unanswered.append(proposed)
+            self._queue.put(proposed)
+            if self._stopped:
+                self._turn_away()
+
     def _write(self) -> None:
         """Take, decide and answer batches until told to stop."""
         while True:
@@ -141,7 +207,7 @@ class Sequencer:
         taken_bytes = 0
         left = queue.qsize()
         while proposed is not None:
-            if proposed.future.set_running_or_notify_cancel():
+            if proposed.begin():
                 batch.append(proposed)
                 if isinstance(proposed.record, Append):
                     for event in proposed.record.events:
@@ -168,11 +234,12 @@ class Sequencer:
             error = Unavailable(f"the batch could not be decided: {type(failure).__name__}")
         else:
             self._committed({proposed.shard for proposed in batch})
+            answers = Answers()
             for proposed, result in zip(batch, results, strict=True):
-                _answer(proposed.future, result)
+                answers.give(proposed, result)
+            answers.send()
             return
-        for proposed in batch:
-            _fail(proposed.future, error)
+        _answer(batch, error)
 
     def _fold(self, batch: list[Proposed]) -> list[Result]:
         """Decide each proposal and commit."""
@@ -210,7 +277,7 @@ class Sequencer:
         while not self._queue.empty():
             proposed = self._queue.get_nowait()
             if proposed is not None:
-                _fail(proposed.future, Unavailable("the event store is closed"))
+                _answer([proposed], Unavailable("the event store is closed"))
 
     def _watch_deadlines(self) -> None:
         """Fail futures whose deadline has passed: a hanging disk must not hang the callers."""
@@ -219,10 +286,11 @@ class Sequencer:
             if self._closing.is_set():
                 self._writer.join(DEADLINE_CHECK_SECONDS)
             now = monotonic()
-            while unanswered and (unanswered[0][1].done() or unanswered[0][0] < now):
-                _, future = unanswered.popleft()
-                if not future.done():
-                    _fail(future, Unavailable(f"not durable within {self._deadline_seconds} s; the outcome is unknown"))
+            overdue: list[Proposed] = []
+            while unanswered and (unanswered[0].done() or unanswered[0].deadline < now):
+                overdue.append(unanswered.popleft())
+            late = [proposed for proposed in overdue if not proposed.done()]
+            _answer(late, Unavailable(f"not durable within {self._deadline_seconds} s; the outcome is unknown"))
 
 
 def _is_full(failure: sqlite3.Error) -> bool:
@@ -230,17 +298,9 @@ def _is_full(failure: sqlite3.Error) -> bool:
     return getattr(failure, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
 
 
-def _answer(future: Future[Result], result: Result) -> None:
-    """Give the decision, unless the deadline was faster."""
-    try:
-        future.set_result(result)
-    except InvalidStateError:
-        return
-
-
-def _fail(future: Future[Result], error: Exception) -> None:
-    """Give an error, unless the future was answered meanwhile."""
-    try:
-        future.set_exception(error)
-    except InvalidStateError:
-        return
+def _answer(batch: list[Proposed], error: Exception) -> None:
+    """Answer all with the same error."""
+    answers = Answers()
+    for proposed in batch:
+        answers.give(proposed, error)
+    answers.send()

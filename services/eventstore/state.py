@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
@@ -17,7 +18,6 @@ from services.eventstore import reader, tables
 from services.eventstore.fold import Effects, Outcome, ShardState, is_text
 from services.eventstore.port import Append, Placed, ProposedEvent, Stored
 from services.eventstore.tables import POSITION_BITS
-from services.runtime.errors import Unavailable
 
 STREAMS_CACHED: Final = 50_000
 """Each of two generations; a stream's entry takes about 250 bytes."""
@@ -347,8 +347,8 @@ class State:
         for size in _ROWS_A_STATEMENT:
             row = f"({','.join('?' * columns)})"
             while len(rows) - at >= size:
-                flat = [value for values in rows[at : at + size] for value in values]
-                self._connection.execute(f"INSERT INTO {table} VALUES {','.join([row] * size)}", flat)
+                values = tuple(chain.from_iterable(rows[at : at + size]))
+                self._connection.execute(f"INSERT INTO {table} VALUES {','.join([row] * size)}", values)
                 at += size
 
     def _publish(self, batch: Batch) -> None:

@@ -80,3 +80,13 @@ class Unavailable(HubError):
 
 class IntegrityError(HubError):
     """The log, the keys or a view contradict themselves: never expected, pages someone."""
+
+
+class Exhausted(HubError):
+    """More was asked for than there is room for; what was decided stands."""
+
+    def __init__(self, reason: str, *, retry_after_seconds: float | None = None, resume_token: str = "") -> None:
+        """Keep when to try again, if that helps, and for a watch where to go on."""
+        self.retry_after_seconds = retry_after_seconds
+        self.resume_token = resume_token
+        super().__init__(reason)

@@ -74,7 +74,7 @@ class Identities:
         self._kept: OrderedDict[bytes, AgencyId] = OrderedDict()
 
     def caller(self, call: Call) -> AgencyId:
-        """Return the agency of a call's client certificate; raise ``NotPermitted`` (``identity.certificate_missing`` and as ``agency_of``)."""
+        """Return the agency of a call's client certificate; raise ``NotPermitted`` (``identity.certificate_missing``, or as above)."""
         certificates = list(call.auth_context().get(_AUTH_CERTIFICATE, ()))
         if len(certificates) != 1:
             raise NotPermitted("identity.certificate_missing", "the call carries no client certificate")

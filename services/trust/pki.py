@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -45,7 +45,13 @@ class Authority:
         """Write ``server.pem`` and ``server.key`` for these host names and addresses; raise ``FileExistsError`` rather than overwrite."""
         alternatives = [_host(name) for name in names]
         self._issue(
-            folder / SERVER_CERTIFICATE, folder / SERVER_KEY, "hub", alternatives, ExtendedKeyUsageOID.SERVER_AUTH, now, replace=replace
+            folder / SERVER_CERTIFICATE,
+            folder / SERVER_KEY,
+            "hub",
+            alternatives,
+            ExtendedKeyUsageOID.SERVER_AUTH,
+            now=now,
+            replace=replace,
         )
 
     def issue_agency(self, folder: Path, agency_id: str, *, trust_domain: str, now: datetime, replace: bool = False) -> None:
@@ -53,7 +59,13 @@ class Authority:
         kind_of(agency_id)
         alternatives = [x509.UniformResourceIdentifier(spiffe_uri(trust_domain, agency_id))]
         self._issue(
-            folder / CLIENT_CERTIFICATE, folder / CLIENT_KEY, agency_id, alternatives, ExtendedKeyUsageOID.CLIENT_AUTH, now, replace=replace
+            folder / CLIENT_CERTIFICATE,
+            folder / CLIENT_KEY,
+            agency_id,
+            alternatives,
+            ExtendedKeyUsageOID.CLIENT_AUTH,
+            now=now,
+            replace=replace,
         )
 
     def _issue(
@@ -61,10 +73,10 @@ class Authority:
         certificate_file: Path,
         key_file: Path,
         name: str,
-        alternatives: list[x509.GeneralName],
+        alternatives: Sequence[x509.GeneralName],
         usage: x509.ObjectIdentifier,
-        now: datetime,
         *,
+        now: datetime,
         replace: bool,
     ) -> None:
         key = generate_private_key(SECP256R1())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from functools import lru_cache
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -49,7 +48,6 @@ def _context(header_hash: bytes) -> bytes:
     return CONTEXT + header_hash
 
 
-@lru_cache(maxsize=256)
 def _cipher(data_key: bytes) -> AESGCM:
     if len(data_key) != DATA_KEY_BYTES:
         raise ValueError(f"expected a data key of {DATA_KEY_BYTES} bytes, found {len(data_key)}")

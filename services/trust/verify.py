@@ -122,7 +122,7 @@ def _check_names(header: EventHeader, signature: Signature, caller: AgencyId, re
 
 
 def _check_commitment(header: EventHeader, salt: bytes, body: bytes) -> None:
-    """Check that the header binds the body. The salt's length is fixed because HMAC pads a shorter key, so that two would fit one header."""
+    """Check that the header binds the body. The salt's length is fixed because HMAC pads a shorter key: two would fit one header."""
     if len(salt) != SALT_BYTES:
         raise SignatureInvalid("wire.salt_length", f"the salt has {SALT_BYTES} bytes, found {len(salt)}")
     if not hmac.compare_digest(commitment(salt, body), header.body_commitment):

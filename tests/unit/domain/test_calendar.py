@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import holidays
 import pytest
-from govuk_bank_holidays.bank_holidays import BankHolidays
+from govuk_bank_holidays.bank_holidays import BankHolidays  # type: ignore[import-untyped]
 from hypothesis import given
 from hypothesis import strategies as st
 

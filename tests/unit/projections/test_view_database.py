@@ -16,7 +16,7 @@ from domain.kernel.events import Recorded
 from domain.kernel.ids import AgencyId, EventId, Shard, Stream
 from projections.kernel.batch import Unreadable
 from projections.kernel.columns import Instant, Json
-from projections.kernel.database import NotLive, State, ViewDatabase
+from projections.kernel.database import Behind, GenerationGone, NotLive, State, ViewDatabase
 from projections.kernel.view import Tables, View
 
 AT = datetime(2024, 3, 4, 10, 0, tzinfo=UTC)
@@ -259,7 +259,7 @@ def test_reads_never_go_back_by_a_swap(database: ViewDatabase) -> None:
     database.apply("seen", old, SHARD, [happened(1), happened(2)], 2)
     built = database.begin_build("seen").generation
     database.apply("seen", built, SHARD, [happened(1)], 1)
-    with pytest.raises(ValueError, match="is at 1, the live one at 2"):
+    with pytest.raises(Behind, match="is at 1, the live one at 2"):
         database.swap("seen", built)
 
 
@@ -277,6 +277,14 @@ def test_a_discarded_build_is_gone(database: ViewDatabase) -> None:
     database.discard("seen", built)
     assert database.building("seen") is None
     assert database.positions("seen", built) == {}
+
+
+def test_nothing_is_applied_to_a_generation_that_is_gone(database: ViewDatabase) -> None:
+    old = made_live(database)
+    built = made_live(database)
+    with pytest.raises(GenerationGone):
+        database.apply("seen", old, SHARD, [happened(1)], 1)
+    assert (built, database.positions("seen", old)) == (old + 1, {})
 
 
 def test_an_interrupted_build_goes_on_where_it_was(url: str) -> None:

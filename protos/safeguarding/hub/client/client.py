@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import grpc
 from google.protobuf.message import Message
 
 from safeguarding.hub.client.drafts import Draft, NotSendable, Sender, Signed, check
 from safeguarding.hub.client.identity import Identity
-from safeguarding.hub.client.outbox import Kept, Outbox
+from safeguarding.hub.client.keeping import Keeping, Order
 from safeguarding.hub.client.outcomes import (
     AppendRefused,
     AppendUnresolved,
@@ -34,26 +31,15 @@ from safeguarding.hub.v1.common_pb2 import LawfulBasis, Marking, Purpose
 
 DEADLINE_SECONDS: Final = 60.0
 UNARY_MAX_SECONDS: Final = 10.0
-WAITING_MAX_PARCELS: Final = 2_000
-"""Over this, ``append`` and ``append_many`` wait before they take more."""
-SIGN_MAX_PARCELS: Final = 100
-SETTLE_AFTER_SECONDS: Final = 0.5
+UNDECIDED_MAX_PARCELS: Final = 2_000
+"""Over this, appending waits before it takes more."""
+_HEADER_MAX_BYTES: Final = 1_024
 CHANNEL_OPTIONS: Final = (
     ("grpc.max_receive_message_length", 4 * 1024 * 1024),
-    ("grpc.max_reconnect_backoff_ms", 5_000),
     ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 5_000),
 )
-
-
-@dataclass(slots=True, eq=False)
-class _Order:
-    """Drafts that are to be signed, and the parcel they become."""
-
-    drafts: tuple[Draft, ...]
-    atomic: bool
-    done: asyncio.Future[list[Outcome]]
-    deadline: asyncio.TimerHandle
-    parcel: Parcel | None = None
+_NOT_NOW: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED})
 
 
 class HubClient:
@@ -70,48 +56,31 @@ class HubClient:
         self._sender = sender
         self._identity = identity
         self._stub_class = append_stub(sender.agency_id)
-        self._room = asyncio.Semaphore(WAITING_MAX_PARCELS)
-        self._orders: deque[_Order] = deque()
-        self._ordered = asyncio.Event()
-        self._settled: list[bytes] = []
         self._live: set[bytes] = set()
-        self._disk = ThreadPoolExecutor(1, thread_name_prefix="hub-outbox")
-        self._closed = True
+        self._open = False
 
-    async def __aenter__(self) -> HubClient:
-        """Open the outbox and the channel."""
-        loop = asyncio.get_running_loop()
-        self._outbox = await loop.run_in_executor(self._disk, Outbox, self._identity.outbox)
+    async def __aenter__(self) -> Self:
+        """Open the outbox and the channel; raise ``OutboxUnusable`` if another process has the outbox."""
+        self._room = asyncio.Semaphore(UNDECIDED_MAX_PARCELS)
+        self._keeping = Keeping(self._sender, self._identity, self._hand_on)
+        await self._keeping.open()
         self._channel = grpc.aio.secure_channel(self._target, self._identity.credentials.for_channel(), options=CHANNEL_OPTIONS)
         self._stub: Any = self._stub_class(self._channel)
-        self._sending = Sending(self._stub.AppendEvents, self._receipt, self._settle)
-        self._sending.start()
-        self._keeping = asyncio.create_task(self._keep())
-        self._closed = False
+        self._sending = Sending(self._stub.AppendEvents, self._find_receipt, self._keeping.settle, self._keeping.settle_soon)
+        self._open = True
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None = None, error: BaseException | None = None, trace: TracebackType | None = None
-    ) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Close."""
         await self.close()
 
     async def close(self) -> None:
-        """Stop sending, write the outbox and close everything; idempotent. What is not decided stays in the outbox."""
-        if self._closed:
-            return
-        self._closed = True
-        self._keeping.cancel()
-        await asyncio.gather(self._keeping, return_exceptions=True)
-        await self._sending.close()
-        while self._orders:
-            order = self._orders.popleft()
-            order.done.set_exception(ClientClosed("closed before the event was signed"))
-        if self._settled:
-            await self._settle((), True)
-        await asyncio.get_running_loop().run_in_executor(self._disk, self._outbox.close)
-        self._disk.shutdown()
-        await self._channel.close()
+        """Stop sending and close everything; idempotent. What is not decided stays in the outbox."""
+        if self._open:
+            self._open = False
+            await self._sending.close()
+            await self._keeping.close()
+            await self._channel.close()
 
     @property
     def channel(self) -> grpc.aio.Channel:
@@ -139,7 +108,7 @@ class HubClient:
         correlation_id: bytes = b"",
         deadline_seconds: float = DEADLINE_SECONDS,
     ) -> Receipt:
-        """Append one event and return its receipt.
+        """Append one event and return its receipt; the arguments are those of ``Draft``.
 
         Raise ``AppendRefused`` (with the rule), ``AppendUnresolved`` (no answer in time; the event is kept and ``resume`` sends it
         again), ``CallFailed`` (the hub rejects the call itself) or ``NotSendable``.
@@ -158,79 +127,76 @@ class HubClient:
             correlation_id=correlation_id,
         )
         (outcome,) = await self.append_many([draft], deadline_seconds=deadline_seconds)
-        if isinstance(outcome, Refusal):
-            raise AppendRefused(outcome)
-        if isinstance(outcome, Unresolved):
-            raise AppendUnresolved(outcome)
-        return outcome
+        return receipt_or_raise(outcome)
 
     async def append_many(
         self, drafts: Iterable[Draft], *, atomic: bool = False, deadline_seconds: float = DEADLINE_SECONDS
     ) -> list[Outcome]:
         """Append events in order and return one outcome for each: ``Receipt``, ``Refusal`` or ``Unresolved``.
 
-        ``drafts`` is consumed as the hub keeps up. With ``atomic`` all are accepted or none (at most 500, in one shard, 900 KiB).
-        Raise ``CallFailed`` if the hub rejects the call itself.
+        ``drafts`` is consumed as fast as the hub keeps up; the deadline runs for each event from its signing. With ``atomic`` all
+        are accepted or none (at most 500, in one shard, 900 KiB). Raise ``CallFailed`` if the hub rejects the call itself, and
+        ``NotSendable`` for a draft that could never be sent, once those before it are decided.
         """
-        orders: list[asyncio.Future[list[Outcome]]] = []
-        if atomic:
-            group = tuple(drafts)
-            self._check_atomic(group)
-            orders += [await self._order(group, deadline_seconds, atomic=True)] if group else []
-        else:
-            for draft in drafts:
-                check(draft, self._sender)
-                orders.append(await self._order((draft,), deadline_seconds, atomic=False))
-        return await _gathered(orders)
+        waiting: list[asyncio.Future[list[Outcome]]] = []
+        try:
+            if atomic:
+                group = tuple(drafts)
+                self._check_atomic(group)
+                waiting += [await self._order(group, deadline_seconds, atomic=True)] if group else []
+            else:
+                for draft in drafts:
+                    check(draft, self._sender)
+                    waiting.append(await self._order((draft,), deadline_seconds, atomic=False))
+        finally:
+            results = await asyncio.gather(*waiting, return_exceptions=True)
+        return _flat(results)
 
     async def sign(self, drafts: Sequence[Draft]) -> list[Signed]:
         """Sign events and keep them in the outbox without sending them; ``send`` or ``resume`` does that."""
+        self._check_open()
         for draft in drafts:
             check(draft, self._sender)
-        kept = await self._in_disk_thread([((draft,), False) for draft in drafts])
-        return [event for one in kept for event in one.events]
+        return await self._keeping.sign(drafts)
 
-    async def send(self, events: Sequence[Signed], *, deadline_seconds: float = DEADLINE_SECONDS) -> list[Outcome]:
-        """Send signed events, byte for byte, and return an outcome for each. An event sent before gets its first receipt again."""
-        waiting = [await self._send((event,), deadline_seconds, atomic=False) for event in events]
-        return await _gathered(waiting)
+    async def send(self, events: Iterable[Signed], *, deadline_seconds: float = DEADLINE_SECONDS) -> list[Outcome]:
+        """Send signed events, byte for byte, and return an outcome for each. One that was accepted before gets its first receipt."""
+        waiting = [await self._send((event,), deadline_seconds) for event in events]
+        return _flat(await asyncio.gather(*waiting, return_exceptions=True))
 
     async def resume(self, *, deadline_seconds: float = DEADLINE_SECONDS) -> list[Outcome]:
         """Send whatever the outbox holds undecided (from before a crash or a deadline), in order, and return the outcomes."""
-        kept = await asyncio.get_running_loop().run_in_executor(self._disk, self._outbox.pending)
-        waiting = []
-        for one in kept:
-            if not self._live.intersection(event.event_id for event in one.events):
-                waiting.append(await self._send(one.events, deadline_seconds, atomic=one.atomic, doubtful=True))
-        return await _gathered(waiting)
+        self._check_open()
+        kept = [one for one in await self._keeping.pending() if self._live.isdisjoint(event.event_id for event in one.events)]
+        waiting = [await self._send(one.events, deadline_seconds, atomic=one.atomic, doubtful=True) for one in kept]
+        return _flat(await asyncio.gather(*waiting, return_exceptions=True))
 
     async def pending(self) -> list[Signed]:
-        """Return the events of the outbox that are not known to be decided, in order."""
-        if self._settled:
-            await self._settle((), True)
-        kept = await asyncio.get_running_loop().run_in_executor(self._disk, self._outbox.pending)
-        return [event for one in kept for event in one.events]
+        """Return the events in the outbox that are not known to be decided, in order."""
+        self._check_open()
+        return [event for kept in await self._keeping.pending() for event in kept.events]
 
     async def discard(self, events: Iterable[Signed]) -> None:
         """Forget undecided events: they are not sent again. What the hub has meanwhile accepted stays accepted."""
-        await self._settle([event.event_id for event in events], True)
+        self._check_open()
+        await self._keeping.settle([event.event_id for event in events])
 
     async def get_receipt(self, shard: str, event_id: bytes, *, deadline_seconds: float = DEADLINE_SECONDS) -> Receipt | None:
         """Return the receipt of an event that this agency appended, None if there is none; raise ``CallFailed``."""
+        self._check_open()
         loop = asyncio.get_running_loop()
         ends_at, attempt = loop.time() + deadline_seconds, 0
         while True:
             try:
-                return await self._receipt(shard, event_id)
+                return await self._find_receipt(shard, event_id)
             except grpc.aio.AioRpcError as error:
                 pause = backoff_seconds(attempt)
-                again = error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED)
-                if not again or loop.time() + pause >= ends_at:
+                if error.code() not in _NOT_NOW or loop.time() + pause >= ends_at:
                     raise CallFailed(error.code(), error.details() or "") from error
             await asyncio.sleep(pause)
             attempt += 1
 
-    async def _receipt(self, shard: str, event_id: bytes) -> Receipt | None:
+    async def _find_receipt(self, shard: str, event_id: bytes) -> Receipt | None:
         """Ask once for a receipt."""
         try:
             answer = await self._stub.GetReceipt(GetReceiptRequest(shard=shard, event_id=event_id), timeout=UNARY_MAX_SECONDS)
@@ -240,65 +206,72 @@ class HubClient:
             raise
         return receipt_from(answer.receipt)
 
+    def _check_open(self) -> None:
+        """Raise ``ClientClosed`` outside ``async with``."""
+        if not self._open:
+            raise ClientClosed("use the client within its with block")
+
     def _check_atomic(self, drafts: tuple[Draft, ...]) -> None:
         """Raise ``NotSendable`` for a group that no request holds."""
         for draft in drafts:
             check(draft, self._sender)
-        if len(drafts) > REQUEST_MAX_EVENTS or sum(draft.event.ByteSize() + 1_024 for draft in drafts) > REQUEST_MAX_BYTES:
+        if len(drafts) > REQUEST_MAX_EVENTS or sum(draft.event.ByteSize() + _HEADER_MAX_BYTES for draft in drafts) > REQUEST_MAX_BYTES:
             raise NotSendable(f"an atomic request holds at most {REQUEST_MAX_EVENTS} events and {REQUEST_MAX_BYTES} bytes")
 
-    async def _order(self, drafts: tuple[Draft, ...], deadline_seconds: float, *, atomic: bool) -> asyncio.Future[list[Outcome]]:
-        """Take drafts in as soon as there is room, to be signed, kept and sent."""
-        await self._take_room()
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[list[Outcome]] = loop.create_future()
-        order = _Order(drafts, atomic, done, loop.call_later(deadline_seconds, self._order_expired, done))
-        done.add_done_callback(lambda _done: self._release(order))
-        self._orders.append(order)
-        self._ordered.set()
+    async def _take_room(self) -> asyncio.Future[list[Outcome]]:
+        """Wait until another parcel may be taken in; its outcome makes room again."""
+        self._check_open()
+        await self._room.acquire()
+        done: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
+        done.add_done_callback(lambda _done: self._room.release())
         return done
 
-    async def _take_room(self) -> None:
-        """Wait until another parcel may be taken in."""
-        if self._closed:
-            raise ClientClosed("use the client within async with")
-        await self._room.acquire()
+    async def _order(self, drafts: tuple[Draft, ...], deadline_seconds: float, *, atomic: bool) -> asyncio.Future[list[Outcome]]:
+        """Have drafts signed, kept and sent as soon as there is room."""
+        done = await self._take_room()
+        self._keeping.order(Order(drafts, atomic, done, deadline_seconds))
+        return done
 
-    def _release(self, order: _Order) -> None:
-        """Make room for another."""
-        order.deadline.cancel()
-        self._room.release()
-        if order.parcel is not None:
-            self._live.difference_update(event.event_id for event in order.parcel.events)
+    async def _send(
+        self, events: tuple[Signed, ...], deadline_seconds: float, *, atomic: bool = False, doubtful: bool = False
+    ) -> asyncio.Future[list[Outcome]]:
+        """Have signed events sent as soon as there is room."""
+        done = await self._take_room()
+        self._submit(Parcel(events, atomic, done, doubtful), deadline_seconds)
+        return done
 
-    def _order_expired(self, done: asyncio.Future[list[Outcome]]) -> None:
-        """Report drafts that came to no decision in time."""
-        order = next((order for order in self._orders if order.done is done), None)
-        if order is not None:
-            self._orders.remove(order)
-            done.set_exception(ClientClosed("the deadline was over before the event was signed"))
+    def _hand_on(self, order: Order, events: tuple[Signed, ...]) -> None:
+        """Send what is signed and kept."""
+        self._submit(Parcel(events, order.atomic, order.done), order.deadline_seconds)
 
-    async def _keep(self) -> None:
-        """Sign and keep what was ordered, many at a time, and hand it on to be sent."""
-        while True:
-            if not self._orders:
-                await self._wait_for_orders()
-            taken = [self._orders.popleft() for _ in range(min(len(self._orders), SIGN_MAX_PARCELS))]
-            if not taken:
-                continue
-            try:
-                kept = await self._in_disk_thread([(order.drafts, order.atomic) for order in taken])
-            except Exception as error:  # noqa: BLE001  # a full disk or a broken file is told to whoever waits
-                for order in taken:
-                    order.done.set_exception(error)
-                continue
-            for order, one in zip(taken, kept, strict=True):
-                self._submit(order, one.events)
+    def _submit(self, parcel: Parcel, deadline_seconds: float) -> None:
+        """Send a parcel; stop waiting for it at its deadline."""
+        event_ids = [event.event_id for event in parcel.events]
+        expiry = asyncio.get_running_loop().call_later(deadline_seconds, parcel.expire)
 
-    async def _wait_for_orders(self) -> None:
-        """Wait for orders; meanwhile forget what is settled, once nothing came for a while."""
-        self._ordered.clear()
-        try:
-            await asyncio.wait_for(self._ordered.wait(), SETTLE_AFTER_SECONDS if self._settled else None)
-        except TimeoutError:
-            await self._settle((), True)
+        def over(_done: asyncio.Future[list[Outcome]]) -> None:
+            expiry.cancel()
+            self._live.difference_update(event_ids)
+
+        self._live.update(event_ids)
+        parcel.done.add_done_callback(over)
+        self._sending.submit(parcel)
+
+
+def receipt_or_raise(outcome: Outcome) -> Receipt:
+    """Return a receipt; raise ``AppendRefused`` or ``AppendUnresolved`` for anything else."""
+    if isinstance(outcome, Refusal):
+        raise AppendRefused(outcome)
+    if isinstance(outcome, Unresolved):
+        raise AppendUnresolved(outcome)
+    return outcome
+
+
+def _flat(results: Iterable[list[Outcome] | BaseException]) -> list[Outcome]:
+    """Return all outcomes in order; raise the first error instead if there is one."""
+    outcomes: list[Outcome] = []
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+        outcomes += result
+    return outcomes

@@ -14,12 +14,15 @@ from safeguarding.hub.client.identity import SigningKey
 from safeguarding.hub.client.outcomes import HubClientError
 
 _FORMAT: Final = 1
-_SCHEMA: Final = """
-CREATE TABLE sequence (agency_id TEXT, source TEXT, shard TEXT, last INTEGER NOT NULL, PRIMARY KEY (agency_id, source, shard)) WITHOUT ROWID;
-CREATE TABLE pending (
-  number INTEGER PRIMARY KEY, event_id BLOB NOT NULL UNIQUE, shard TEXT NOT NULL, stream TEXT NOT NULL, atomic INTEGER, message BLOB NOT NULL
-);
-"""
+_SCHEMA: Final = (
+    """CREATE TABLE sequence (
+         agency_id TEXT NOT NULL, source TEXT NOT NULL, shard TEXT NOT NULL, last INTEGER NOT NULL, PRIMARY KEY (agency_id, source, shard)
+       ) WITHOUT ROWID""",
+    """CREATE TABLE pending (
+         number INTEGER PRIMARY KEY, event_id BLOB NOT NULL UNIQUE, shard TEXT NOT NULL, stream TEXT NOT NULL,
+         atomic INTEGER, message BLOB NOT NULL
+       )""",
+)
 
 
 class OutboxUnusable(HubClientError):
@@ -63,7 +66,7 @@ class Outbox:
         run("BEGIN EXCLUSIVE")
         (found,) = run("PRAGMA user_version").fetchone()
         if found == 0:
-            for statement in _SCHEMA.strip().split(";\n"):
+            for statement in _SCHEMA:
                 run(statement)
             run(f"PRAGMA user_version = {_FORMAT}")
         run("COMMIT")

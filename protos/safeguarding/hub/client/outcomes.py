@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
 
 import grpc
 
@@ -12,8 +11,6 @@ from safeguarding.hub.v1 import append_pb2 as wire
 
 Code = wire.RefusalCode
 """The kinds of refusal, for instance ``Code.REFUSAL_CODE_REFUSED``."""
-
-_ERROR_INFO: Final = "type.googleapis.com/google.rpc.ErrorInfo"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +60,8 @@ class Refusal:
     earlier_attempt_unresolved: bool = False
     """An earlier sending of the same event got no answer and may yet be decided: only a receipt would be final.
     ``get_receipt`` tells whether there is one."""
+    whole_request: bool = False
+    """The request as a whole was refused, before any of its events was looked at."""
 
     @property
     def helps_to_retry(self) -> bool:

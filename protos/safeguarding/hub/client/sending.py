@@ -6,26 +6,27 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import grpc
 
+from safeguarding.hub.client.answers import BrokenAnswer, outcomes_of
 from safeguarding.hub.client.drafts import Signed
-from safeguarding.hub.client.outcomes import CallFailed, ClientClosed, Outcome, Receipt, Refusal, Unresolved, receipt_from, refusal_from
+from safeguarding.hub.client.outcomes import CallFailed, ClientClosed, Outcome, Receipt, Refusal, Unresolved
 from safeguarding.hub.v1 import append_pb2 as wire
 from safeguarding.hub.v1.envelope_pb2 import SignedEvent
 
 REQUEST_MAX_EVENTS: Final = 500
-REQUEST_MAX_BYTES: Final = 3 * 1024 * 1024 - 64 * 1024
-"""The contract's 3 MiB less the framing of 500 events."""
+REQUEST_MAX_BYTES: Final = 3 * 1024 * 1024
+EVENT_FRAMING_MAX_BYTES: Final = 8
 WINDOW_MAX_REQUESTS: Final = 4
 STREAM_MAX_SECONDS: Final = 300.0
 STREAM_ROTATE_SECONDS: Final = 240.0
 """After this no request is added to a stream, so that its own deadline never meets one in flight."""
 STREAM_IDLE_SECONDS: Final = 20.0
 """The hub ends streams that are silent for 60 s; ending them earlier ourselves leaves no doubt about what was in flight."""
-RESPONSE_MAX_SECONDS: Final = 30.0
+ANSWER_MAX_SECONDS: Final = 30.0
 BACKOFF_FIRST_SECONDS: Final = 0.1
 BACKOFF_MAX_SECONDS: Final = 5.0
 
@@ -41,11 +42,11 @@ _FINAL_CODES: Final = frozenset(
         grpc.StatusCode.DATA_LOSS,
     }
 )
-_RETRY_CODES: Final = frozenset({grpc.StatusCode.UNAVAILABLE.value[0], grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]})
+"""With these the hub rejects the call itself: trying again would not help."""
 
 FindReceipt = Callable[[str, bytes], Awaitable[Receipt | None]]
-Settle = Callable[[Sequence[bytes], bool], Awaitable[None]]
-"""Forget events whose outcome is known; True: at once and durably, False: when convenient."""
+Settle = Callable[[Sequence[bytes]], Awaitable[None]]
+"""Durably forget events whose outcome is known."""
 
 
 @dataclass(slots=True, eq=False)
@@ -56,44 +57,57 @@ class Parcel:
     atomic: bool
     done: asyncio.Future[list[Outcome]]
     doubtful: bool = False
-    """An earlier sending got no answer."""
+    """An earlier sending may have been decided without our hearing of it."""
     attempts: int = 0
-    last_trouble: str = "no answer yet"
+    trouble: str = "no answer yet"
     size: int = field(init=False)
 
     def __post_init__(self) -> None:
         """Measure what the events take in a request."""
-        self.size = sum(len(event.message) + 8 for event in self.events)
+        self.size = sum(len(event.message) + EVENT_FRAMING_MAX_BYTES for event in self.events)
+
+    def finish(self, outcomes: list[Outcome]) -> None:
+        """Tell who waits, unless its patience was over."""
+        if not self.done.done():
+            self.done.set_result(outcomes)
+
+    def fail(self, error: Exception) -> None:
+        """Tell who waits that there will be no outcome."""
+        if not self.done.done():
+            self.done.set_exception(error)
+
+    def expire(self) -> None:
+        """End the waiting: the deadline is over. What is in flight may still be decided; the outbox keeps it."""
+        self.finish([Unresolved(event.event_id, event.shard, self.trouble) for event in self.events])
 
 
 def backoff_seconds(attempt: int, least: float = 0.0) -> float:
     """Return how long to wait before another attempt: exponential with full jitter, at least ``least``."""
-    # Not a secret: jitter only keeps clients from returning in step.
-    return least + random.uniform(0, min(BACKOFF_MAX_SECONDS, BACKOFF_FIRST_SECONDS * 2 ** min(attempt, 16)))  # noqa: S311
+    ceiling = min(BACKOFF_MAX_SECONDS, BACKOFF_FIRST_SECONDS * 2.0 ** min(attempt, 16))
+    # Jitter is no secret: it only keeps clients from returning in step.
+    return least + random.uniform(0.0, ceiling)  # noqa: S311
 
 
 class Sending:
     """Sends parcels in order until each is decided, its deadline is over, or the hub rejects the call itself."""
 
-    def __init__(self, append: Callable[..., Any], find_receipt: FindReceipt, settle: Settle) -> None:
-        """Take the stub's ``AppendEvents``, the way to look a receipt up, and the way to forget what is decided."""
+    def __init__(self, append: Callable[..., Any], find_receipt: FindReceipt, settle: Settle, settle_soon: Callable[[bytes], None]) -> None:
+        """Take the stub's ``AppendEvents``, the way to look a receipt up, and the two ways to forget what is decided."""
         self._append = append
         self._find_receipt = find_receipt
         self._settle = settle
+        self._settle_soon = settle_soon
         self._ready: deque[Parcel] = deque()
         self._in_flight: deque[list[Parcel]] = deque()
         self._changed = asyncio.Event()
+        self._progress_at = 0.0
         self._failures = 0
-        self._task: asyncio.Task[None] | None = None
         self._later: set[asyncio.Task[None]] = set()
-
-    def start(self) -> None:
-        """Begin; needs a running event loop."""
         self._task = asyncio.create_task(self._run())
 
     async def close(self) -> None:
         """End at once. Whoever still waits is told; what was signed stays in the outbox."""
-        tasks = [task for task in (self._task, *self._later) if task is not None]
+        tasks = (self._task, *self._later)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -104,57 +118,39 @@ class Sending:
         self._ready.append(parcel)
         self._changed.set()
 
-    def expire(self, parcel: Parcel) -> None:
-        """Stop waiting for a parcel: its deadline is over. If it is in flight, its outcome is still recorded when it comes."""
-        if not parcel.done.done():
-            parcel.done.set_result([Unresolved(event.event_id, event.shard, parcel.last_trouble) for event in parcel.events])
-
     async def _run(self) -> None:
         """Converse with the hub as long as there is something to say, whatever happens to the connection."""
         while True:
-            await self._something_ready()
+            while not self._ready:
+                self._changed.clear()
+                await self._changed.wait()
             try:
                 await self._converse()
             except grpc.aio.AioRpcError as error:
-                await self._after(error)
-            except (TimeoutError, asyncio.InvalidStateError, _BrokenAnswer) as error:
-                await self._retry(str(error) or "the hub did not answer")
-
-    async def _something_ready(self) -> None:
-        """Wait until a parcel is to be sent."""
-        while not self._ready:
-            self._changed.clear()
-            await self._changed.wait()
-
-    async def _after(self, error: grpc.aio.AioRpcError) -> None:
-        """Give up on what the hub rejects as a call; try again after anything else."""
-        if error.code() in _FINAL_CODES:
-            self._return_unanswered("")
-            self._fail_all(CallFailed(error.code(), error.details() or ""))
-            self._failures = 0
-        else:
-            await self._retry(f"{error.code().name}: {error.details()}")
+                if error.code() in _FINAL_CODES:
+                    self._fail_all(CallFailed(error.code(), error.details() or ""))
+                else:
+                    await self._retry(f"{error.code().name}: {error.details()}")
+            except (TimeoutError, BrokenAnswer) as error:
+                await self._retry(str(error) or "the hub did not answer in time")
+            except Exception as error:  # noqa: BLE001  # a full disk, say: whoever waits must hear it, and the next may fare better
+                self._fail_all(error)
 
     async def _retry(self, trouble: str) -> None:
         """Put what got no answer back in its order, and wait a little longer each time."""
-        self._return_unanswered(trouble)
-        await asyncio.sleep(backoff_seconds(self._failures))
-        self._failures += 1
-
-    def _return_unanswered(self, trouble: str) -> None:
-        """Move the parcels in flight to the front: whether the hub decided them is not known."""
         while self._in_flight:
             for parcel in reversed(self._in_flight.pop()):
                 parcel.doubtful = True
                 self._ready.appendleft(parcel)
         for parcel in self._ready:
-            parcel.last_trouble = trouble or parcel.last_trouble
+            parcel.trouble = trouble
+        await asyncio.sleep(backoff_seconds(self._failures))
+        self._failures += 1
 
     def _fail_all(self, error: Exception) -> None:
         """Tell everyone who waits."""
         for parcel in (*(parcel for request in self._in_flight for parcel in request), *self._ready):
-            if not parcel.done.done():
-                parcel.done.set_exception(error)
+            parcel.fail(error)
         self._in_flight.clear()
         self._ready.clear()
 
@@ -164,7 +160,12 @@ class Sending:
         reading = asyncio.create_task(self._read(call))
         try:
             await self._write(call, reading)
+            async with asyncio.timeout(ANSWER_MAX_SECONDS):
+                await reading
+        except asyncio.InvalidStateError:
+            # The stream ended before this request; why, its reader knows.
             await reading
+            raise BrokenAnswer("the hub ended the stream") from None
         finally:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
@@ -179,20 +180,27 @@ class Sending:
             if self._ready and len(self._in_flight) < WINDOW_MAX_REQUESTS:
                 parcels = self._next_request()
                 if parcels:
-                    # Before the write: from here on the hub may have it.
+                    self._progress_at = self._progress_at if self._in_flight else loop.time()
+                    # Before the write: from there on the hub may have it.
                     self._in_flight.append(parcels)
-                    self._changed.set()
-                    await call.write(_request(parcels))
+                    async with asyncio.timeout(ANSWER_MAX_SECONDS):
+                        await call.write(_request(parcels))
                 continue
-            idle = not self._in_flight
-            waiting = asyncio.create_task(self._changed.wait())
-            await asyncio.wait({waiting, reading}, timeout=STREAM_IDLE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-            changed = waiting.done()
-            waiting.cancel()
-            if idle and not changed:
+            if not await self._change_within(STREAM_IDLE_SECONDS) and not self._in_flight:
                 break
+            if self._in_flight and loop.time() - self._progress_at > ANSWER_MAX_SECONDS:
+                raise TimeoutError(f"no answer for {ANSWER_MAX_SECONDS:.0f} seconds")
         if not reading.done():
             await call.done_writing()
+
+    async def _change_within(self, seconds: float) -> bool:
+        """Wait for a change; False when there was none."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
+        except TimeoutError:
+            return False
+        return True
 
     def _next_request(self) -> list[Parcel]:
         """Take as many parcels as one request holds; an atomic one goes alone."""
@@ -214,43 +222,41 @@ class Sending:
 
     async def _read(self, call: Any) -> None:
         """Read one answer for each request, in order, until the stream ends."""
-        while True:
-            answer = await asyncio.wait_for(call.read(), RESPONSE_MAX_SECONDS if self._in_flight else STREAM_MAX_SECONDS)
-            if answer is grpc.aio.EOF:
-                if await call.code() is not grpc.StatusCode.OK:
-                    raise _error_of(call, await call.code(), await call.details())
-                if self._in_flight:
-                    raise _BrokenAnswer("the hub ended the stream before it answered")
-                return
-            if not self._in_flight:
-                raise _BrokenAnswer("the hub answered more requests than it got")
-            await self._answered(self._in_flight[0], answer)
-            self._in_flight.popleft()
-            self._failures = 0
+        try:
+            while (answer := await call.read()) is not grpc.aio.EOF:
+                if not self._in_flight:
+                    raise BrokenAnswer("the hub answered more requests than it got")
+                await self._answered(self._in_flight[0], answer)
+                self._in_flight.popleft()
+                self._progress_at = asyncio.get_running_loop().time()
+                self._failures = 0
+                self._changed.set()
+            if self._in_flight:
+                raise BrokenAnswer("the hub ended the stream before it answered")
+        finally:
             self._changed.set()
 
     async def _answered(self, parcels: list[Parcel], answer: wire.AppendEventsResponse) -> None:
         """Give every event of a request its outcome."""
-        outcomes = _outcomes(parcels, answer)
-        received: list[bytes] = []
+        outcomes = iter(outcomes_of([event for parcel in parcels for event in parcel.events], answer))
         for parcel in parcels:
-            own = [next(outcomes) for _ in parcel.events]
-            if any(isinstance(outcome, Refusal) and outcome.helps_to_retry for outcome in own):
-                self._send_later(parcel, own)
-            elif all(isinstance(outcome, Receipt) for outcome in own):
-                received += [event.event_id for event in parcel.events]
-                _finish(parcel, own)
+            own: list[Receipt | Refusal] = [next(outcomes) for _ in parcel.events]
+            refusals = [outcome for outcome in own if isinstance(outcome, Refusal)]
+            if not refusals:
+                for event in parcel.events:
+                    self._settle_soon(event.event_id)
+                parcel.finish([*own])
+            elif any(refusal.helps_to_retry for refusal in refusals):
+                self._send_later(parcel, refusals)
             else:
                 await self._refused(parcel, own)
-        if received:
-            await self._settle(received, False)
 
-    def _send_later(self, parcel: Parcel, outcomes: list[Outcome]) -> None:
+    def _send_later(self, parcel: Parcel, refusals: list[Refusal]) -> None:
         """Send a parcel again that the hub could not decide now, no sooner than it asks for."""
-        least = max((outcome.retry_after_ms or 0) / 1_000 for outcome in outcomes if isinstance(outcome, Refusal))
-        # A node that could not wait for a decision may still be given one: only the next answer tells.
-        parcel.doubtful = True
-        parcel.last_trouble = next(outcome.reason for outcome in outcomes if isinstance(outcome, Refusal) and outcome.helps_to_retry)
+        least = max((refusal.retry_after_ms or 0) for refusal in refusals) / 1_000
+        # A node that gave up waiting for a decision may still be given one: only the next answer tells.
+        parcel.doubtful = parcel.doubtful or not refusals[0].whole_request
+        parcel.trouble = next(refusal.reason for refusal in refusals if refusal.helps_to_retry)
         task = asyncio.create_task(self._resubmit(parcel, backoff_seconds(parcel.attempts, least)))
         self._later.add(task)
         task.add_done_callback(self._later.discard)
@@ -263,75 +269,26 @@ class Sending:
             self._ready.appendleft(parcel)
             self._changed.set()
 
-    async def _refused(self, parcel: Parcel, outcomes: list[Outcome]) -> None:
-        """Report a refusal once it is durable here: an event that was reported refused is never sent again."""
+    async def _refused(self, parcel: Parcel, own: list[Receipt | Refusal]) -> None:
+        """Report a refusal once the outbox has durably forgotten the event: what was reported refused is never sent again."""
+        outcomes: list[Outcome] = [*own]
         if parcel.doubtful:
-            outcomes = [await self._resolve(outcome, event) for outcome, event in zip(outcomes, parcel.events, strict=True)]
-        await self._settle([event.event_id for event in parcel.events], True)
-        _finish(parcel, outcomes)
+            outcomes = [await self._resolve(outcome, event) for outcome, event in zip(own, parcel.events, strict=True)]
+        await self._settle([event.event_id for event in parcel.events])
+        parcel.finish(outcomes)
 
-    async def _resolve(self, outcome: Outcome, event: Signed) -> Outcome:
+    async def _resolve(self, outcome: Receipt | Refusal, event: Signed) -> Outcome:
         """Look whether an earlier sending was accepted after all; if that is not to be seen, say that it is open."""
-        if not isinstance(outcome, Refusal):
+        if isinstance(outcome, Receipt):
             return outcome
         try:
             receipt = await self._find_receipt(event.shard, event.event_id)
         except grpc.aio.AioRpcError:
             receipt = None
-        return receipt or _doubtful(outcome)
-
-
-class _BrokenAnswer(Exception):
-    """The hub's answers do not fit its requests."""
-
-
-def _doubtful(refusal: Refusal) -> Refusal:
-    """Say of a refusal that an earlier attempt is unresolved."""
-    return Refusal(
-        event_id=refusal.event_id,
-        code=refusal.code,
-        rule=refusal.rule,
-        reason=refusal.reason,
-        violations=refusal.violations,
-        expected_version=refusal.expected_version,
-        current_version=refusal.current_version,
-        retry_after_ms=refusal.retry_after_ms,
-        earlier_attempt_unresolved=True,
-    )
-
-
-def _finish(parcel: Parcel, outcomes: list[Outcome]) -> None:
-    """Tell who waits."""
-    if not parcel.done.done():
-        parcel.done.set_result(outcomes)
+        return receipt or replace(outcome, earlier_attempt_unresolved=True)
 
 
 def _request(parcels: list[Parcel]) -> wire.AppendEventsRequest:
     """Return a request of signed events, byte for byte as they were signed."""
     events = [SignedEvent.FromString(event.message) for parcel in parcels for event in parcel.events]
     return wire.AppendEventsRequest(events=events, atomic=parcels[0].atomic)
-
-
-def _outcomes(parcels: list[Parcel], answer: wire.AppendEventsResponse) -> Any:
-    """Return an iterator over the outcomes of a request's events; raise ``_BrokenAnswer`` if they do not fit."""
-    events = [event for parcel in parcels for event in parcel.events]
-    if answer.HasField("error"):
-        code = wire.REFUSAL_CODE_UNAVAILABLE if answer.error.code in _RETRY_CODES else wire.REFUSAL_CODE_INVALID
-        return iter([Refusal(event.event_id, code, "wire.request", answer.error.message) for event in events])
-    if len(answer.outcomes) != len(events):
-        raise _BrokenAnswer(f"the hub answered {len(answer.outcomes)} outcomes for {len(events)} events")
-    return iter([_outcome(event, outcome) for event, outcome in zip(events, answer.outcomes, strict=True)])
-
-
-def _outcome(event: Signed, outcome: wire.Outcome) -> Outcome:
-    """Return one outcome from the wire."""
-    if outcome.WhichOneof("result") == "receipt":
-        if outcome.receipt.event_id != event.event_id:
-            raise _BrokenAnswer("the hub answered with the receipt of another event")
-        return receipt_from(outcome.receipt)
-    return refusal_from(outcome.refusal, event.event_id)
-
-
-def _error_of(call: Any, code: grpc.StatusCode, details: str) -> grpc.aio.AioRpcError:
-    """Return the status that a stream ended with as an error."""
-    return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), details=details, debug_error_string=str(call))

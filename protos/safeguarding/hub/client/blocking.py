@@ -1,0 +1,112 @@
+"""The blocking client: the asynchronous one on a thread of its own, for programs without an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Iterable, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from safeguarding.hub.client.client import CHANNEL_OPTIONS, DEADLINE_SECONDS, HubClient, receipt_or_raise
+from safeguarding.hub.client.drafts import Draft, Sender, Signed
+from safeguarding.hub.client.identity import Identity
+from safeguarding.hub.client.outcomes import Outcome, Receipt
+
+T = TypeVar("T")
+
+
+class BlockingHubClient:
+    """``HubClient`` for ordinary code: the same methods, each returning when the outcome is there. Any thread may call them.
+
+    Use it as ``with BlockingHubClient(...) as hub``.
+    """
+
+    def __init__(self, target: str, *, sender: Sender, identity: Identity) -> None:
+        """Prepare; nothing is sent and no file is opened yet."""
+        self._target = target
+        self._identity = identity
+        self._client = HubClient(target, sender=sender, identity=identity)
+        self._channel: grpc.Channel | None = None
+
+    def __enter__(self) -> Self:
+        """Open the outbox and the channel."""
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="hub-client", daemon=True)
+        self._thread.start()
+        try:
+            self._wait(self._client.__aenter__())
+        except BaseException:
+            self._end_loop()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Close."""
+        try:
+            self._wait(self._client.close())
+        finally:
+            self._end_loop()
+            if self._channel is not None:
+                self._channel.close()
+
+    def _end_loop(self) -> None:
+        """Stop the thread."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _wait(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the client's loop and wait for it."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    @property
+    def channel(self) -> grpc.Channel:
+        """A channel for the contract's query stubs (give their calls ``query_metadata`` and a timeout)."""
+        if self._channel is None:
+            self._channel = grpc.secure_channel(self._target, self._identity.credentials.for_channel(), options=CHANNEL_OPTIONS)
+        return self._channel
+
+    @property
+    def sender(self) -> Sender:
+        """Who speaks."""
+        return self._client.sender
+
+    def append(self, event: Message, *, deadline_seconds: float = DEADLINE_SECONDS, **draft: Any) -> Receipt:
+        """Append one event and return its receipt; ``draft`` takes the other fields of ``Draft``, ``case_id`` first of all.
+
+        Raise as ``HubClient.append`` does.
+        """
+        (outcome,) = self.append_many([Draft(event=event, **draft)], deadline_seconds=deadline_seconds)
+        return receipt_or_raise(outcome)
+
+    def append_many(self, drafts: Iterable[Draft], *, atomic: bool = False, deadline_seconds: float = DEADLINE_SECONDS) -> list[Outcome]:
+        """Append events in order and return one outcome for each."""
+        return self._wait(self._client.append_many(drafts, atomic=atomic, deadline_seconds=deadline_seconds))
+
+    def sign(self, drafts: Sequence[Draft]) -> list[Signed]:
+        """Sign events and keep them in the outbox without sending them."""
+        return self._wait(self._client.sign(drafts))
+
+    def send(self, events: Iterable[Signed], *, deadline_seconds: float = DEADLINE_SECONDS) -> list[Outcome]:
+        """Send signed events, byte for byte, and return an outcome for each."""
+        return self._wait(self._client.send(events, deadline_seconds=deadline_seconds))
+
+    def resume(self, *, deadline_seconds: float = DEADLINE_SECONDS) -> list[Outcome]:
+        """Send whatever the outbox holds undecided, in order, and return the outcomes."""
+        return self._wait(self._client.resume(deadline_seconds=deadline_seconds))
+
+    def pending(self) -> list[Signed]:
+        """Return the events in the outbox that are not known to be decided, in order."""
+        return self._wait(self._client.pending())
+
+    def discard(self, events: Iterable[Signed]) -> None:
+        """Forget undecided events: they are not sent again."""
+        self._wait(self._client.discard(events))
+
+    def get_receipt(self, shard: str, event_id: bytes, *, deadline_seconds: float = DEADLINE_SECONDS) -> Receipt | None:
+        """Return the receipt of an event that this agency appended, None if there is none."""
+        return self._wait(self._client.get_receipt(shard, event_id, deadline_seconds=deadline_seconds))

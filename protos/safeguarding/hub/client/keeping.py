@@ -1,0 +1,127 @@
+"""Signing and keeping: whatever is to be sent lies in the outbox first, many events a disk write."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from safeguarding.hub.client.drafts import Draft, Sender, Signed
+from safeguarding.hub.client.identity import Identity
+from safeguarding.hub.client.outbox import Kept, Outbox
+from safeguarding.hub.client.outcomes import ClientClosed, Outcome
+
+SIGN_MAX_ORDERS: Final = 100
+SETTLE_AFTER_SECONDS: Final = 0.5
+"""Receipts are struck off with the next write, or after this silence: one struck off too late is only asked for again."""
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True, eq=False)
+class Order:
+    """Drafts that are sent together, and who waits for their outcomes."""
+
+    drafts: tuple[Draft, ...]
+    atomic: bool
+    done: asyncio.Future[list[Outcome]]
+    deadline_seconds: float
+    """From the signing on."""
+
+
+class Keeping:
+    """Signs orders under the next source sequences, keeps them, and hands them on. Its disk writes run in one thread of their own."""
+
+    def __init__(self, sender: Sender, identity: Identity, hand_on: Callable[[Order, tuple[Signed, ...]], None]) -> None:
+        """``hand_on`` gets every order once its events are durable."""
+        self._sender = sender
+        self._identity = identity
+        self._hand_on = hand_on
+        self._orders: deque[Order] = deque()
+        self._ordered = asyncio.Event()
+        self._settled: list[bytes] = []
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="hub-outbox")
+
+    async def open(self) -> None:
+        """Open the outbox and begin; raise ``OutboxUnusable``."""
+        self._outbox: Outbox = await self._on_disk(Outbox, self._identity.outbox)
+        self._task = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        """Stop, write what is settled, and close the outbox."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        for order in self._orders:
+            if not order.done.done():
+                order.done.set_exception(ClientClosed("closed before the event was signed"))
+        self._orders.clear()
+        await self.settle(())
+        await self._on_disk(self._outbox.close)
+        self._thread.shutdown()
+
+    def order(self, order: Order) -> None:
+        """Have an order signed and kept, behind those before it."""
+        self._orders.append(order)
+        self._ordered.set()
+
+    async def sign(self, drafts: Sequence[Draft]) -> list[Signed]:
+        """Sign and keep events without handing them on."""
+        kept = await self._sign_and_keep([((draft,), False) for draft in drafts])
+        return [event for one in kept for event in one.events]
+
+    async def pending(self) -> list[Kept]:
+        """Return what is kept and not settled, in order."""
+        await self.settle(())
+        return await self._on_disk(self._outbox.pending)
+
+    async def settle(self, event_ids: Sequence[bytes]) -> None:
+        """Durably forget these events, and those settled before."""
+        settled, self._settled = [*self._settled, *event_ids], []
+        if settled:
+            await self._on_disk(self._outbox.settle, settled)
+
+    def settle_soon(self, event_id: bytes) -> None:
+        """Forget an event with the next write to the disk."""
+        self._settled.append(event_id)
+        if not self._orders:
+            self._ordered.set()
+
+    async def _run(self) -> None:
+        """Sign and keep what is ordered, many orders at a time."""
+        while True:
+            await self._wait_for_orders()
+            taken = [self._orders.popleft() for _ in range(min(len(self._orders), SIGN_MAX_ORDERS))]
+            taken = [order for order in taken if not order.done.done()]
+            try:
+                kept = await self._sign_and_keep([(order.drafts, order.atomic) for order in taken])
+            except asyncio.CancelledError:
+                self._orders.extendleft(reversed(taken))
+                raise
+            except Exception as error:  # noqa: BLE001  # a full disk, say: whoever waits must hear it
+                for order in taken:
+                    order.done.set_exception(error)
+                continue
+            for order, one in zip(taken, kept, strict=True):
+                self._hand_on(order, one.events)
+
+    async def _wait_for_orders(self) -> None:
+        """Wait for orders; meanwhile write what is settled once nothing came for a while."""
+        while not self._orders:
+            self._ordered.clear()
+            try:
+                async with asyncio.timeout(SETTLE_AFTER_SECONDS if self._settled else None):
+                    await self._ordered.wait()
+            except TimeoutError:
+                await self.settle(())
+
+    async def _sign_and_keep(self, drafts: Sequence[tuple[tuple[Draft, ...], bool]]) -> list[Kept]:
+        """Sign and keep in one transaction, which also forgets what is settled."""
+        settled, self._settled = self._settled, []
+        return await self._on_disk(self._outbox.keep, drafts, self._sender, self._identity.signing_key, settled)
+
+    async def _on_disk(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Run ``work`` in the outbox's thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)

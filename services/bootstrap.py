@@ -1,0 +1,251 @@
+"""The composition root: the only place that names concrete classes, opens files and holds a clock."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+import grpc.aio
+from grpc_reflection.v1alpha import reflection
+from prometheus_client import CollectorRegistry
+
+from domain.agency.events import AgencyEnrolled
+from domain.kernel.agencies import HUB_ID, OPERATOR_ID, AgencyKind
+from domain.kernel.ids import NATIONAL
+from projections.chronology.projection import CHRONOLOGY
+from projections.deadlines.projection import DEADLINES
+from projections.kernel.database import ViewDatabase
+from projections.kernel.view import View
+from projections.oversight.projection import OVERSIGHT
+from projections.registry.projection import REGISTRY
+from safeguarding.hub.client.drafts import Draft, Sender, sign
+from safeguarding.hub.client.identity import SigningKey as ClientKey
+from safeguarding.hub.v1 import append_pb2
+from safeguarding.hub.v1.envelope_pb2 import SignedEvent
+from services.agencies.admin import Admin
+from services.agencies.gate import Gate
+from services.agencies.icb import Icb
+from services.agencies.local_authority import LocalAuthority
+from services.agencies.panel import Panel
+from services.agencies.partnership import Partnership
+from services.agencies.police import Police
+from services.agencies.relevant_agency import RelevantAgency
+from services.eventstore.codec import to_message
+from services.eventstore.local import LocalEventStore, system_clock
+from services.eventstore.opening import Opener
+from services.intake.intake import Intake
+from services.intake.own import OwnEvents
+from services.intake.registry import RegistryFollower
+from services.projector.projector import Projector
+from services.runtime.health import Health
+from services.runtime.interceptors import RpcInterceptor
+from services.runtime.metrics import Metrics, MetricsServer, serve_metrics
+from services.runtime.settings import Settings
+from services.runtime.transport import server_credentials, server_options
+from services.trust.identity import Identities
+from services.trust.keystore import SqliteKeyStore, create_kek, load_kek, parse_kek
+from services.trust.pki import create_authority, load_authority
+from services.trust.possession import registration
+from services.trust.registry import OPERATOR_ROOT, RegistryState
+from services.trust.signing import SigningKey, load_public_key
+
+VIEWS: Final[tuple[View, ...]] = (CHRONOLOGY, DEADLINES, OVERSIGHT, REGISTRY)
+"""Every view of the hub."""
+
+APPEND_SERVICES: Final = (LocalAuthority, Icb, Police, Partnership, Panel, RelevantAgency, Admin)
+"""One append service for each kind of agency."""
+
+CONTRACT: Final = (append_pb2.DESCRIPTOR,)
+"""The files whose services the hub serves."""
+
+HEALTH_NAME: Final = "grpc.health.v1.Health"
+CONCURRENT_MAX_RPCS: Final = 2_000
+DRAIN_MAX_SECONDS: Final = 15.0
+STOP_MAX_SECONDS: Final = 10.0
+
+
+def now() -> datetime:
+    """Return the present instant, aware UTC: the hub's only clock."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """An opened hub without its sockets."""
+
+    settings: Settings
+    metrics: Metrics
+    store: LocalEventStore
+    keys: SqliteKeyStore
+    opener: Opener
+    registry: RegistryFollower
+    views: ViewDatabase
+    projector: Projector
+    intake: Intake
+    own: OwnEvents
+
+
+@contextmanager
+def open_parts(settings: Settings) -> Iterator[Parts]:
+    """Open a hub's stores and put its parts together; all is closed again on leaving, in reverse order."""
+    with ExitStack() as closing:
+        metrics = Metrics(CollectorRegistry(), views=[view.name for view in VIEWS])
+        store = LocalEventStore(settings.event_store_file)
+        closing.callback(store.close)
+        store.create_shard(NATIONAL)
+        keys = SqliteKeyStore(settings.key_store_file, key_encryption_key(settings))
+        closing.callback(keys.close)
+        opener = Opener(keys)
+        registry = RegistryFollower(store, opener, RegistryState(*load_public_key(settings.operator_public_key_file)))
+        registry.spread_revocations()
+        views = ViewDatabase(f"sqlite:///{settings.view_store_file}", VIEWS)
+        closing.callback(views.close)
+        projector = Projector(store, opener, views, system_clock)
+        closing.callback(projector.stop, STOP_MAX_SECONDS)
+        intake = Intake(
+            store=store,
+            registry=registry,
+            keys=keys,
+            opener=opener,
+            metrics=metrics,
+            clock=now,
+            log_origin=settings.log_origin,
+            node_id=settings.node_id,
+        )
+        run = f"{settings.node_id}-{now():%Y%m%dT%H%M%S}"
+        own = OwnEvents(intake, _hub_key(settings), log_origin=settings.log_origin, run=run)
+        yield Parts(
+            settings=settings,
+            metrics=metrics,
+            store=store,
+            keys=keys,
+            opener=opener,
+            registry=registry,
+            views=views,
+            projector=projector,
+            intake=intake,
+            own=own,
+        )
+
+
+def key_encryption_key(settings: Settings) -> bytes:
+    """Return the key-encryption key from ``HUB_KEK`` or its file."""
+    if settings.kek is not None:
+        return parse_kek(settings.kek.get_secret_value(), "HUB_KEK")
+    return load_kek(settings.kek_file)
+
+
+def _hub_key(settings: Settings) -> ClientKey:
+    folder = settings.agency_folder(HUB_ID)
+    return ClientKey.from_file(folder / "sign.key", (folder / "key_id").read_text().strip())
+
+
+# ── serving ──
+
+
+class Hub:
+    """A running hub: its server, its projector and its metrics."""
+
+    def __init__(self, parts: Parts) -> None:
+        """Prepare to serve ``parts``."""
+        self._parts = parts
+        self._server = grpc.aio.server(
+            options=server_options(), interceptors=[RpcInterceptor(parts.metrics)], maximum_concurrent_rpcs=CONCURRENT_MAX_RPCS
+        )
+        self._health: Health | None = None
+        self._metrics_server: MetricsServer | None = None
+        self.address = ""
+
+    async def start(self) -> None:
+        """Serve; returns when calls are answered. ``address`` then says where. Raises ``OSError`` if the port is taken."""
+        parts, settings = self._parts, self._parts.settings
+        identify = Identities(settings.trust_domain).caller
+        gate = Gate(events_per_second=settings.agency_events_per_second, monotonic_seconds=time.monotonic)
+        for service in APPEND_SERVICES:
+            service.register(service(intake=parts.intake, identify=identify, gate=gate), self._server)
+        names = [descriptor.full_name for file in CONTRACT for descriptor in file.services_by_name.values()]
+        self._health = Health(names)
+        await self._health.add_to(self._server)
+        reflection.enable_server_reflection([*names, HEALTH_NAME, reflection.SERVICE_NAME], self._server)
+        credentials = server_credentials(
+            key_file=settings.server_key_file,
+            certificate_file=settings.server_certificate_file,
+            authority_file=settings.authority_certificate_file,
+        )
+        host = settings.listen.rpartition(":")[0]
+        try:
+            port = self._server.add_secure_port(settings.listen, credentials)
+        except RuntimeError as error:
+            raise OSError(f"{settings.listen} cannot be listened on: is another hub running?") from error
+        if settings.metrics_listen:
+            self._metrics_server = serve_metrics(settings.metrics_listen, parts.metrics.registry)
+        parts.projector.start()
+        await self._server.start()
+        self.address = f"{host}:{port}"
+        await self._health.serving()
+
+    async def stop(self) -> None:
+        """Drain: accept nothing new, answer every call that was accepted, then stop. Idempotent."""
+        if self._health is not None:
+            await self._health.drain()
+        await self._server.stop(DRAIN_MAX_SECONDS)
+        await asyncio.to_thread(self._parts.projector.stop, STOP_MAX_SECONDS)
+        if self._metrics_server is not None:
+            self._metrics_server.close()
+            self._metrics_server = None
+
+
+# ── founding ──
+
+
+def found_home(settings: Settings) -> None:
+    """Make a new hub in ``settings.home``: authority, certificates, operator's and hub's keys, stores, the hub's own enrolment.
+
+    Raises ``FileExistsError`` rather than overwrite anything.
+    """
+    if settings.event_store_file.exists() or settings.operator_public_key_file.exists():
+        raise FileExistsError(f"{settings.home} holds a hub already")
+    for folder in (settings.pki_folder, settings.operator_public_key_file.parent, settings.agencies_folder, settings.store_folder):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    authority = create_authority(settings.pki_folder, now=now())
+    authority.issue_server(settings.pki_folder, now=now())
+    operator = make_identity(settings, OPERATOR_ID, key_id=OPERATOR_ROOT)
+    operator.save_public(settings.operator_public_key_file)
+    hub = make_identity(settings, HUB_ID)
+    if settings.kek is None:
+        create_kek(settings.kek_file)
+    with open_parts(settings) as parts:
+        asyncio.run(_enrol_hub(parts, hub))
+
+
+def make_identity(settings: Settings, agency_id: str, *, key_id: str | None = None) -> SigningKey:
+    """Write an agency's folder: client certificate, signing key, key id and a copy of the authority's certificate."""
+    folder = settings.agency_folder(agency_id)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    load_authority(settings.pki_folder).issue_agency(folder, agency_id, trust_domain=settings.trust_domain, now=now())
+    key = SigningKey.generate()
+    key.save(folder / "sign.key")
+    (folder / "key_id").write_text((key_id or f"{agency_id}:1") + "\n")
+    (folder / "ca.pem").write_bytes(settings.authority_certificate_file.read_bytes())
+    return key
+
+
+async def _enrol_hub(parts: Parts, hub: SigningKey) -> None:
+    """Enrol the hub itself, so that it can sign access events."""
+    folder = parts.settings.agency_folder(OPERATOR_ID)
+    key = ClientKey.from_file(folder / "sign.key", OPERATOR_ROOT)
+    sender = Sender(agency_id=OPERATOR_ID, source="founding", shard=NATIONAL, log_origin=parts.settings.log_origin, actor_role="operator")
+    events = (
+        AgencyEnrolled(agency_id=HUB_ID, kind=AgencyKind.HUB, name="The hub itself", live_from=now().date()),
+        registration(hub, HUB_ID, f"{HUB_ID}:1"),
+    )
+    drafts = [Draft(event=to_message(event)) for event in events]
+    signed = [SignedEvent.FromString(sign(draft, sender, key, number).message) for number, draft in enumerate(drafts, 1)]
+    for outcome in await parts.intake.append(OPERATOR_ID, signed):
+        if outcome.HasField("refusal"):
+            raise RuntimeError(f"the hub could not be founded: {outcome.refusal.rule}: {outcome.refusal.reason}")

@@ -1,0 +1,209 @@
+"""The projector: follows every shard, opens its events and keeps all views at the head; one thread, woken by commits."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from projections.kernel.database import GenerationGone, ViewDatabase
+from services.eventstore.opening import Opener
+from services.projector.rebuild import Progress, Rebuild, Stopped
+from services.projector.source import FollowedStore, read_batch
+
+BATCH_MAX_EVENTS: Final = 500
+LOOK_FOR_SHARDS_SECONDS: Final = 0.1
+"""How often a quiet projector looks whether there is a new shard; a new event in a shard it follows wakes it at once."""
+RETRY_SECONDS: Final = 1.0
+"""After a failure that is not an event's fault (disk full, lost key), when a shard is tried again."""
+_LOG: Final = structlog.get_logger("projector")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lag:
+    """How far a live view is behind a shard: positions, and seconds since the oldest event it lacks was recorded."""
+
+    view: str
+    shard: str
+    positions: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class _ShardBell:
+    """Rung by a shard's commits, on the writer's thread: says which shard has moved."""
+
+    name: str
+    rung: queue.SimpleQueue[str | None]
+
+    def set(self) -> None:
+        """Say so."""
+        self.rung.put(self.name)
+
+
+class Projector:
+    """Keeps all views of a database at the head of the log. A crash anywhere resumes from tracking, without loss or repetition."""
+
+    def __init__(self, store: FollowedStore, opener: Opener, database: ViewDatabase, clock: Callable[[], int]) -> None:
+        """Project ``store`` into ``database``. ``clock`` returns Unix milliseconds; it only measures lag."""
+        self._store = store
+        self._opener = opener
+        self._database = database
+        self._clock = clock
+        self._rung: Final[queue.SimpleQueue[str | None]] = queue.SimpleQueue()
+        self._bells: Final[dict[str, _ShardBell]] = {}
+        self._targets: dict[str, int] = {}
+        self._reached: Final[dict[str, int]] = {}
+        self._retry_at: Final[dict[str, float]] = {}
+        self._stopping: Final = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Begin: views of another version (or that never were) are built beside, the others follow the log at once."""
+        self._look_which_are_live()
+        stale = [view.name for view in self._database.views if view.name not in self._targets]
+        self._threads = [threading.Thread(target=self._run, name="projector", daemon=True)]
+        if stale:
+            self._threads.append(threading.Thread(target=self._build, args=(stale,), name="projector-build", daemon=True))
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self, timeout_seconds: float) -> bool:
+        """Finish the batch under way and end; False if that took longer than ``timeout_seconds``. Idempotent."""
+        deadline = time.monotonic() + timeout_seconds
+        self._stopping.set()
+        self._rung.put(None)
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        for name, bell in self._bells.items():
+            self._store.shard(name).unlisten(bell)
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def rebuild(self, views: Sequence[str], progress: Callable[[Progress], None]) -> None:
+        """Build views anew beside the live ones and swap them in, in the caller's thread; reads and projection go on."""
+        Rebuild(self._store, self._opener, self._database, progress, self._stopping).run(views)
+        self._rung.put(None)
+
+    def wait_for(self, view: str, shard: str, position: int, timeout_seconds: float) -> bool:
+        """Wait until the live view has come to ``position`` of a shard; False when the time is up."""
+        return self._database.wait_for(view, shard, position, timeout_seconds)
+
+    def lag(self) -> tuple[Lag, ...]:
+        """Return how far every live view is behind every shard; a view that is not live yet counts from the beginning."""
+        lags = []
+        for view in self._database.views:
+            live = self._database.live(view.name)
+            reached = {} if live is None else self._database.positions(view.name, live.generation)
+            lags += [self._lag(view.name, shard, reached.get(shard, 0)) for shard in self._store.shards()]
+        return tuple(lags)
+
+    def parked(self) -> dict[str, int]:
+        """Return how many streams each view has parked, by view."""
+        live = {view.name: self._database.live(view.name) for view in self._database.views}
+        return {name: 0 if one is None else len(self._database.parked(name, one.generation)) for name, one in live.items()}
+
+    def failing(self) -> tuple[str, ...]:
+        """Return the shards whose last attempt failed for a reason that is not an event's fault, by name."""
+        return tuple(sorted(self._retry_at))
+
+    def _lag(self, view: str, shard: str, reached: int) -> Lag:
+        """Measure one lag."""
+        behind = self._store.shard(shard).head().position - reached
+        oldest = self._store.shard(shard).read(reached, 1) if behind > 0 else []
+        seconds = max(0.0, (self._clock() - oldest[0].recorded_at_ms) / 1_000) if oldest else 0.0
+        return Lag(view=view, shard=shard, positions=max(0, behind), seconds=seconds)
+
+    def _run(self) -> None:
+        """Follow the shards until told to stop."""
+        while not self._stopping.is_set():
+            for shard in self._rung_shards() | self._follow_new_shards() | self._due_again():
+                while not self._stopping.is_set() and self._project_or_note(shard):
+                    pass
+
+    def _rung_shards(self) -> set[str]:
+        """Wait for a commit and return all shards that have moved; all there are, when a view was swapped in."""
+        shards: set[str] = set()
+        try:
+            name = self._rung.get(timeout=LOOK_FOR_SHARDS_SECONDS)
+            while True:
+                if name is None:
+                    self._look_which_are_live()
+                    shards.update(self._bells)
+                else:
+                    shards.add(name)
+                name = self._rung.get_nowait()
+        except queue.Empty:
+            return shards
+
+    def _follow_new_shards(self) -> set[str]:
+        """Listen to shards not seen before; return their names."""
+        new = set(self._store.shards()) - self._bells.keys()
+        for name in new:
+            self._bells[name] = _ShardBell(name, self._rung)
+            self._store.shard(name).listen(self._bells[name])
+        return new
+
+    def _due_again(self) -> set[str]:
+        """Return the shards that failed and are to be tried again now."""
+        now = time.monotonic()
+        return {shard for shard, due_at in self._retry_at.items() if due_at <= now}
+
+    def _project_or_note(self, shard: str) -> bool:
+        """Project one batch of a shard; True if there may be more. A failure is logged, and the shard tried again later."""
+        try:
+            moved = self._project(shard)
+        except GenerationGone:
+            self._look_which_are_live()
+            return True
+        except Exception as error:  # noqa: BLE001 (whatever fails, the other shards go on and this one is tried again)
+            _LOG.error("projector.failed", shard=shard, error=type(error).__name__)
+            self._reached.pop(shard, None)
+            self._retry_at[shard] = time.monotonic() + RETRY_SECONDS
+            return False
+        self._retry_at.pop(shard, None)
+        return moved
+
+    def _project(self, shard: str) -> bool:
+        """Apply the next batch of a shard to every live view; False at the head."""
+        if not self._targets:
+            return False
+        reached = self._reached.get(shard)
+        if reached is None:
+            reached = min(self._database.tracking(view, generation, shard) for view, generation in self._targets.items())
+        batch = read_batch(self._store, self._opener, shard, reached, BATCH_MAX_EVENTS)
+        if batch is not None:
+            for view, generation in self._targets.items():
+                self._database.apply(view, generation, shard, batch.items, batch.upto_position)
+            reached = batch.upto_position
+        self._reached[shard] = reached
+        return batch is not None
+
+    def _look_which_are_live(self) -> None:
+        """Note which generation of each view is to be kept at the head: live ones of this code's version."""
+        live = {view.name: self._database.live(view.name) for view in self._database.views if self._database.is_current(view.name)}
+        self._targets = {name: one.generation for name, one in live.items() if one is not None}
+        self._reached.clear()
+
+    def _build(self, views: Sequence[str]) -> None:
+        """Build views that cannot be followed yet, trying again after failures, until told to stop."""
+        while not self._stopping.is_set():
+            try:
+                Rebuild(self._store, self._opener, self._database, _silent, self._stopping).run(views)
+            except Stopped:
+                return
+            except Exception as error:  # noqa: BLE001 (a build that fails is tried again; reads go on from what is live)
+                _LOG.error("projector.build_failed", view=",".join(views), error=type(error).__name__)
+                self._stopping.wait(RETRY_SECONDS)
+            else:
+                _LOG.info("projector.built", view=",".join(views))
+                self._rung.put(None)
+                return
+
+
+def _silent(_progress: Progress) -> None:
+    """Say nothing: lag says how far a build has come."""
