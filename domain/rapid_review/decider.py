@@ -141,7 +141,7 @@ def _is_business_unit(event: Event, context: Context, partnership: Partnership) 
         return is_business_unit(partnership, context.agency_id)
     day = scoring_day(event, context)
     began_on = partnership.arrangements_start_on if isinstance(partnership, Established) else date.min
-    if not context.imported or day >= began_on or day > _LSCB_UNTIL_ON:
+    if day >= began_on or day > _LSCB_UNTIL_ON:
         raise Refused(rules.LSCB_TIME)
     return True
 

@@ -314,8 +314,13 @@ def _recorded_late(each: Settled, asserted_on: date | None, calendar: Calendar) 
     """Tell whether a live event was asserted more than one working day before it was recorded."""
     if each.head.imported or each.latest.gone:
         return False
-    asserted_on = min(asserted_on or london_day(each.asserted_at), london_day(each.asserted_at))
+    asserted_at, recorded_at = each.asserted_at, each.head.recorded_at
+    recorded_on = london_day(recorded_at)
+    said_on = recorded_on if asserted_at == recorded_at else london_day(asserted_at)
+    asserted_on = said_on if asserted_on is None else min(asserted_on, said_on)
+    if asserted_on >= recorded_on:
+        return False
     try:
-        return working_days_between(asserted_on, london_day(each.head.recorded_at), calendar) > 1
+        return working_days_between(asserted_on, recorded_on, calendar) > 1
     except OutsideCalendar:
         return False

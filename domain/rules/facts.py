@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -58,11 +58,10 @@ class Fact:
         """Return the attribute at a dotted path, ``agency`` for the sender; None where there is none."""
         if path == "agency":
             return self.agency_id
-        value: Attribute = dict(self.attributes)
-        for name in path.split("."):
-            if not isinstance(value, dict):
-                return None
-            value = value.get(name)
+        first, *rest = path.split(".")
+        value = self.attributes.get(first)
+        for name in rest:
+            value = value.get(name) if isinstance(value, dict) else None
         return value
 
 
@@ -93,10 +92,10 @@ def reduce(recorded: Recorded, kept: Mapping[str, Wanted]) -> Fact | None:
         event_type=recorded.event_type,
         agency_id=recorded.agency_id,
         imported=recorded.imported,
-        recorded_at=recorded.recorded_at,
-        scored_at=recorded.scored_at,
-        asserted_at=recorded.asserted_at,
-        known_at=recorded.known_at,
+        recorded_at=recorded.recorded_at.astimezone(UTC),
+        scored_at=recorded.scored_at.astimezone(UTC),
+        asserted_at=recorded.asserted_at.astimezone(UTC),
+        known_at=recorded.known_at.astimezone(UTC),
         corrects=None if recorded.corrects is None else recorded.corrects.hex(),
         gone=event is None,
         attributes=attributes,

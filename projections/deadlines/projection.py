@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -38,18 +38,22 @@ def apply(rulebook: Rulebook, connection: Connection, tables: Tables, batch: Seq
     if not batch:
         return
     shard = batch[0].shard
-    facts = [fact for recorded in batch if (fact := reduce(recorded, rulebook.rules.kept)) is not None]
-    if facts:
-        connection.execute(insert(tables[FACTS]), [fact_row(fact) for fact in facts])
-    touched = {fact.case_id for fact in facts}
-    told = [recorded for recorded in batch if recorded.event_type in PARTNERSHIP_EVENTS]
-    for recorded in told:
-        _set_members(connection, tables, recorded)
-    if told:
+    new: dict[str, list[Fact]] = defaultdict(list)
+    for recorded in batch:
+        fact = reduce(recorded, rulebook.rules.kept)
+        if fact is not None:
+            new[fact.case_id].append(fact)
+        elif recorded.event_type in PARTNERSHIP_EVENTS:
+            _set_members(connection, tables, recorded)
+    touched = set(new)
+    if any(recorded.event_type in PARTNERSHIP_EVENTS for recorded in batch):
         # A partnership's own terms bear on the clocks of all its cases.
         touched |= set(connection.execute(select(tables[CASES].c.case_id).where(tables[CASES].c.shard == shard)).scalars())
-    for some in _chunks(sorted(touched)):
-        _set_clocks(rulebook, connection, tables, shard, some)
+    for cases in _chunks(sorted(touched)):
+        before = facts_by_case(connection, tables, shard, cases)
+        _set_clocks(rulebook, connection, tables, {case: [*before.get(case, ()), *new.get(case, ())] for case in cases})
+    if new:
+        connection.execute(insert(tables[FACTS]), [fact_row(fact) for facts in new.values() for fact in facts])
 
 
 def facts_by_case(connection: Connection, tables: Tables, shard: str, cases: Sequence[str]) -> dict[str, list[Fact]]:
@@ -71,18 +75,18 @@ def terms_of(connection: Connection, tables: Tables, shards: Iterable[str]) -> d
     return {row.shard: PartnershipTerms(written_confirmation_hours=row.written_confirmation_hours) for row in rows}
 
 
-def _set_clocks(rulebook: Rulebook, connection: Connection, tables: Tables, shard: str, cases: Sequence[str]) -> None:
-    """Replace the instances of some cases by what their facts give now."""
-    facts = facts_by_case(connection, tables, shard, cases)
+def _set_clocks(rulebook: Rulebook, connection: Connection, tables: Tables, facts: Mapping[str, Sequence[Fact]]) -> None:
+    """Replace the instances of some cases of a shard, given with all their facts, by what these give now."""
+    shard = next(iter(facts.values()))[0].shard
     terms = terms_of(connection, tables, [shard]).get(shard)
     for name in (INSTANCES, CASES):
-        connection.execute(delete(tables[name]).where(tables[name].c.shard == shard, tables[name].c.case_id.in_(cases)))
-    settled = [{"shard": shard, "case_id": case, "settled_from": max(fact.counts_from for fact in facts[case])} for case in cases]
+        connection.execute(delete(tables[name]).where(tables[name].c.shard == shard, tables[name].c.case_id.in_(list(facts))))
+    settled = [{"shard": shard, "case_id": case, "settled_from": max(fact.counts_from for fact in facts[case])} for case in facts]
     connection.execute(insert(tables[CASES]), settled)
     instances = [
         instance_row(instance)
-        for case in cases
-        for instance in instances_of(facts[case], rulebook.calendar, rulebook.rules, partnership=terms)
+        for known in facts.values()
+        for instance in instances_of(known, rulebook.calendar, rulebook.rules, partnership=terms)
     ]
     if instances:
         connection.execute(insert(tables[INSTANCES]), instances)

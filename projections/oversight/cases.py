@@ -41,7 +41,7 @@ from domain.rapid_review.events import (
     RapidReviewOpened,
     SentToPanel,
 )
-from projections.oversight.facts import ChildFact, Fact
+from projections.oversight.facts import ChildFact, Fact, NoticeFact
 from projections.oversight.standing import standing_facts
 
 
@@ -128,9 +128,9 @@ def case_as_at(facts: Sequence[Fact], count_day: date) -> Case | None:
     """Return one case from its facts in log order, at the end of ``count_day``; None before its notification, or if that is unreadable."""
     standing = standing_facts(facts, count_day)
     notified = _first(_of(standing, IncidentNotified))
-    if notified is None or not notified.opened:
+    if notified is None or notified.notice is None:
         return None
-    notice = _notice(notified, standing)
+    notice = _notice(notified, notified.notice, standing)
     if london_day(notice.notified_at) > count_day:
         return None
     response = _last(fact for fact in standing if fact.event_type in _RESPONSES)
@@ -184,14 +184,15 @@ def _first_day(standing: Iterable[Fact], *kinds: type[Event]) -> date | None:
     return min((fact.counts_on for fact in _of(standing, *kinds)), default=None)
 
 
-def _notice(notified: Fact, standing: Sequence[Fact]) -> Notice:
+def _notice(notified: Fact, first: NoticeFact, standing: Sequence[Fact]) -> Notice:
     """Return the notification with all that was said of it since, in order."""
-    notice = _as_notified(notified)
+    notice = _as_notified(notified, first)
     for fact in standing:
-        if fact.event_type == NotificationAmended.EVENT_TYPE:
-            notice = _amended(notice, fact, imported=notified.imported)
-        elif fact.event_type == IncidentReclassified.EVENT_TYPE and fact.notification_type is not None:
-            notice = replace(notice, notification_type=fact.notification_type, children=_replaced(notice.children, fact.children))
+        if fact.event_type == NotificationAmended.EVENT_TYPE and fact.notice is not None:
+            notice = _amended(notice, fact.notice, fact.children, imported=notified.imported)
+        elif fact.event_type == IncidentReclassified.EVENT_TYPE and fact.notice is not None:
+            kind = fact.notice.notification_type or notice.notification_type
+            notice = replace(notice, notification_type=kind, children=_replaced(notice.children, fact.children))
         elif fact.event_type == ChildAdded.EVENT_TYPE:
             known = {child.child_id for child in notice.children}
             added = tuple(child for child in fact.children if child.child_id not in known)
@@ -199,36 +200,36 @@ def _notice(notified: Fact, standing: Sequence[Fact]) -> Notice:
     return notice
 
 
-def _as_notified(fact: Fact) -> Notice:
+def _as_notified(fact: Fact, said: NoticeFact) -> Notice:
     """Return what the notification itself says; raise ``ValueError`` for one that lacks what every notification says."""
-    if fact.notification_type is None or fact.occurred_on is None or fact.incident_authority is None or fact.residence_authority is None:
+    if said.notification_type is None or said.occurred_on is None or said.incident_authority is None or said.residence_authority is None:
         raise ValueError(f"the notification at position {fact.position} of {fact.shard} lacks its type, day or councils")
     return Notice(
-        notification_type=fact.notification_type,
+        notification_type=said.notification_type,
         notified_at=fact.scored_at,
-        occurred_on=fact.occurred_on,
-        occurred_exactly=bool(fact.occurred_exactly),
-        incident_authority=fact.incident_authority,
-        residence_authority=fact.residence_authority,
-        deprivation_fifth=fact.deprivation_fifth,
-        care_leaver_only=bool(fact.care_leaver_only),
-        characteristics=fact.characteristics or frozenset(),
+        occurred_on=said.occurred_on,
+        occurred_exactly=bool(said.occurred_exactly),
+        incident_authority=said.incident_authority,
+        residence_authority=said.residence_authority,
+        deprivation_fifth=said.deprivation_fifth,
+        care_leaver_only=bool(said.care_leaver_only),
+        characteristics=said.characteristics or frozenset(),
         children=fact.children,
     )
 
 
-def _amended(notice: Notice, fact: Fact, *, imported: bool) -> Notice:
+def _amended(notice: Notice, said: NoticeFact, children: tuple[ChildFact, ...], *, imported: bool) -> Notice:
     """Return the notice with what an amendment gives in place of what was said; only an imported notification changes its instant."""
-    moved_to = fact.notified_at if imported else None
+    moved_to = said.notified_at if imported else None
     return replace(
         notice,
         notified_at=moved_to or notice.notified_at,
-        occurred_on=fact.occurred_on or notice.occurred_on,
-        occurred_exactly=notice.occurred_exactly if fact.occurred_exactly is None else fact.occurred_exactly,
-        residence_authority=fact.residence_authority or notice.residence_authority,
-        deprivation_fifth=fact.deprivation_fifth or notice.deprivation_fifth,
-        characteristics=notice.characteristics if fact.characteristics is None else fact.characteristics,
-        children=_replaced(notice.children, fact.children),
+        occurred_on=said.occurred_on or notice.occurred_on,
+        occurred_exactly=notice.occurred_exactly if said.occurred_exactly is None else said.occurred_exactly,
+        residence_authority=said.residence_authority or notice.residence_authority,
+        deprivation_fifth=said.deprivation_fifth or notice.deprivation_fifth,
+        characteristics=notice.characteristics if said.characteristics is None else said.characteristics,
+        children=_replaced(notice.children, children),
     )
 
 
@@ -240,8 +241,8 @@ def _replaced(children: tuple[ChildFact, ...], given: tuple[ChildFact, ...]) -> 
 
 def _decision(standing: Sequence[Fact]) -> Decision:
     """Return the partners' last decision; a body that is gone decides nothing."""
-    said = [fact.decision for fact in _of(standing, DecisionMade, DecisionReconsidered) if fact.decision is not None]
-    return said[-1] if said else Decision.UNDECIDED
+    said = [fact.code for fact in _of(standing, DecisionMade, DecisionReconsidered) if fact.code is not None]
+    return Decision(said[-1]) if said else Decision.UNDECIDED
 
 
 def _local_review(standing: Sequence[Fact]) -> LocalReview | None:
@@ -250,10 +251,10 @@ def _local_review(standing: Sequence[Fact]) -> LocalReview | None:
     if initiated is None:
         return None
     published_on = _first_day(standing, LocalReviewPublished, ImprovementsOnlyPublished)
-    copied = [fact.counts_on for fact in _of(standing, CopyProvided) if fact.copy_recipient is CopyRecipient.PANEL]
+    copied = [fact.counts_on for fact in _of(standing, CopyProvided) if fact.code == CopyRecipient.PANEL.value]
     with_panel = copied if published_on is None else [*copied, published_on]
     return LocalReview(
-        decided_on=initiated.decided_on or initiated.counts_on,
+        decided_on=initiated.code_on or initiated.counts_on,
         with_panel_on=min(with_panel, default=None),
         published_on=published_on,
         improvements_only=published_on is not None and not _of(standing, LocalReviewPublished),

@@ -22,10 +22,11 @@ from domain.incident.codes import (
     ServiceInvolvement,
 )
 from domain.kernel.ids import AgencyId, CaseId, ChildId, Shard
-from domain.local_review.events import CopyRecipient
-from domain.rapid_review.events import Decision
 from projections.kernel.view import Tables
-from projections.oversight.tables import CHILDREN, COUNCILS, FACTS
+from projections.oversight.tables import CHILDREN, COUNCILS, FACTS, NOTICES
+
+Place = tuple[str, int]
+"""A shard and a position in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +48,23 @@ class ChildFact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NoticeFact:
+    """What one event says of the notification as a whole; what it does not say is None."""
+
+    notification_type: NotificationType | None
+    occurred_on: date | None
+    occurred_exactly: bool | None
+    notified_at: datetime | None
+    incident_authority: AgencyId | None
+    residence_authority: AgencyId | None
+    deprivation_fifth: int | None
+    care_leaver_only: bool | None
+    characteristics: frozenset[Characteristic] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
-    """One event about a case; what it does not say is None. ``opened`` is False where its body is gone."""
+    """One event about a case. ``opened`` is False where its body is gone."""
 
     shard: Shard
     position: int
@@ -64,18 +80,11 @@ class Fact:
     """As asserted, where the sender says it."""
     counts_on: date
     """The London day that ``scored_at`` bears."""
-    notification_type: NotificationType | None
-    occurred_on: date | None
-    occurred_exactly: bool | None
-    notified_at: datetime | None
-    incident_authority: AgencyId | None
-    residence_authority: AgencyId | None
-    deprivation_fifth: int | None
-    care_leaver_only: bool | None
-    characteristics: frozenset[Characteristic] | None
-    decision: Decision | None
-    decided_on: date | None
-    copy_recipient: CopyRecipient | None
+    code: str | None
+    """The decision made, or who received a copy."""
+    code_on: date | None
+    """The day of the decision to initiate a local review."""
+    notice: NoticeFact | None
     children: tuple[ChildFact, ...]
 
 
@@ -84,13 +93,14 @@ def facts_by_case(connection: Connection, tables: Tables, *, case_id: CaseId | N
 
     All of them, also those past a count day: a correction may point at a fact that does not count yet.
     """
-    named: dict[tuple[str, int], list[ChildFact]] = defaultdict(list)
+    named: dict[Place, list[ChildFact]] = defaultdict(list)
     for row in connection.execute(_ordered(tables, CHILDREN, case_id)).mappings():
         named[row["shard"], row["position"]].append(_child(row))
+    notices = {(row["shard"], row["position"]): _notice(row) for row in connection.execute(_ordered(tables, NOTICES, case_id)).mappings()}
     cases: dict[CaseId, list[Fact]] = defaultdict(list)
     for row in connection.execute(_ordered(tables, FACTS, case_id)).mappings():
-        fact = _fact(row, tuple(named.get((row["shard"], row["position"]), ())))
-        cases[fact.case_id].append(fact)
+        place = (row["shard"], row["position"])
+        cases[row["case_id"]].append(Fact(**row, notice=notices.get(place), children=tuple(named.get(place, ()))))
     return {case: tuple(facts) for case, facts in cases.items()}
 
 
@@ -108,16 +118,20 @@ def _ordered(tables: Tables, name: str, case_id: CaseId | None) -> Select[Any]:
     return statement if case_id is None else statement.where(table.c.case_id == case_id)
 
 
-def _fact(row: RowMapping, children: tuple[ChildFact, ...]) -> Fact:
-    """Return a fact from its row."""
+def _notice(row: RowMapping) -> NoticeFact:
+    """Return what one event says of the notification from its row."""
     characteristics = row["characteristics"]
-    codes = {
-        "notification_type": None if row["notification_type"] is None else NotificationType(row["notification_type"]),
-        "characteristics": None if characteristics is None else frozenset(Characteristic(code) for code in characteristics),
-        "decision": None if row["decision"] is None else Decision(row["decision"]),
-        "copy_recipient": None if row["copy_recipient"] is None else CopyRecipient(row["copy_recipient"]),
-    }
-    return Fact(**{**row, **codes}, children=children)
+    return NoticeFact(
+        notification_type=None if row["notification_type"] is None else NotificationType(row["notification_type"]),
+        occurred_on=row["occurred_on"],
+        occurred_exactly=row["occurred_exactly"],
+        notified_at=row["notified_at"],
+        incident_authority=row["incident_authority"],
+        residence_authority=row["residence_authority"],
+        deprivation_fifth=row["deprivation_fifth"],
+        care_leaver_only=row["care_leaver_only"],
+        characteristics=None if characteristics is None else frozenset(Characteristic(code) for code in characteristics),
+    )
 
 
 def _child(row: RowMapping) -> ChildFact:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from typing import Any, Final
 
 from sqlalchemy import Connection, insert
@@ -16,41 +17,41 @@ from domain.local_review.events import CopyProvided, LocalReviewInitiated
 from domain.rapid_review.events import DecisionMade, DecisionReconsidered
 from projections.kernel.view import Tables, View
 from projections.oversight.scope import HANDLES, IGNORES
-from projections.oversight.tables import CHILDREN, COUNCILS, FACTS, define
+from projections.oversight.tables import CHILDREN, COUNCILS, FACTS, NOTICES, define
 
 Row = dict[str, Any]
 
-_UNSAID: Final[Row] = {
-    "notification_type": None,
-    "occurred_on": None,
-    "occurred_exactly": None,
-    "notified_at": None,
-    "incident_authority": None,
-    "residence_authority": None,
-    "deprivation_fifth": None,
-    "care_leaver_only": None,
-    "characteristics": None,
-    "decision": None,
-    "decided_on": None,
-    "copy_recipient": None,
-}
 _EXACT: Final = frozenset({Precision.INSTANT, Precision.DAY})
+_DESCRIBE: Final = frozenset(kind.EVENT_TYPE for kind in (IncidentNotified, NotificationAmended, IncidentReclassified, ChildAdded))
+_UNSAID: Final[Row] = dict.fromkeys(
+    (
+        "notification_type",
+        "occurred_on",
+        "occurred_exactly",
+        "notified_at",
+        "incident_authority",
+        "residence_authority",
+        "deprivation_fifth",
+        "care_leaver_only",
+        "characteristics",
+    ),
+)
 
 
 def apply(connection: Connection, tables: Tables, batch: Sequence[Recorded]) -> None:
-    """Write one row for every event of a batch, and one for every child it names; rows are only ever added."""
-    facts: list[Row] = []
-    children: list[Row] = []
-    councils: list[Row] = []
+    """Write one row for every event of a batch, and rows for what it says of notification and children; rows are only ever added."""
+    rows: dict[str, list[Row]] = {FACTS: [], NOTICES: [], CHILDREN: [], COUNCILS: []}
     for recorded in batch:
         if recorded.event_type == AgencyEnrolled.EVENT_TYPE:
-            councils += _council_rows(recorded)
+            rows[COUNCILS] += _council_rows(recorded)
         else:
-            facts.append(_fact_row(recorded))
-            children += _child_rows(recorded)
-    for name, rows in ((FACTS, facts), (CHILDREN, children), (COUNCILS, councils)):
-        if rows:
-            connection.execute(insert(tables[name]), rows)
+            rows[FACTS].append(_fact_row(recorded))
+            if recorded.event_type in _DESCRIBE:
+                rows[NOTICES] += _notice_rows(recorded)
+                rows[CHILDREN] += _child_rows(recorded)
+    for name, added in rows.items():
+        if added:
+            connection.execute(insert(tables[name]), added)
 
 
 OVERSIGHT: Final = View(name="oversight", version="1", define=define, handles=HANDLES, ignores=IGNORES, apply=apply)
@@ -59,7 +60,10 @@ OVERSIGHT: Final = View(name="oversight", version="1", define=define, handles=HA
 
 def _fact_row(recorded: Recorded) -> Row:
     """Return the row of one event about a case."""
-    details = None if recorded.event is None else recorded.event.details
+    event = recorded.event
+    details = None if event is None else event.details
+    scored_at = recorded.scored_at
+    code, code_on = _coded(event)
     return {
         "shard": recorded.shard,
         "position": recorded.position,
@@ -69,20 +73,34 @@ def _fact_row(recorded: Recorded) -> Row:
         "corrects": recorded.corrects,
         "agency_id": recorded.agency_id,
         "imported": recorded.imported,
-        "opened": recorded.event is not None,
-        "scored_at": recorded.scored_at,
+        "opened": event is not None,
+        "scored_at": scored_at,
         "done_at": None if details is None else details.done_at,
-        "counts_on": london_day(recorded.scored_at),
-        **_UNSAID,
-        **_said(recorded.event),
+        "counts_on": london_day(scored_at),
+        "code": code,
+        "code_on": code_on,
     }
 
 
-def _said(event: Event | None) -> Row:  # noqa: PLR0911 (one an event type)
-    """Return what an event says in codes, ids and days; nothing for one whose body is gone."""
+def _coded(event: Event | None) -> tuple[str | None, date | None]:
+    """Return the one code and the one day that a step says, where its type has them."""
     match event:
-        case IncidentNotified():
-            return {
+        case DecisionMade() | DecisionReconsidered():
+            return event.decision.value, None
+        case LocalReviewInitiated():
+            return None, event.decided_on
+        case CopyProvided():
+            return event.recipient.value, None
+        case _:
+            return None, None
+
+
+def _notice_rows(recorded: Recorded) -> list[Row]:
+    """Return the row of what an event says of the notification as a whole; none for one whose body is gone."""
+    said: Row
+    match recorded.event:
+        case IncidentNotified() as event:
+            said = {
                 "notification_type": event.notification_type.value,
                 **_occurrence(event.incident_on),
                 "incident_authority": event.incident_authority,
@@ -91,24 +109,20 @@ def _said(event: Event | None) -> Row:  # noqa: PLR0911 (one an event type)
                 "care_leaver_only": event.care_leaver_only,
                 "characteristics": [code.value for code in event.characteristics],
             }
-        case NotificationAmended():
-            return {
+        case NotificationAmended() as event:
+            said = {
                 **_occurrence(event.incident_on),
                 "notified_at": event.notified_at,
                 "residence_authority": event.residence_authority,
                 "deprivation_fifth": event.deprivation_fifth,
                 "characteristics": None if event.characteristics is None else [code.value for code in event.characteristics.values],
             }
-        case IncidentReclassified():
-            return {"notification_type": event.notification_type.value}
-        case DecisionMade() | DecisionReconsidered():
-            return {"decision": event.decision.value}
-        case LocalReviewInitiated():
-            return {"decided_on": event.decided_on}
-        case CopyProvided():
-            return {"copy_recipient": event.recipient.value}
+        case IncidentReclassified() as event:
+            said = {"notification_type": event.notification_type.value}
         case _:
-            return {}
+            return []
+    key = {"shard": recorded.shard, "position": recorded.position, "case_id": identity_of(recorded.stream)}
+    return [{**key, **_UNSAID, **said}]
 
 
 def _occurrence(when: When | None) -> Row:

@@ -21,10 +21,12 @@ def standing_facts(facts: Sequence[Fact], count_day: date) -> tuple[Fact, ...]:
         versions = [fact for fact in chain if fact.counts_on <= count_day]
         if not versions:
             continue
-        scored_at = _scored_at(chain[0], versions)
-        fact = replace(versions[-1], scored_at=scored_at, counts_on=london_day(scored_at), imported=chain[0].imported)
+        fact = versions[-1]
+        if len(chain) > 1:
+            scored_at = _scored_at(chain[0], versions)
+            fact = replace(fact, scored_at=scored_at, counts_on=london_day(scored_at), imported=chain[0].imported)
         if fact.counts_on <= count_day:
-            standing.append((scored_at, chain[0].position, fact))
+            standing.append((fact.scored_at, chain[0].position, fact))
     return tuple(fact for _, _, fact in sorted(standing, key=lambda entry: entry[:2]))
 
 

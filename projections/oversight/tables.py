@@ -10,17 +10,23 @@ from projections.kernel.columns import Instant, Json
 from projections.kernel.view import Tables
 
 FACTS: Final = "facts"
+NOTICES: Final = "notices"
 CHILDREN: Final = "children"
 COUNCILS: Final = "councils"
 
 
 def define(metadata: MetaData, prefix: str) -> Tables:
     """Define the view's tables, their names beginning with ``prefix``."""
-    return {FACTS: _facts(metadata, prefix), CHILDREN: _children(metadata, prefix), COUNCILS: _councils(metadata, prefix)}
+    return {
+        FACTS: _facts(metadata, prefix),
+        NOTICES: _notices(metadata, prefix),
+        CHILDREN: _children(metadata, prefix),
+        COUNCILS: _councils(metadata, prefix),
+    }
 
 
 def _facts(metadata: MetaData, prefix: str) -> Table:
-    """One row an event about a case; the columns behind ``counts_on`` are empty where the event does not say them."""
+    """One row an event about a case; ``code`` is its decision or recipient, ``code_on`` the day it names, where its type has one."""
     return Table(
         f"{prefix}{FACTS}",
         metadata,
@@ -36,6 +42,20 @@ def _facts(metadata: MetaData, prefix: str) -> Table:
         Column("scored_at", Instant, nullable=False),
         Column("done_at", Instant),
         Column("counts_on", Date, nullable=False),
+        Column("code", Text),
+        Column("code_on", Date),
+        Index(f"{prefix}{FACTS}_by_case", "case_id"),
+    )
+
+
+def _notices(metadata: MetaData, prefix: str) -> Table:
+    """One row an event that notifies, amends or reclassifies; what it does not say is empty."""
+    return Table(
+        f"{prefix}{NOTICES}",
+        metadata,
+        Column("shard", Text, primary_key=True),
+        Column("position", BigInteger, primary_key=True, autoincrement=False),
+        Column("case_id", Text, nullable=False),
         Column("notification_type", Text),
         Column("occurred_on", Date),
         Column("occurred_exactly", Boolean),
@@ -45,10 +65,7 @@ def _facts(metadata: MetaData, prefix: str) -> Table:
         Column("deprivation_fifth", Integer),
         Column("care_leaver_only", Boolean),
         Column("characteristics", Json),
-        Column("decision", Text),
-        Column("decided_on", Date),
-        Column("copy_recipient", Text),
-        Index(f"{prefix}{FACTS}_by_case", "case_id"),
+        Index(f"{prefix}{NOTICES}_by_case", "case_id"),
     )
 
 

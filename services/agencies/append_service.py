@@ -40,16 +40,13 @@ class AppendService:
 
     async def AppendEvents(self, _requests: object, context: Context) -> None:  # noqa: N802  # the RPC's name
         """Answer each request in order; a request that cannot be taken as a whole is answered so, and the stream goes on."""
+        request = await _next(context)
+        # Judged after the first message: grpc.aio's client reports INTERNAL if its write meets a call that has ended already.
         caller = self._caller(context)
         with self._gate.stream(caller):
-            while True:
-                try:
-                    request = await asyncio.wait_for(context.read(), STREAM_IDLE_MAX_SECONDS)
-                except TimeoutError:
-                    raise Unavailable(f"no message for {STREAM_IDLE_MAX_SECONDS:.0f} seconds; open a new stream") from None
-                if request is grpc.aio.EOF:
-                    return
+            while request is not None:
                 await context.write(await self._answer(caller, request))
+                request = await _next(context)
 
     async def _answer(self, caller: AgencyId, request: AppendEventsRequest | Unreadable) -> AppendEventsResponse:
         try:
@@ -62,6 +59,15 @@ class AppendService:
     async def GetReceipt(self, request: GetReceiptRequest, context: Context) -> GetReceiptResponse:  # noqa: N802  # the RPC's name
         """Return the receipt of an event that the caller appended."""
         return GetReceiptResponse(receipt=self._intake.receipt(self._caller(context), request.shard, request.event_id))
+
+
+async def _next(context: Context) -> AppendEventsRequest | Unreadable | None:
+    """Return the next request, None when the client has finished; raise ``Unavailable`` for a stream that is idle too long."""
+    try:
+        request = await asyncio.wait_for(context.read(), STREAM_IDLE_MAX_SECONDS)
+    except TimeoutError:
+        raise Unavailable(f"no message for {STREAM_IDLE_MAX_SECONDS:.0f} seconds; open a new stream") from None
+    return None if request is grpc.aio.EOF else request
 
 
 def check_request(request: AppendEventsRequest | Unreadable) -> AppendEventsRequest:

@@ -164,6 +164,8 @@ class TestExampleApplication(InLocalEnvironment, application_suite.ExampleApplic
     expected_factory_topic = "services.eventstore.local:LocalFactory"
 
 
+# The suite records this warning to assert it: raised as an error it would never get there.
+@pytest.mark.filterwarnings("always:'log' is deprecated:DeprecationWarning")
 class TestApplication(InLocalEnvironment, application_suite.ApplicationTestCase):
     """Each of its tests expects a store of its own, which ``InLocalEnvironment`` gives it."""
 

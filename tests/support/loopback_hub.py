@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -102,6 +102,7 @@ class LoopbackHub:
     """The serialized signed events that arrived under each event id."""
     log: dict[bytes, wire.Receipt] = field(default_factory=dict)
     headers: list[EventHeader] = field(default_factory=list)
+    versions: Counter[str] = field(default_factory=Counter)
     hidden_receipts: set[bytes] = field(default_factory=set)
 
     def __enter__(self) -> LoopbackHub:
@@ -165,12 +166,13 @@ class LoopbackHub:
         assert len(signed.salt) == 32
         if header.event_id not in self.log:
             self.headers.append(header)
+            self.versions[header.stream] += 1
             receipt = wire.Receipt(
                 event_id=header.event_id,
                 shard=header.shard,
                 position=len(self.log) + 1,
                 stream=header.stream,
-                version=sum(other.stream == header.stream for other in self.headers),
+                version=self.versions[header.stream],
                 leaf=b"\x01" * 32,
                 findings=[wire.FindingNote(rule="incident.late", words="late", mend="explain")],
             )

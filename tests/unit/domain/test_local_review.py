@@ -436,8 +436,20 @@ def test_what_can_be_said_only_once_is_not_said_again(event: Event) -> None:
     after(given, event).when(event).refused(rules.CONTRADICTION)
 
 
-def test_a_report_is_deposited_once() -> None:
-    after(published(), DEPOSITED).when(DEPOSITED).refused(rules.CONTRADICTION)
+def test_a_report_is_deposited_once_each_time_it_is_published() -> None:
+    given = after(published(), DEPOSITED)
+    given.when(DEPOSITED).refused(rules.CONTRADICTION)
+    after(given, UNPUBLISHED, PUBLISHED).when(DEPOSITED).then()
+
+
+def test_partners_may_decline_and_justify_again_what_they_planned_again() -> None:
+    given = after(complete(), DECLINED, JUSTIFIED, SCHEDULED)
+    given.when(DECLINED).then()
+    after(given, DECLINED).when(JUSTIFIED).then()
+
+
+def test_a_revised_report_is_copied_again() -> None:
+    after(ready(), report(2)).when(copy(CopyRecipient.PANEL)).then()
 
 
 @pytest.mark.parametrize("event", [TERMS, METHOD, PRACTITIONERS, PROGRESS, DRAFT_ASKED, DRAFTED, report(2)])
@@ -553,6 +565,16 @@ def test_improvements_are_copy_enough_before_improvements_are_published() -> Non
 def test_a_copy_less_than_seven_working_days_before_publication_is_a_finding(at: datetime, expected: list[Rule], step: Step) -> None:
     given = after(complete(), APPROVED, *copies()[:2], Step(copy(CopyRecipient.OFSTED), at=at))
     attempt(given, step).then(*expected)
+
+
+def test_a_second_copy_does_not_make_the_first_late() -> None:
+    given = after(ready(), Step(copy(CopyRecipient.OFSTED, CopyKind.IMPROVEMENTS), at=TOO_LATE))
+    attempt(given, PUBLISHED).then()
+
+
+def test_copies_of_the_improvements_mend_their_publication() -> None:
+    given = after(complete(), APPROVED, *copies(CopyKind.IMPROVEMENTS)[:2], IMPROVEMENTS)
+    given.when(copy(CopyRecipient.OFSTED, CopyKind.IMPROVEMENTS), at=PUBLICATION_DAY).then().mends(rules.COPIES_MISSING)
 
 
 def test_a_bank_holiday_is_no_working_day() -> None:

@@ -542,6 +542,19 @@ def test_sending_anew_judges_anew() -> None:
     given.when(SENT).then(rules.SENT_WITHOUT_SIGN_OFF)
 
 
+def test_sending_anew_mends_the_sign_off_of_a_partner_no_longer_listed() -> None:
+    given = after(opened(), CONSIDERED, COMPLETED, decided(), *signed_by(COUNCIL, ICB, POLICE), SENT, ASKED)
+    merged = {partnership_stream(SHARD): a_partnership(partners=(COUNCIL, ICB, POLICE))}
+    given.when(SENT).then(rules.SENT_WITHOUT_SIGN_OFF).mends()
+    given.when(SENT, others=merged).then().mends(rules.SENT_WITHOUT_SIGN_OFF)
+
+
+def test_a_correction_of_a_replaced_decision_does_not_mend_the_newest() -> None:
+    given = after(opened(), CONSIDERED, COMPLETED, *signed_by(*PARTNERS), Step(decided(Decision.UNDECIDED), event_id=MISTAKE))
+    given = after(given, reconsidered(Decision.UNDECIDED), SENT)
+    given.when(replace(decided(), details=corrects(MISTAKE))).then().mends()
+
+
 def test_every_rule_has_its_words_and_authority_and_every_finding_what_mends_it() -> None:
     assert len({rule.id for rule in rules.RULES}) == len(rules.RULES)
     assert [rule.id for rule in rules.RULES if not (rule.words and rule.source and rule.id.startswith("rapid_review."))] == []

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ec import SECP384R1, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, SECP384R1, derive_private_key, generate_private_key
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key as generate_rsa_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
@@ -16,6 +16,7 @@ from services.trust.signing import (
     HEADER_PAYLOAD_TYPE,
     SigningKey,
     commitment,
+    encode_public_key,
     load_public_key,
     pae,
     public_key_of,
@@ -25,6 +26,7 @@ from tests.support.builders import COUNCIL, POLICE
 
 ED25519, P256 = KeyAlgorithm.ED25519, KeyAlgorithm.ECDSA_P256_SHA256
 P25519 = 2**255 - 19
+P256_POINT = encode_public_key(derive_private_key(7, SECP256R1()).public_key())
 Y8 = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
 LOW_ORDER = [
     y.to_bytes(32, "little")
@@ -157,9 +159,9 @@ def test_every_encoding_of_a_low_order_point_is_refused(encoded: bytes) -> None:
         (P256, b"\x00"),
         (P256, bytes(65)),
         (P256, b"\x04" + bytes(64)),
-        (P256, SigningKey.generate(P256).public_bytes[1:]),
-        (P256, b"\x02" + SigningKey.generate(P256).public_bytes[1:33]),
-        (P256, SigningKey.generate(ED25519).public_bytes),
+        (P256, P256_POINT[1:]),
+        (P256, b"\x02" + P256_POINT[1:33]),
+        (P256, b"\x58" + b"\x66" * 31),
     ],
 )
 def test_a_public_key_in_any_other_than_its_one_encoding_is_refused(algorithm: KeyAlgorithm, encoded: bytes) -> None:

@@ -6,6 +6,7 @@ import hmac
 import re
 import secrets
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from google.protobuf.message import Message
@@ -93,9 +94,15 @@ class Signed:
 
 def event_type_of(event: Message) -> str:
     """Return the name that an event bears on the log; raise ``NotSendable`` for a message that is no event."""
-    name: str = event.DESCRIPTOR.GetOptions().Extensions[event_type_option]
+    return _event_type_of(type(event))
+
+
+@cache
+def _event_type_of(message: type[Message]) -> str:
+    """Read the option that names a message on the log."""
+    name: str = message.DESCRIPTOR.GetOptions().Extensions[event_type_option]
     if not name:
-        raise NotSendable(f"{event.DESCRIPTOR.full_name} is no event of the contract")
+        raise NotSendable(f"{message.DESCRIPTOR.full_name} is no event of the contract")
     return name
 
 

@@ -20,7 +20,7 @@ _SCHEMA: Final = (
        ) WITHOUT ROWID""",
     """CREATE TABLE pending (
          number INTEGER PRIMARY KEY, event_id BLOB NOT NULL UNIQUE, shard TEXT NOT NULL, stream TEXT NOT NULL,
-         atomic INTEGER, message BLOB NOT NULL
+         atomic BLOB, message BLOB NOT NULL
        )""",
 )
 
@@ -76,40 +76,55 @@ class Outbox:
     def keep(
         self, drafts: Sequence[tuple[tuple[Draft, ...], bool]], sender: Sender, key: SigningKey, settled: Iterable[bytes] = ()
     ) -> list[Kept]:
-        """Sign drafts (each with whether they are atomic) under the next numbers and keep them; forget what is settled. One transaction."""
+        """Sign drafts (each group with whether it is atomic), keep them, and forget what is settled: one transaction."""
         with self._lock:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
-                kept = [self._sign_and_insert(group, sender, key, atomic=atomic) for group, atomic in drafts]
                 self._delete(settled)
+                kept = self._sign(drafts, sender, key)
+                self._insert(kept)
             except BaseException:
                 self._connection.execute("ROLLBACK")
                 raise
             self._connection.execute("COMMIT")
             return kept
 
-    def _sign_and_insert(self, drafts: tuple[Draft, ...], sender: Sender, key: SigningKey, *, atomic: bool) -> Kept:
-        """Sign a group and insert it; an atomic group is marked with the number of its first event."""
-        events, first = [], None
-        for draft in drafts:
-            event = sign(draft, sender, key, self._next_number(sender, shard_of(draft, sender)))
-            row = self._connection.execute(
-                "INSERT INTO pending (event_id, shard, stream, atomic, message) VALUES (?, ?, ?, ?, ?)",
-                (event.event_id, event.shard, event.stream, first, event.message),
-            ).lastrowid
-            if atomic and first is None:
-                first = row
-                self._connection.execute("UPDATE pending SET atomic = ? WHERE number = ?", (first, row))
-            events.append(event)
-        return Kept(tuple(events), atomic)
+    def _sign(self, drafts: Sequence[tuple[tuple[Draft, ...], bool]], sender: Sender, key: SigningKey) -> list[Kept]:
+        """Sign groups, counting up for each (agency, source, shard), and write down how far the counting came."""
+        last: dict[str, int] = {}
+        kept = []
+        for group, atomic in drafts:
+            events = []
+            for draft in group:
+                shard = shard_of(draft, sender)
+                if shard not in last:
+                    last[shard] = self._last_number(sender.agency_id, sender.source, shard)
+                last[shard] += 1
+                events.append(sign(draft, sender, key, last[shard]))
+            kept.append(Kept(tuple(events), atomic))
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO sequence VALUES (?, ?, ?, ?)",
+            [(sender.agency_id, sender.source, shard, number) for shard, number in last.items()],
+        )
+        return kept
 
-    def _next_number(self, sender: Sender, shard: str) -> int:
-        """Count up for (agency, source, shard)."""
-        rows = self._connection.execute(
-            "INSERT INTO sequence VALUES (?, ?, ?, 1) ON CONFLICT DO UPDATE SET last = last + 1 RETURNING last",
-            (sender.agency_id, sender.source, shard),
-        ).fetchall()
-        return int(rows[0][0])
+    def _insert(self, kept: Iterable[Kept]) -> None:
+        """Keep signed groups; each event of an atomic one bears the id of its first."""
+        self._connection.executemany(
+            "INSERT INTO pending (event_id, shard, stream, atomic, message) VALUES (?, ?, ?, ?, ?)",
+            [
+                (event.event_id, event.shard, event.stream, one.events[0].event_id if one.atomic else None, event.message)
+                for one in kept
+                for event in one.events
+            ],
+        )
+
+    def _last_number(self, agency_id: str, source: str, shard: str) -> int:
+        """Return the last source sequence given out, 0 before the first."""
+        row = self._connection.execute(
+            "SELECT last FROM sequence WHERE agency_id = ? AND source = ? AND shard = ?", (agency_id, source, shard)
+        ).fetchone()
+        return 0 if row is None else int(row[0])
 
     def settle(self, event_ids: Iterable[bytes]) -> None:
         """Forget events whose outcome is known."""
@@ -126,18 +141,13 @@ class Outbox:
         """Return what is kept, in the order in which it was signed."""
         with self._lock:
             rows = self._connection.execute("SELECT event_id, shard, stream, message, atomic FROM pending ORDER BY number").fetchall()
-        groups: dict[object, list[Signed]] = {}
+        groups: dict[bytes, list[Signed]] = {}
+        atomic_groups = set()
         for event_id, shard, stream, message, atomic in rows:
-            groups.setdefault(event_id if atomic is None else atomic, []).append(Signed(event_id, shard, stream, message))
-        return [Kept(tuple(events), isinstance(mark, int)) for mark, events in groups.items()]
-
-    def last_number(self, agency_id: str, source: str, shard: str) -> int:
-        """Return the last source sequence given out, 0 before the first."""
-        with self._lock:
-            row = self._connection.execute(
-                "SELECT last FROM sequence WHERE agency_id = ? AND source = ? AND shard = ?", (agency_id, source, shard)
-            ).fetchone()
-        return 0 if row is None else int(row[0])
+            groups.setdefault(atomic or event_id, []).append(Signed(event_id, shard, stream, message))
+            if atomic:
+                atomic_groups.add(atomic)
+        return [Kept(tuple(events), mark in atomic_groups) for mark, events in groups.items()]
 
     def close(self) -> None:
         """Close the file; idempotent."""
