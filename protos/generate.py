@@ -1,5 +1,8 @@
 """Generates the Python code of the contract: ``python protos/generate.py`` (``make proto``); ``--check`` fails on a difference.
 
+``--image FILE`` writes what ``buf lint`` and ``buf breaking`` read; ``--baseline`` accepts the contract as it is into
+``baseline.binpb``, against which later ones are compared (``buf breaking image.binpb --against baseline.binpb``, in this folder).
+
 protovalidate ships its schema as a descriptor, not as text, so the files are compiled against a descriptor set that
 holds it beside Google's well-known types.
 """
@@ -20,6 +23,7 @@ from google.type import date_pb2
 from protovalidate._gen.buf.validate import validate_pb
 
 ROOT = Path(__file__).parent
+BASELINE = ROOT / "baseline.binpb"
 VALIDATE = "buf/validate/validate.proto"
 GENERATED = ("*_pb2.py", "*_pb2.pyi", "*_pb2_grpc.py", "*_pb2_grpc.pyi")
 
@@ -55,7 +59,7 @@ def protoc(*arguments: str) -> None:
         known.write(dependencies().SerializeToString())
         known.flush()
         command = [sys.executable, "-m", "grpc_tools.protoc", f"--proto_path={ROOT}", f"--descriptor_set_in={known.name}", *arguments]
-        subprocess.run(command, check=True)
+        subprocess.run(command, check=True)  # noqa: S603  # our own compiler with our own arguments
 
 
 def generate(out: Path) -> None:
@@ -66,9 +70,10 @@ def generate(out: Path) -> None:
     )
 
 
-def image(out: Path) -> None:
+def image(out: Path, *, comments: bool = True) -> None:
     """Write the descriptor image that ``buf lint`` and ``buf breaking`` read."""
-    protoc("--include_imports", "--include_source_info", f"-o{out}", *sources())
+    out.parent.mkdir(parents=True, exist_ok=True)
+    protoc("--include_imports", *(("--include_source_info",) if comments else ()), f"-o{out}", *sources())
 
 
 def differences(fresh: Path) -> list[str]:
@@ -85,8 +90,11 @@ def main() -> None:
         "--check", action="store_true", help="change nothing; exit 1 if the committed code is not what the contract generates"
     )
     parser.add_argument("--image", type=Path, help="write the descriptor image here instead")
+    parser.add_argument("--baseline", action="store_true", help="write baseline.binpb instead: from now on the contract may only grow")
     options = parser.parse_args()
-    if options.image:
+    if options.baseline:
+        image(BASELINE, comments=False)
+    elif options.image:
         image(options.image)
     elif options.check:
         with tempfile.TemporaryDirectory() as folder:

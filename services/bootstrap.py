@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry
 from domain.agency.events import AgencyEnrolled
 from domain.kernel.agencies import HUB_ID, OPERATOR_ID, AgencyKind
 from domain.kernel.ids import NATIONAL
+from domain.rules import bundled_rulebook
 from projections.chronology.projection import CHRONOLOGY
 from projections.deadlines.projection import DEADLINES
 from projections.kernel.database import ViewDatabase
@@ -25,7 +26,19 @@ from projections.oversight.projection import OVERSIGHT
 from projections.registry.projection import REGISTRY
 from safeguarding.hub.client.drafts import Draft, Sender, sign
 from safeguarding.hub.client.identity import SigningKey as ClientKey
-from safeguarding.hub.v1 import append_pb2
+from safeguarding.hub.v1 import (
+    append_pb2,
+    chronology_pb2,
+    chronology_pb2_grpc,
+    deadlines_pb2,
+    deadlines_pb2_grpc,
+    event_log_pb2,
+    event_log_pb2_grpc,
+    oversight_pb2,
+    oversight_pb2_grpc,
+    registry_pb2,
+    registry_pb2_grpc,
+)
 from safeguarding.hub.v1.envelope_pb2 import SignedEvent
 from services.agencies.admin import Admin
 from services.agencies.gate import Gate
@@ -42,6 +55,14 @@ from services.intake.intake import Intake
 from services.intake.own import OwnEvents
 from services.intake.registry import RegistryFollower
 from services.projector.projector import Projector
+from services.queries.asking import Desk
+from services.queries.chronology import Chronology
+from services.queries.deadlines import Deadlines
+from services.queries.event_log import EventLog
+from services.queries.oversight import Oversight
+from services.queries.proof import Proofs
+from services.queries.registry import Registry
+from services.queries.watching import Ticker
 from services.runtime.health import Health
 from services.runtime.interceptors import RpcInterceptor
 from services.runtime.metrics import Metrics, MetricsServer, serve_metrics
@@ -60,7 +81,14 @@ VIEWS: Final[tuple[View, ...]] = (CHRONOLOGY, DEADLINES, OVERSIGHT, REGISTRY)
 APPEND_SERVICES: Final = (LocalAuthority, Icb, Police, Partnership, Panel, RelevantAgency, Admin)
 """One append service for each kind of agency."""
 
-CONTRACT: Final = (append_pb2.DESCRIPTOR,)
+CONTRACT: Final = (
+    append_pb2.DESCRIPTOR,
+    chronology_pb2.DESCRIPTOR,
+    deadlines_pb2.DESCRIPTOR,
+    event_log_pb2.DESCRIPTOR,
+    oversight_pb2.DESCRIPTOR,
+    registry_pb2.DESCRIPTOR,
+)
 """The files whose services the hub serves."""
 
 HEALTH_NAME: Final = "grpc.health.v1.Health"
@@ -167,7 +195,17 @@ class Hub:
         identify = Identities(settings.trust_domain).caller
         gate = Gate(events_per_second=settings.agency_events_per_second, monotonic_seconds=time.monotonic)
         for service in APPEND_SERVICES:
-            service.register(service(intake=parts.intake, identify=identify, gate=gate), self._server)
+            service.add_to_server(service(intake=parts.intake, identify=identify, gate=gate), self._server)
+        desk = Desk(views=parts.views, own=parts.own, registry=parts.registry, identify=identify, clock=now)
+        ticker = Ticker(parts.views)
+        chronology = Chronology(desk=desk, proofs=Proofs(parts.store, parts.registry), ticker=ticker)
+        chronology_pb2_grpc.add_ChronologyServiceServicer_to_server(chronology, self._server)
+        deadlines = Deadlines(desk=desk, rulebook=bundled_rulebook(), ticker=ticker)
+        deadlines_pb2_grpc.add_DeadlineServiceServicer_to_server(deadlines, self._server)
+        event_log = EventLog(desk=desk, store=parts.store, keys=parts.keys)
+        event_log_pb2_grpc.add_EventLogServiceServicer_to_server(event_log, self._server)
+        oversight_pb2_grpc.add_OversightServiceServicer_to_server(Oversight(desk=desk), self._server)
+        registry_pb2_grpc.add_RegistryServiceServicer_to_server(Registry(desk=desk), self._server)
         names = [descriptor.full_name for file in CONTRACT for descriptor in file.services_by_name.values()]
         self._health = Health(names)
         await self._health.add_to(self._server)

@@ -10,7 +10,7 @@ from domain.kernel.corrections import is_correction
 from domain.kernel.decider import Context
 from domain.kernel.ids import AgencyId, ChildId, RequestId
 from domain.kernel.rules import Refused, Rule
-from domain.partnership.state import Partnership, Unknown, members
+from domain.partnership.state import Partnership, Unknown, is_member
 from domain.sharing.kinds import SharingEvent
 from domain.sharing.rules import NO_PARTNERSHIP, SENDER, UNKNOWN_CASE, UNKNOWN_CHILD, UNKNOWN_ENTRY, UNKNOWN_REQUEST
 from domain.sharing.state import Held, Request, Sharing, linked_agencies
@@ -24,10 +24,10 @@ class Case:
     incident: Incident
     partnership: Partnership
 
-    @property
-    def agencies(self) -> frozenset[AgencyId]:
-        """The agencies that belong to the case: all of the partnership, and whoever else is linked."""
-        return members(self.partnership) | linked_agencies(self.sharing, self.incident, self.partnership)
+    def belongs(self, agency_id: AgencyId) -> bool:
+        """Tell whether an agency belongs to the case: it is of the partnership, or linked to the case otherwise."""
+        # Members first: the links are gathered from all that was ever said.
+        return is_member(self.partnership, agency_id) or agency_id in linked_agencies(self.sharing, self.incident, self.partnership)
 
     def request(self, request_id: RequestId) -> Request:
         """Return a request; raise ``Refused`` if none of that id was made."""
@@ -52,7 +52,7 @@ def check_speaker(case: Case, context: Context) -> None:
     """Raise ``Refused`` unless the case has begun in an established partnership and the sender belongs to it."""
     refuse_if(isinstance(case.partnership, Unknown), NO_PARTNERSHIP)
     refuse_if(not is_known(case.incident), UNKNOWN_CASE)
-    refuse_if(context.agency_id not in case.agencies, SENDER)
+    refuse_if(not case.belongs(context.agency_id), SENDER)
 
 
 def check_first(already: bool, event: SharingEvent, rule: Rule) -> None:

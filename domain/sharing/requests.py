@@ -68,7 +68,7 @@ def _check_request(case: Case, event: InformationRequested, context: Context) ->
     check_first(is_withdrawn(case.incident) or is_closed(case.incident), event, CASE_ENDED)
     refuse_if(not _has_power(case, event.gate, context), GATE)
     single = event.recipient == context.agency_id
-    refuse_if(single or event.recipient == PANEL_ID or event.recipient not in case.agencies, UNKNOWN_RECIPIENT)
+    refuse_if(single or event.recipient == PANEL_ID or not case.belongs(event.recipient), UNKNOWN_RECIPIENT)
     earlier = case.sharing.requests.get(event.request_id)
     check_first(earlier is not None, event, DUPLICATE_REQUEST)
     if earlier is not None:

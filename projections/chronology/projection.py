@@ -7,7 +7,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection
 
 from domain.access.events import AccessDenied, CaseViewed
 from domain.agency.events import AgencyEnrolled, AgencySuspended, KeyRegistered, KeyRetired, KeyRevoked
@@ -20,6 +20,7 @@ from domain.rapid_review.events import ChairAndScrutineerInformed, MeetingHeld, 
 from domain.sharing import events as sharing
 from projections.chronology.headlines import HEADLINES
 from projections.chronology.tables import define
+from projections.kernel.rows import insert_rows
 from projections.kernel.view import Tables, View
 
 Row = dict[str, Any]
@@ -59,6 +60,16 @@ _ENTRIES_AND_MARKS: Final[tuple[type[Event], ...]] = (
     sharing.InformationDisputed,
     sharing.InformationQueried,
 )
+_REFERENCES: Final[Mapping[type[Event], tuple[str, ...]]] = {
+    sharing.InformationRequested: ("request_id", "recipient"),
+    sharing.InformationAcknowledged: ("request_id",),
+    sharing.NilReturn: ("request_id",),
+    sharing.InformationRefused: ("request_id",),
+    sharing.EnforcementConsidered: ("request_id",),
+    sharing.InformationRestricted: ("entry_id",),
+    sharing.OnwardShareApproved: ("entry_id",),
+}
+"""What a milestone is about: it is handled as the entry it names, and belongs to the request it names."""
 _IGNORED: Final[tuple[type[Event], ...]] = (
     AgencyEnrolled,
     AgencySuspended,
@@ -83,8 +94,7 @@ def apply(connection: Connection, tables: Tables, batch: Sequence[Recorded]) -> 
             place = {"shard": recorded.shard, "position": recorded.position, "case_id": case_id}
             rows[name] += [{**place, "ordinal": ordinal, **value} for ordinal, value in enumerate(values)]
     for name, table_rows in rows.items():
-        if table_rows:
-            connection.execute(insert(tables[name]), table_rows)
+        insert_rows(connection, tables[name], table_rows)
 
 
 def _facts(recorded: Recorded, case_id: str) -> list[Row]:
@@ -136,7 +146,7 @@ def _parts(recorded: Recorded) -> list[tuple[Kind, str | None, Row]]:
         case sharing.InformationQueried() as queried:
             return [(Kind.QUERY, str(queried.entry_id), {"text": queried.question})]
         case event:
-            return [(Kind.MILESTONE, None, _milestone(event, recorded))]
+            return [(Kind.MILESTONE, None, _milestone(event))]
 
 
 def _entry(entry: sharing.Entry, request_id: str | None) -> Row:
@@ -170,22 +180,20 @@ def _partly(event: sharing.InformationShared | sharing.InformationPartlyShared) 
     return {"headline": headline, "significant": True, "children": [], "request_id": event.request_id}
 
 
-def _milestone(event: Event, recorded: Recorded) -> Row:
+def _milestone(event: Event) -> Row:
     """Return a milestone's content; raise ``KeyError`` for an event that no headline was written for."""
     headline = HEADLINES[type(event)]
-    return {
-        "headline": headline.words(event),
-        "significant": headline.significant,
-        "when": when_row(_moment(event, recorded)),
-        "children": children_of(event),
-        "request_id": getattr(event, "request_id", None),
-        "recipient": getattr(event, "recipient", None) if isinstance(event, sharing.InformationRequested) else None,
-        "entry_id": getattr(event, "entry_id", None),
-    }
+    content: Row = {"headline": headline.words(event), "significant": headline.significant, "children": children_of(event)}
+    moment = _moment(event)
+    if moment is not None:
+        content["when"] = when_row(moment)
+    for name in _REFERENCES.get(type(event), ()):
+        content[name] = getattr(event, name)
+    return content
 
 
-def _moment(event: Event, recorded: Recorded) -> When:
-    """Return when a milestone happened: as the event says it, else when it was done, else when it was recorded."""
+def _moment(event: Event) -> When | None:
+    """Return when a milestone happened, as the event says it; None: when it was done, or else recorded."""
     if event.details is not None and event.details.occurred is not None:
         return event.details.occurred
     match event:
@@ -198,7 +206,7 @@ def _moment(event: Event, recorded: Recorded) -> When:
         case LocalReviewInitiated():
             return _on(event.decided_on)
         case _:
-            return _at(recorded.asserted_at)
+            return None
 
 
 def _at(instant: datetime) -> When:

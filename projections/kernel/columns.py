@@ -40,6 +40,8 @@ class Json(TypeDecorator[Any]):
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002 (likewise)
         """Return the text; raise ``TypeError`` for what JSON has no form for."""
+        if not value and isinstance(value, list):
+            return "[]"
         return None if value is None else _ENCODER.encode(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:  # noqa: ARG002 (likewise)

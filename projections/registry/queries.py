@@ -59,10 +59,14 @@ class Partnership:
     relevant_agencies: tuple[str, ...]
 
 
-def agencies(connection: Connection, tables: Tables, *, after: str = "", limit: int) -> tuple[Agency, ...]:
-    """Return up to ``limit`` agencies whose id comes after ``after``, by id."""
+def agencies(
+    connection: Connection, tables: Tables, *, kind: AgencyKind | None = None, after: str = "", limit: int
+) -> tuple[Agency, ...]:
+    """Return up to ``limit`` agencies, of one kind or of all, whose id comes after ``after``, by id."""
     table = tables["agency"]
     statement = select(table).where(table.c.agency_id > after).order_by(table.c.agency_id).limit(limit)
+    if kind is not None:
+        statement = statement.where(table.c.kind == kind.value)
     return tuple(_agency(row) for row in connection.execute(statement))
 
 

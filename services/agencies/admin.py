@@ -13,4 +13,4 @@ class Admin(AppendService, AdminServiceServicer):  # type: ignore[misc]  # one m
     """Appends for agencies of kind OPERATOR."""
 
     KIND: ClassVar = AgencyKind.OPERATOR
-    register = staticmethod(add_AdminServiceServicer_to_server)
+    add_to_server = staticmethod(add_AdminServiceServicer_to_server)

@@ -13,4 +13,4 @@ class Icb(AppendService, IcbServiceServicer):  # type: ignore[misc]  # one metho
     """Appends for agencies of kind ICB."""
 
     KIND: ClassVar = AgencyKind.ICB
-    register = staticmethod(add_IcbServiceServicer_to_server)
+    add_to_server = staticmethod(add_IcbServiceServicer_to_server)

@@ -13,4 +13,4 @@ class LocalAuthority(AppendService, LocalAuthorityServiceServicer):  # type: ign
     """Appends for agencies of kind LOCAL_AUTHORITY."""
 
     KIND: ClassVar = AgencyKind.LOCAL_AUTHORITY
-    register = staticmethod(add_LocalAuthorityServiceServicer_to_server)
+    add_to_server = staticmethod(add_LocalAuthorityServiceServicer_to_server)

@@ -13,4 +13,4 @@ class Panel(AppendService, PanelServiceServicer):  # type: ignore[misc]  # one m
     """Appends for agencies of kind PANEL."""
 
     KIND: ClassVar = AgencyKind.PANEL
-    register = staticmethod(add_PanelServiceServicer_to_server)
+    add_to_server = staticmethod(add_PanelServiceServicer_to_server)

@@ -13,4 +13,4 @@ class Partnership(AppendService, PartnershipServiceServicer):  # type: ignore[mi
     """Appends for agencies of kind PARTNERSHIP."""
 
     KIND: ClassVar = AgencyKind.PARTNERSHIP
-    register = staticmethod(add_PartnershipServiceServicer_to_server)
+    add_to_server = staticmethod(add_PartnershipServiceServicer_to_server)

@@ -13,4 +13,4 @@ class Police(AppendService, PoliceServiceServicer):  # type: ignore[misc]  # one
     """Appends for agencies of kind POLICE."""
 
     KIND: ClassVar = AgencyKind.POLICE
-    register = staticmethod(add_PoliceServiceServicer_to_server)
+    add_to_server = staticmethod(add_PoliceServiceServicer_to_server)

@@ -13,4 +13,4 @@ class RelevantAgency(AppendService, RelevantAgencyServiceServicer):  # type: ign
     """Appends for agencies of kind RELEVANT_AGENCY."""
 
     KIND: ClassVar = AgencyKind.RELEVANT_AGENCY
-    register = staticmethod(add_RelevantAgencyServiceServicer_to_server)
+    add_to_server = staticmethod(add_RelevantAgencyServiceServicer_to_server)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from domain.areas import AREAS
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from domain.agency.events import KeyRegistered
+from domain.areas import AREAS
 from domain.kernel.events import Event, LawfulBasis, Marking, Purpose, Recorded
 from domain.kernel.ids import NATIONAL, AgencyId, EventId, Shard, Stream, category_of, identity_of
 from domain.partnership.events import PartnershipEstablished
@@ -108,7 +108,7 @@ def _check_place(stream: str, shard: str, event: Event) -> None:
         raise Invalid(
             Violation("header.stream", f"a stream of the category that {event.EVENT_TYPE} belongs to"), rule="wire.stream_category"
         )
-    if (category == "agency") != (shard == NATIONAL):
+    if category != "access" and (category == "agency") != (shard == NATIONAL):
         raise Invalid(Violation("header.shard", "national for agency streams, a partnership for all others"), rule="wire.stream_shard")
     if category == "partnership":
         right = identity == shard

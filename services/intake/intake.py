@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from domain.areas import decider_for
-from domain.kernel.times import check_times
-
 from domain.agency.events import KeyRevoked
+from domain.areas import decider_for
 from domain.kernel.decider import Context, mended
 from domain.kernel.events import Recorded
 from domain.kernel.ids import NATIONAL, AgencyId, category_of, identity_of, stream
 from domain.kernel.rules import Refused
+from domain.kernel.times import check_times
 from safeguarding.hub.v1.append_pb2 import Outcome, Receipt
 from safeguarding.hub.v1.envelope_pb2 import EventHeader, SignedEvent
 from safeguarding.hub.v1.log_pb2 import LoggedEvent

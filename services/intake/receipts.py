@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from domain.areas import RULES
 from google.rpc.error_details_pb2 import BadRequest
 
+from domain.areas import RULES
 from domain.kernel.ids import RuleId
 from domain.kernel.rules import Refused
 from safeguarding.hub.v1.append_pb2 import FindingNote, Outcome, Receipt, Refusal, RefusalCode

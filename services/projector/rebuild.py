@@ -12,7 +12,7 @@ from services.eventstore.opening import Opener
 from services.eventstore.port import EventStore
 from services.projector.source import FollowedStore, read_batch
 
-REBUILD_BATCH_EVENTS: Final = 4_000
+REBUILD_BATCH_EVENTS: Final = 2000
 """Large, so that statements and commits cost little an event; small enough that the live view is not kept waiting for a second."""
 
 

@@ -78,7 +78,7 @@ class TestSnapshotRecorder(OnLocalStore, suite.AggregateRecorderTestCase):
     def test_snapshots_never_enter_the_log(self) -> None:
         recorder = self.local.aggregate_recorder("snapshots")
         recorder.insert_events([StoredEvent(uuid4(), 7, "snapshot", b"state")])
-        self.assertEqual(self.local.application_recorder().select_notifications(None, 10), [])
+        assert self.local.application_recorder().select_notifications(None, 10) == []
 
 
 class TestSnapshotRecorderWithTextIds(TestSnapshotRecorder):
@@ -117,7 +117,7 @@ class TestProcessRecorder(OnLocalStore, suite.ProcessRecorderTestCase):
         event = StoredEvent(uuid4(), 1, "topic", b"state")
         with pytest.raises(IntegrityError):
             recorder.insert_events([event], tracking=Tracking("upstream", 5))
-        self.assertEqual(recorder.select_events(event.originator_id), [])
+        assert recorder.select_events(event.originator_id) == []
 
 
 class TrackingSubclass(LogTrackingRecorder):
@@ -184,7 +184,7 @@ def test_factories_of_one_process_share_a_store_and_the_last_one_closes_it(tmp_p
     recorder = second.application_recorder()
     assert recorder.insert_events([StoredEvent(uuid4(), 1, "topic", b"state")]) == [2]
     second.close()
-    with pytest.raises(OperationalError, match="closed|closing"):
+    with pytest.raises(OperationalError, match="clos"):
         recorder.select_notifications(None, 10)
 
 

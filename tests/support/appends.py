@@ -30,7 +30,11 @@ def an_event(
 
 
 def an_append(
-    name: str, *events: ProposedEvent, expects: Iterable[tuple[str, int]] | None = None, shard: str = "north", tracking: Tracking | None = None
+    name: str,
+    *events: ProposedEvent,
+    expects: Iterable[tuple[str, int]] | None = None,
+    shard: str = "north",
+    tracking: Tracking | None = None,
 ) -> Append:
     """Return an append; it expects each of its streams where its first event there says, unless told otherwise."""
     if expects is None:

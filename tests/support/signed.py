@@ -96,7 +96,9 @@ def a_header(member: Member) -> EventHeader:
 def sign(member: Member, header: EventHeader) -> SignedEvent:
     """Sign a header and add what it commits to."""
     serialized = header.SerializeToString()
-    return SignedEvent(header=serialized, signature=Signature(key_id=header.key_id, value=member.key.sign(serialized)), body=BODY, salt=SALT)
+    return SignedEvent(
+        header=serialized, signature=Signature(key_id=header.key_id, value=member.key.sign(serialized)), body=BODY, salt=SALT
+    )
 
 
 def a_signed_event(member: Member, change: Callable[[EventHeader], None] = lambda _header: None) -> SignedEvent:

@@ -215,7 +215,9 @@ def test_a_suspended_agency_gets_no_key() -> None:
     say(registered(), enrolled(), suspended()).refused(rules.SUSPENDED)
 
 
-@pytest.mark.parametrize("name", ["main", "police-northmoor:main", f"{SECOND_COUNCIL}:main", f"{COUNCIL}:", f"{COUNCIL}main", f":{COUNCIL}"])
+@pytest.mark.parametrize(
+    "name", ["main", "police-northmoor:main", f"{SECOND_COUNCIL}:main", f"{COUNCIL}:", f"{COUNCIL}main", f":{COUNCIL}"]
+)
 def test_a_key_id_begins_with_its_owners_id_and_a_colon(name: str) -> None:
     say(registered(KeyId(name)), enrolled()).refused(rules.KEY_NAME)
 

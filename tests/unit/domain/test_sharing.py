@@ -415,7 +415,9 @@ def test_a_marking_is_only_raised_and_the_readers_only_narrowed() -> None:
     SPEC.given(TOLD, raised).when(restricted(POLICE, COUNCIL, ICB), by=POLICE).refused("sharing.marking_raised")
     SPEC.given(TOLD, raised).when(restricted(POLICE), by=POLICE).then()
     wider = restricted(POLICE, COUNCIL, ICB, details=corrects(an_event_id(8)))
-    assert entry_restricted_to(SPEC.given(TOLD, raised).when(wider, by=POLICE).then().state, ENTRY) == {POLICE, COUNCIL, ICB, SCHOOL}
+    assert entry_restricted_to(SPEC.given(TOLD, raised).when(wider, by=POLICE).then().state, ENTRY) == frozenset(
+        {POLICE, COUNCIL, ICB, SCHOOL}
+    )
 
 
 def test_a_warning_is_raised_once_for_known_children_and_stands_a_day() -> None:
@@ -456,10 +458,10 @@ def test_who_still_reads_a_restricted_case_and_entry() -> None:
     assert restricted_to(SPEC.given(TOLD).state) is None
     assert entry_restricted_to(SPEC.given(TOLD).state, ENTRY) is None
     whole = recorded(restricted(POLICE, COUNCIL, entry_id=None), by=POLICE)
-    assert restricted_to(SPEC.given(TOLD, whole).state) == {POLICE, COUNCIL}
+    assert restricted_to(SPEC.given(TOLD, whole).state) == frozenset({POLICE, COUNCIL})
     assert entry_restricted_to(SPEC.given(TOLD, whole).state, ENTRY) is None
     one = recorded(restricted(POLICE), by=POLICE)
-    assert entry_restricted_to(SPEC.given(TOLD, one).state, ENTRY) == {POLICE, SCHOOL}
+    assert entry_restricted_to(SPEC.given(TOLD, one).state, ENTRY) == frozenset({POLICE, SCHOOL})
     assert restricted_to(SPEC.given(TOLD, one).state) is None
 
 

@@ -60,11 +60,10 @@ def _refusal(event: Event, context: Context) -> str:
 
 
 def _import(**changes: object) -> Event:
-    said = replace(
+    return replace(
         a_notification(incident_on=on(date(2021, 5, 1)), awareness=an_awareness(HISTORY), details=done(HISTORY)),
         **changes,  # type: ignore[arg-type]
     )
-    return said
 
 
 def test_a_live_event_of_today_passes() -> None:

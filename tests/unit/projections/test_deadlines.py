@@ -165,7 +165,7 @@ def logs(draw: st.DrawFn) -> list[Recorded]:
     return told
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(logs(), st.data())
 def test_rows_are_equal_however_the_log_is_cut_into_batches(told: list[Recorded], data: st.DataObject) -> None:
     whole, cut = View(), View()
@@ -210,7 +210,7 @@ def test_a_list_as_of_any_moment_equals_what_the_events_known_by_then_give(told:
     view.close()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(logs(), st.integers(-24, 60 * 24), st.integers(1, 5))
 def test_pages_put_together_are_the_whole_list(told: list[Recorded], hours: int, limit: int) -> None:
     view = View()
@@ -225,7 +225,7 @@ def test_pages_put_together_are_the_whole_list(told: list[Recorded], hours: int,
     view.close()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     logs(),
     st.integers(-24, 60 * 24),

@@ -291,7 +291,8 @@ def test_no_amendment_moves_the_day_of_a_live_notification() -> None:
 def test_a_live_correction_changes_what_was_said_but_not_the_day_it_counts() -> None:
     log = Log()
     first = log.live(a_notification(), DAY_ZERO)
-    again = a_notification(children=(a_child(death_category=DeathCategory.SUDI),), details=corrects(first.event_id))
+    asserted = corrects(first.event_id, done_at=noon(date(2024, 2, 29)))
+    again = a_notification(children=(a_child(death_category=DeathCategory.SUDI),), details=asserted)
     log.live(again, date(2024, 3, 20))
     sent = log.live(SentToPanel(), date(2024, 3, 21), by=BUSINESS_UNIT)
     log.live(SentToPanel(document_sha256=bytes(32), details=corrects(sent.event_id)), date(2024, 6, 3), by=BUSINESS_UNIT)

@@ -71,10 +71,11 @@ def test_a_destroyed_key_stays_destroyed(reopened: Open) -> None:
     store.create(["case-1", "case-2"])
     store.destroy("case-1")
     store.destroy("case-1")
-    for again in (store, reopened()):
-        assert again.get("case-1") is DESTROYED
-        assert again.create(["case-1"]) == {"case-1": DESTROYED}
-        assert isinstance(again.get("case-2"), bytes)
+    assert store.get("case-1") is DESTROYED
+    store = reopened()
+    assert store.get("case-1") is DESTROYED
+    assert store.create(["case-1"]) == {"case-1": DESTROYED}
+    assert isinstance(store.get("case-2"), bytes)
 
 
 def test_a_key_that_never_existed_cannot_be_destroyed(store: KeyStore) -> None:
@@ -92,11 +93,10 @@ def test_a_destroyed_keys_bytes_are_gone_from_every_file(store: KeyStore, path: 
     assert not any(wrapped in file.read_bytes() for file in path.parent.iterdir())
 
 
-def test_a_key_that_cannot_be_destroyed_everywhere_now_is_said_to_remain(store: KeyStore, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_that_cannot_be_destroyed_everywhere_now_is_said_to_remain(store: KeyStore, path: Path) -> None:
     assert isinstance(store, SqliteKeyStore)
     store.create(["case-1"])
     store._connection.execute("PRAGMA busy_timeout=10")
-    assert monkeypatch
     reader = sqlite3.connect(path, isolation_level=None)
     reader.execute("BEGIN")
     reader.execute("SELECT * FROM data_key").fetchall()
@@ -212,7 +212,7 @@ def test_a_key_encryption_key_is_written_for_its_owner_alone_and_never_overwritt
 
 @pytest.mark.parametrize("text", ["", "00" * 31, "00" * 33, "zz" * 32, "0" * 63, "\u0660" * 64])
 def test_a_malformed_key_encryption_key_is_refused_without_repeating_it(text: str) -> None:
-    with pytest.raises(ValueError, match="^HUB_KEK: expected a key-encryption key of 64 hexadecimal digits$"):
+    with pytest.raises(ValueError, match=r"^HUB_KEK: expected a key-encryption key of 64 hexadecimal digits$"):
         parse_kek(text, "HUB_KEK")
 
 

@@ -46,7 +46,7 @@ def test_keys_keep_the_positions_of_their_ends() -> None:
     national.enrol(police)
     national.add(POLICE, KeyRetired(agency_id=POLICE, key_id=KeyId(police.key_id)))
     national.add(COUNCIL, KeyRevoked(agency_id=COUNCIL, key_id=KeyId(council.key_id), reason=RevocationReason.LOST))
-    ends = {key.key_id: (key.retired_position, key.revoked_position) for key in national.state.keys()}
+    ends = {key.key_id: (key.retired_position, key.revoked_position) for key in national.state.keys()}  # noqa: SIM118  # a registry, no dict
     assert ends == {council.key_id: (None, 6), police.key_id: (5, None), OPERATOR_ROOT: (None, None)}
     assert national.state.revoked_keys() == {council.key_id: 6}
 
@@ -103,9 +103,7 @@ def test_an_unfit_key_on_the_log_does_not_stop_the_fold_but_is_never_used() -> N
     national = RegistryLog()
     national.add(COUNCIL, enrolment(COUNCIL))
     key_id = KeyId(f"{COUNCIL}:bad")
-    national.add(
-        COUNCIL, KeyRegistered(agency_id=COUNCIL, key_id=key_id, algorithm=KeyAlgorithm.ED25519, public_key=bytes(32), proof=b"-")
-    )
+    national.add(COUNCIL, KeyRegistered(agency_id=COUNCIL, key_id=key_id, algorithm=KeyAlgorithm.ED25519, public_key=bytes(32), proof=b"-"))
     key = national.state.key(key_id)
     assert key is not None
     with pytest.raises(SignatureInvalid, match=r"^wire\.key_low_order"):

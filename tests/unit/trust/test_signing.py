@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key a
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from domain.agency.events import KeyAlgorithm
+from domain.kernel.ids import KeyId
 from services.runtime.errors import SignatureInvalid
 from services.trust.possession import check_registration, registration, registration_text
 from services.trust.signing import (
@@ -123,7 +124,7 @@ def test_a_proof_is_good_for_its_agency_key_id_and_key_only(algorithm: KeyAlgori
     other = registration(SigningKey.generate(algorithm), COUNCIL, f"{COUNCIL}:main")
     for wrong in (
         replace(event, agency_id=POLICE),
-        replace(event, key_id=f"{COUNCIL}:other"),
+        replace(event, key_id=KeyId(f"{COUNCIL}:other")),
         replace(event, public_key=other.public_key),
         replace(event, proof=other.proof),
         replace(event, proof=b"\x00" * 64),

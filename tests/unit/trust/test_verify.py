@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -34,11 +35,11 @@ def police() -> Member:
 
 
 @pytest.fixture
-def national(council: Member, police: Member) -> Iterator[RegistryLog]:
+def national(council: Member, police: Member) -> RegistryLog:
     log = RegistryLog()
     log.enrol(council)
     log.enrol(police)
-    yield log
+    return log
 
 
 def checked(signed: SignedEvent, national: RegistryLog, caller: AgencyId = COUNCIL, origin: str = LOG_ORIGIN) -> VerifiedEvent:
@@ -48,7 +49,8 @@ def checked(signed: SignedEvent, national: RegistryLog, caller: AgencyId = COUNC
 def failure(signed: SignedEvent, national: RegistryLog, caller: AgencyId = COUNCIL, origin: str = LOG_ORIGIN) -> tuple[type[HubError], str]:
     with pytest.raises((Invalid, NotPermitted, SignatureInvalid)) as caught:
         verify(signed, caller, national.state, origin)
-    return type(caught.value), caught.value.rule
+    error: Any = caught.value
+    return type(error), error.rule
 
 
 def test_a_sound_event_is_verified_with_the_bytes_received(council: Member, national: RegistryLog) -> None:

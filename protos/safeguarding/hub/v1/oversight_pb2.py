@@ -23,11 +23,10 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
-from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from safeguarding.hub.v1 import query_pb2 as safeguarding_dot_hub_dot_v1_dot_query__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#safeguarding/hub/v1/oversight.proto\x12\x13safeguarding.hub.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fsafeguarding/hub/v1/query.proto\"\x88\x02\n\x10ListCasesRequest\x12\x18\n\x06stages\x18\x01 \x03(\tB\x08\xbaH\x05\x92\x01\x02\x10\x14\x12\x1e\n\rnotified_from\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18\n\x12\x1f\n\x0enotified_until\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18\n\x12\x1a\n\tcount_day\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18\n\x12\x42\n\rmin_positions\x18\x05 \x03(\x0b\x32 .safeguarding.hub.v1.MinPositionB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03\x12\x1b\n\tpage_size\x18\x06 \x01(\rB\x08\xbaH\x05*\x03\x18\xe8\x07\x12\x1c\n\npage_token\x18\x07 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"\x90\x01\n\x11ListCasesResponse\x12/\n\x05\x63\x61ses\x18\x01 \x03(\x0b\x32 .safeguarding.hub.v1.CaseSummary\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x31\n\tfreshness\x18\x03 \x03(\x0b\x32\x1e.safeguarding.hub.v1.Freshness\"\xa8\x02\n\x0b\x43\x61seSummary\x12\r\n\x05shard\x18\x01 \x01(\t\x12\x0f\n\x07\x63\x61se_id\x18\x02 \x01(\t\x12\x11\n\tauthority\x18\x03 \x01(\t\x12\x19\n\x11notification_type\x18\x04 \x01(\t\x12/\n\x0bnotified_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05stage\x18\x06 \x01(\t\x12\x10\n\x08\x63hildren\x18\x07 \x01(\r\x12\x15\n\rreview_due_on\x18\x08 \x01(\t\x12\x1a\n\x12review_received_on\x18\t \x01(\t\x12\x14\n\x0cworking_days\x18\n \x01(\r\x12\x0c\n\x04\x62\x61nd\x18\x0b \x01(\t\x12\x10\n\x08\x64\x65\x63ision\x18\x0c \x01(\t\x12\x10\n\x08response\x18\r \x01(\t\"\xe2\x01\n\x0fGetTableRequest\x12\x18\n\x05table\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x32\x12\x1d\n\x0bperiod_from\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x98\x01\n\x12\x1e\n\x0cperiod_until\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x98\x01\n\x12\x16\n\x05\x62\x61sis\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18\x32\x12\x1a\n\tcount_day\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18\n\x12\x42\n\rmin_positions\x18\x06 \x03(\x0b\x32 .safeguarding.hub.v1.MinPositionB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03\"u\n\x10GetTableResponse\x12.\n\x05table\x18\x01 \x01(\x0b\x32\x1f.safeguarding.hub.v1.PanelTable\x12\x31\n\tfreshness\x18\x02 \x03(\x0b\x32\x1e.safeguarding.hub.v1.Freshness\"\xeb\x02\n\nPanelTable\x12\r\n\x05table\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0c\n\x04unit\x18\x03 \x01(\t\x12\r\n\x05\x62\x61sis\x18\x04 \x01(\t\x12\x0e\n\x06period\x18\x05 \x01(\t\x12\x11\n\tcount_day\x18\x06 \x01(\t\x12\x31\n\x07\x63olumns\x18\x07 \x03(\x0b\x32 .safeguarding.hub.v1.PanelColumn\x12+\n\x04rows\x18\x08 \x03(\x0b\x32\x1d.safeguarding.hub.v1.PanelRow\x12,\n\x05total\x18\t \x01(\x0b\x32\x1d.safeguarding.hub.v1.PanelRow\x12\x31\n\x07\x66igures\x18\n \x03(\x0b\x32 .safeguarding.hub.v1.PanelFigure\x12\r\n\x05notes\x18\x0b \x03(\t\x12\x15\n\rrules_version\x18\x0c \x01(\t\x12\x18\n\x10\x63\x61lendar_version\x18\r \x01(\t\"7\n\x0bPanelColumn\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\"S\n\x08PanelRow\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\r\n\x05group\x18\x03 \x01(\t\x12\r\n\x05level\x18\x04 \x01(\r\x12\r\n\x05\x63\x65lls\x18\x05 \x03(\t\"8\n\x0bPanelFigure\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\r\n\x05value\x18\x03 \x01(\x03\x32\xc7\x01\n\x10OversightService\x12Z\n\tListCases\x12%.safeguarding.hub.v1.ListCasesRequest\x1a&.safeguarding.hub.v1.ListCasesResponse\x12W\n\x08GetTable\x12$.safeguarding.hub.v1.GetTableRequest\x1a%.safeguarding.hub.v1.GetTableResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#safeguarding/hub/v1/oversight.proto\x12\x13safeguarding.hub.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fsafeguarding/hub/v1/query.proto\"\x88\x02\n\x10ListCasesRequest\x12\x18\n\x06stages\x18\x01 \x03(\tB\x08\xbaH\x05\x92\x01\x02\x10\x14\x12\x1e\n\rnotified_from\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18\n\x12\x1f\n\x0enotified_until\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18\n\x12\x1a\n\tcount_day\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18\n\x12\x42\n\rmin_positions\x18\x05 \x03(\x0b\x32 .safeguarding.hub.v1.MinPositionB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03\x12\x1b\n\tpage_size\x18\x06 \x01(\rB\x08\xbaH\x05*\x03\x18\xe8\x07\x12\x1c\n\npage_token\x18\x07 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"\x90\x01\n\x11ListCasesResponse\x12/\n\x05\x63\x61ses\x18\x01 \x03(\x0b\x32 .safeguarding.hub.v1.CaseSummary\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x31\n\tfreshness\x18\x03 \x03(\x0b\x32\x1e.safeguarding.hub.v1.Freshness\"\xa2\x02\n\x0b\x43\x61seSummary\x12\r\n\x05shard\x18\x01 \x01(\t\x12\x0f\n\x07\x63\x61se_id\x18\x02 \x01(\t\x12\x11\n\tauthority\x18\x03 \x01(\t\x12\x19\n\x11notification_type\x18\x04 \x01(\t\x12\x13\n\x0bnotified_on\x18\x05 \x01(\t\x12\r\n\x05stage\x18\x06 \x01(\t\x12\x10\n\x08\x63hildren\x18\x07 \x01(\r\x12\x15\n\rreview_due_on\x18\x08 \x01(\t\x12\x1a\n\x12review_received_on\x18\t \x01(\t\x12\x19\n\x0cworking_days\x18\n \x01(\rH\x00\x88\x01\x01\x12\x0c\n\x04\x62\x61nd\x18\x0b \x01(\t\x12\x10\n\x08\x64\x65\x63ision\x18\x0c \x01(\t\x12\x10\n\x08response\x18\r \x01(\tB\x0f\n\r_working_days\"\xe2\x01\n\x0fGetTableRequest\x12\x18\n\x05table\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x32\x12\x1d\n\x0bperiod_from\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x98\x01\n\x12\x1e\n\x0cperiod_until\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x98\x01\n\x12\x16\n\x05\x62\x61sis\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18\x32\x12\x1a\n\tcount_day\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18\n\x12\x42\n\rmin_positions\x18\x06 \x03(\x0b\x32 .safeguarding.hub.v1.MinPositionB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03\"u\n\x10GetTableResponse\x12.\n\x05table\x18\x01 \x01(\x0b\x32\x1f.safeguarding.hub.v1.PanelTable\x12\x31\n\tfreshness\x18\x02 \x03(\x0b\x32\x1e.safeguarding.hub.v1.Freshness\"\xf9\x02\n\nPanelTable\x12\r\n\x05table\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x0c\n\x04unit\x18\x03 \x01(\t\x12\r\n\x05\x62\x61sis\x18\x04 \x01(\t\x12\x0e\n\x06period\x18\x05 \x01(\t\x12\x11\n\tcount_day\x18\x06 \x01(\t\x12\x31\n\x07\x63olumns\x18\x07 \x03(\x0b\x32 .safeguarding.hub.v1.PanelColumn\x12+\n\x04rows\x18\x08 \x03(\x0b\x32\x1d.safeguarding.hub.v1.PanelRow\x12,\n\x05total\x18\t \x01(\x0b\x32\x1d.safeguarding.hub.v1.PanelRow\x12\x31\n\x07\x66igures\x18\n \x03(\x0b\x32 .safeguarding.hub.v1.PanelFigure\x12\r\n\x05notes\x18\x0b \x03(\t\x12\x15\n\rrules_version\x18\x0c \x01(\t\x12\x18\n\x10\x63\x61lendar_version\x18\r \x01(\t\x12\x0c\n\x04\x62\x61se\x18\x0e \x01(\t\"7\n\x0bPanelColumn\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\"S\n\x08PanelRow\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\r\n\x05group\x18\x03 \x01(\t\x12\r\n\x05level\x18\x04 \x01(\r\x12\r\n\x05\x63\x65lls\x18\x05 \x03(\t\"8\n\x0bPanelFigure\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\x12\r\n\x05value\x18\x03 \x01(\x03\x32\xc7\x01\n\x10OversightService\x12Z\n\tListCases\x12%.safeguarding.hub.v1.ListCasesRequest\x1a&.safeguarding.hub.v1.ListCasesResponse\x12W\n\x08GetTable\x12$.safeguarding.hub.v1.GetTableRequest\x1a%.safeguarding.hub.v1.GetTableResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -60,24 +59,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETTABLEREQUEST'].fields_by_name['count_day']._serialized_options = b'\272H\004r\002\030\n'
   _globals['_GETTABLEREQUEST'].fields_by_name['min_positions']._loaded_options = None
   _globals['_GETTABLEREQUEST'].fields_by_name['min_positions']._serialized_options = b'\272H\006\222\001\003\020\364\003'
-  _globals['_LISTCASESREQUEST']._serialized_start=156
-  _globals['_LISTCASESREQUEST']._serialized_end=420
-  _globals['_LISTCASESRESPONSE']._serialized_start=423
-  _globals['_LISTCASESRESPONSE']._serialized_end=567
-  _globals['_CASESUMMARY']._serialized_start=570
-  _globals['_CASESUMMARY']._serialized_end=866
-  _globals['_GETTABLEREQUEST']._serialized_start=869
-  _globals['_GETTABLEREQUEST']._serialized_end=1095
-  _globals['_GETTABLERESPONSE']._serialized_start=1097
-  _globals['_GETTABLERESPONSE']._serialized_end=1214
-  _globals['_PANELTABLE']._serialized_start=1217
-  _globals['_PANELTABLE']._serialized_end=1580
-  _globals['_PANELCOLUMN']._serialized_start=1582
-  _globals['_PANELCOLUMN']._serialized_end=1637
-  _globals['_PANELROW']._serialized_start=1639
-  _globals['_PANELROW']._serialized_end=1722
-  _globals['_PANELFIGURE']._serialized_start=1724
-  _globals['_PANELFIGURE']._serialized_end=1780
-  _globals['_OVERSIGHTSERVICE']._serialized_start=1783
-  _globals['_OVERSIGHTSERVICE']._serialized_end=1982
+  _globals['_LISTCASESREQUEST']._serialized_start=123
+  _globals['_LISTCASESREQUEST']._serialized_end=387
+  _globals['_LISTCASESRESPONSE']._serialized_start=390
+  _globals['_LISTCASESRESPONSE']._serialized_end=534
+  _globals['_CASESUMMARY']._serialized_start=537
+  _globals['_CASESUMMARY']._serialized_end=827
+  _globals['_GETTABLEREQUEST']._serialized_start=830
+  _globals['_GETTABLEREQUEST']._serialized_end=1056
+  _globals['_GETTABLERESPONSE']._serialized_start=1058
+  _globals['_GETTABLERESPONSE']._serialized_end=1175
+  _globals['_PANELTABLE']._serialized_start=1178
+  _globals['_PANELTABLE']._serialized_end=1555
+  _globals['_PANELCOLUMN']._serialized_start=1557
+  _globals['_PANELCOLUMN']._serialized_end=1612
+  _globals['_PANELROW']._serialized_start=1614
+  _globals['_PANELROW']._serialized_end=1697
+  _globals['_PANELFIGURE']._serialized_start=1699
+  _globals['_PANELFIGURE']._serialized_end=1755
+  _globals['_OVERSIGHTSERVICE']._serialized_start=1758
+  _globals['_OVERSIGHTSERVICE']._serialized_end=1957
 # @@protoc_insertion_point(module_scope)

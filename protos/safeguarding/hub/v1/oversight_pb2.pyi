@@ -6,7 +6,6 @@ The Panel's oversight."""
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from safeguarding.hub.v1 import query_pb2 as _query_pb2
 import builtins as _builtins
@@ -114,7 +113,7 @@ class CaseSummary(_message.Message):
     CASE_ID_FIELD_NUMBER: _builtins.int
     AUTHORITY_FIELD_NUMBER: _builtins.int
     NOTIFICATION_TYPE_FIELD_NUMBER: _builtins.int
-    NOTIFIED_AT_FIELD_NUMBER: _builtins.int
+    NOTIFIED_ON_FIELD_NUMBER: _builtins.int
     STAGE_FIELD_NUMBER: _builtins.int
     CHILDREN_FIELD_NUMBER: _builtins.int
     REVIEW_DUE_ON_FIELD_NUMBER: _builtins.int
@@ -131,6 +130,8 @@ class CaseSummary(_message.Message):
     """The council that notified."""
     notification_type: _builtins.str
     """"death", "serious_harm" or "other"."""
+    notified_on: _builtins.str
+    """The day of notification, as YYYY-MM-DD."""
     stage: _builtins.str
     """Where the case stands."""
     children: _builtins.int
@@ -140,17 +141,13 @@ class CaseSummary(_message.Message):
     review_received_on: _builtins.str
     """The day on which the Panel received it, as YYYY-MM-DD."""
     working_days: _builtins.int
-    """Working days from notification to receipt, or to the count day."""
+    """Working days from notification to receipt, or to the count day; absent where no review is owed."""
     band: _builtins.str
     """The band of working days."""
     decision: _builtins.str
     """The partners' decision."""
     response: _builtins.str
     """The Panel's response."""
-    @_builtins.property
-    def notified_at(self) -> _timestamp_pb2.Timestamp:
-        """When notified."""
-
     def __init__(
         self,
         *,
@@ -158,21 +155,23 @@ class CaseSummary(_message.Message):
         case_id: _builtins.str = ...,
         authority: _builtins.str = ...,
         notification_type: _builtins.str = ...,
-        notified_at: _timestamp_pb2.Timestamp | None = ...,
+        notified_on: _builtins.str = ...,
         stage: _builtins.str = ...,
         children: _builtins.int = ...,
         review_due_on: _builtins.str = ...,
         review_received_on: _builtins.str = ...,
-        working_days: _builtins.int = ...,
+        working_days: _builtins.int | None = ...,
         band: _builtins.str = ...,
         decision: _builtins.str = ...,
         response: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["notified_at", b"notified_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_working_days", b"_working_days", "working_days", b"working_days"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["authority", b"authority", "band", b"band", "case_id", b"case_id", "children", b"children", "decision", b"decision", "notification_type", b"notification_type", "notified_at", b"notified_at", "response", b"response", "review_due_on", b"review_due_on", "review_received_on", b"review_received_on", "shard", b"shard", "stage", b"stage", "working_days", b"working_days"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_working_days", b"_working_days", "authority", b"authority", "band", b"band", "case_id", b"case_id", "children", b"children", "decision", b"decision", "notification_type", b"notification_type", "notified_on", b"notified_on", "response", b"response", "review_due_on", b"review_due_on", "review_received_on", b"review_received_on", "shard", b"shard", "stage", b"stage", "working_days", b"working_days"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__working_days: _TypeAlias = _typing.Literal["working_days"]  # noqa: Y015
+    _WhichOneofArgType__working_days: _TypeAlias = _typing.Literal["_working_days", b"_working_days"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__working_days) -> _WhichOneofReturnType__working_days | None: ...
 
 Global___CaseSummary: _TypeAlias = CaseSummary  # noqa: Y015
 
@@ -269,6 +268,7 @@ class PanelTable(_message.Message):
     NOTES_FIELD_NUMBER: _builtins.int
     RULES_VERSION_FIELD_NUMBER: _builtins.int
     CALENDAR_VERSION_FIELD_NUMBER: _builtins.int
+    BASE_FIELD_NUMBER: _builtins.int
     table: _builtins.str
     """Its number or name."""
     title: _builtins.str
@@ -285,6 +285,8 @@ class PanelTable(_message.Message):
     """The versions of rules and calendar that it was counted by."""
     calendar_version: _builtins.str
     """The calendar's version."""
+    base: _builtins.str
+    """What the percents are of."""
     @_builtins.property
     def columns(self) -> _containers.RepeatedCompositeFieldContainer[Global___PanelColumn]:
         """The columns."""
@@ -321,10 +323,11 @@ class PanelTable(_message.Message):
         notes: _abc.Iterable[_builtins.str] | None = ...,
         rules_version: _builtins.str = ...,
         calendar_version: _builtins.str = ...,
+        base: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["total", b"total"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "calendar_version", b"calendar_version", "columns", b"columns", "count_day", b"count_day", "figures", b"figures", "notes", b"notes", "period", b"period", "rows", b"rows", "rules_version", b"rules_version", "table", b"table", "title", b"title", "total", b"total", "unit", b"unit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base", b"base", "basis", b"basis", "calendar_version", b"calendar_version", "columns", b"columns", "count_day", b"count_day", "figures", b"figures", "notes", b"notes", "period", b"period", "rows", b"rows", "rules_version", b"rules_version", "table", b"table", "title", b"title", "total", b"total", "unit", b"unit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -201,8 +201,8 @@ class KeyRecord(_message.Message):
     PUBLIC_KEY_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     REGISTERED_POSITION_FIELD_NUMBER: _builtins.int
-    ENDED_POSITION_FIELD_NUMBER: _builtins.int
     REGISTERED_AT_FIELD_NUMBER: _builtins.int
+    ENDED_AT_FIELD_NUMBER: _builtins.int
     key_id: _builtins.str
     """Its id."""
     agency_id: _builtins.str
@@ -215,11 +215,13 @@ class KeyRecord(_message.Message):
     """"active", "retired" or "revoked"."""
     registered_position: _builtins.int
     """The national position at which it was registered."""
-    ended_position: _builtins.int
-    """The national position at which it was retired or revoked, or 0."""
     @_builtins.property
     def registered_at(self) -> _timestamp_pb2.Timestamp:
         """When it was registered."""
+
+    @_builtins.property
+    def ended_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was retired or revoked."""
 
     def __init__(
         self,
@@ -230,12 +232,12 @@ class KeyRecord(_message.Message):
         public_key: _builtins.bytes = ...,
         state: _builtins.str = ...,
         registered_position: _builtins.int = ...,
-        ended_position: _builtins.int = ...,
         registered_at: _timestamp_pb2.Timestamp | None = ...,
+        ended_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["registered_at", b"registered_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ended_at", b"ended_at", "registered_at", b"registered_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agency_id", b"agency_id", "algorithm", b"algorithm", "ended_position", b"ended_position", "key_id", b"key_id", "public_key", b"public_key", "registered_at", b"registered_at", "registered_position", b"registered_position", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agency_id", b"agency_id", "algorithm", b"algorithm", "ended_at", b"ended_at", "key_id", b"key_id", "public_key", b"public_key", "registered_at", b"registered_at", "registered_position", b"registered_position", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,368 @@
+"""The transport over real sockets: mutual TLS, unreadable requests, statuses with details, limits, deadlines, health, metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+import structlog
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
+from google.rpc.status_pb2 import Status
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_status.rpc_status import aio as rpc_status_aio  # type: ignore[attr-defined]  # the stubs do not know it
+from prometheus_client import CollectorRegistry
+
+from domain.kernel.rules import Refused, rule
+from safeguarding.hub.v1.append_pb2 import (
+    AppendEventsRequest,
+    AppendEventsResponse,
+    GetReceiptRequest,
+    GetReceiptResponse,
+    Receipt,
+)
+from safeguarding.hub.v1.append_pb2_grpc import (
+    LocalAuthorityServiceServicer,
+    LocalAuthorityServiceStub,
+    add_LocalAuthorityServiceServicer_to_server,
+)
+from services.runtime.errors import WrongExpectedVersion
+from services.runtime.health import Health
+from services.runtime.interceptors import RpcInterceptor, Unreadable
+from services.runtime.limits import GRPC_RECEIVE_MAX_BYTES, METADATA_MAX_BYTES
+from services.runtime.metrics import Metrics, serve_metrics
+from services.runtime.transport import server_credentials, server_options
+from services.trust.identity import Identities
+from services.trust.pki import create_authority
+from tests.support.builders import COUNCIL, POLICE
+
+pytestmark = pytest.mark.timeout(60)
+SERVICE = "safeguarding.hub.v1.LocalAuthorityService"
+GARBAGE = b"\xff\xff\xff"
+WAIT_SECONDS = 5.0
+
+
+class Probe(LocalAuthorityServiceServicer):
+    """Answers with what it saw; fails as the shard's name says."""
+
+    def __init__(self, identities: Identities) -> None:
+        self._identities = identities
+        self.began = asyncio.Event()
+        self.cancelled = asyncio.Event()
+
+    async def GetReceipt(self, request: GetReceiptRequest, context: Any) -> GetReceiptResponse:  # noqa: N802
+        match request.shard:
+            case "refused":
+                raise Refused(rule("incident.notifier", "Only a council notifies.", "s16C"))
+            case "conflict":
+                raise WrongExpectedVersion("incident-1", 2, 3)
+            case "bug":
+                raise KeyError("a child's name")
+            case "slow":
+                await asyncio.sleep(30)
+            case "cancelled":
+                self.began.set()
+                try:
+                    await asyncio.sleep(30)
+                finally:
+                    self.cancelled.set()
+            case _:
+                pass
+        return GetReceiptResponse(receipt=Receipt(stream=self._identities.caller(context)))
+
+    async def AppendEvents(self, _requests: object, context: Any) -> None:  # type: ignore[override]  # noqa: N802  # answers by context.write
+        while (request := await context.read()) is not grpc.aio.EOF:
+            error = Status(message=f"unreadable {request.size_bytes}") if isinstance(request, Unreadable) else Status(message="read")
+            await context.write(AppendEventsResponse(error=error))
+
+
+async def iterating(requests: AsyncIterator[AppendEventsRequest], _context: Any) -> AsyncIterator[AppendEventsResponse]:
+    async for request in requests:
+        yield AppendEventsResponse(error=Status(message=f"{len(request.events)} events"))
+
+
+async def failing_stream(_request: GetReceiptRequest, _context: Any) -> AsyncIterator[GetReceiptResponse]:
+    yield GetReceiptResponse()
+    raise WrongExpectedVersion("incident-1", 2, 3)
+
+
+def probe_streams() -> grpc.GenericRpcHandler:
+    return grpc.method_handlers_generic_handler(
+        "test.Streams",
+        {
+            "Iterating": grpc.stream_stream_rpc_method_handler(
+                iterating, AppendEventsRequest.FromString, AppendEventsResponse.SerializeToString
+            ),
+            "Failing": grpc.unary_stream_rpc_method_handler(
+                failing_stream, GetReceiptRequest.FromString, GetReceiptResponse.SerializeToString
+            ),
+        },
+    )
+
+
+@dataclass
+class Running:
+    port: int
+    folder: Path
+    registry: CollectorRegistry
+    health: Health
+    probe: Probe
+
+    @asynccontextmanager
+    async def channel(self, agency_id: str | None = COUNCIL, folder: str = "") -> AsyncIterator[Any]:
+        own = self.folder / (folder or str(agency_id))
+        credentials = grpc.ssl_channel_credentials(
+            root_certificates=(self.folder / "pki" / "ca.pem").read_bytes(),
+            private_key=None if agency_id is None else (own / "client.key").read_bytes(),
+            certificate_chain=None if agency_id is None else (own / "client.pem").read_bytes(),
+        )
+        options = [("grpc.enable_retries", 0), ("grpc.absolute_max_metadata_size", 64 * 1024)]
+        async with grpc.aio.secure_channel(f"localhost:{self.port}", credentials, options=options) as channel:
+            yield channel
+
+    def handled(self, method: str, code: str, service: str = SERVICE, rpc_type: str = "unary") -> float | None:
+        labels = {"grpc_type": rpc_type, "grpc_service": service, "grpc_method": method, "grpc_code": code}
+        return self.registry.get_sample_value("grpc_server_handled_total", labels)
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder, now = tmp_path_factory.mktemp("tls"), datetime.now(UTC)
+    authority = create_authority(folder / "pki", now=now)
+    authority.issue_server(folder / "pki", now=now)
+    authority.issue_agency(folder / COUNCIL, COUNCIL, trust_domain="hub.example", now=now)
+    authority.issue_agency(folder / POLICE, POLICE, trust_domain="hub.example", now=now)
+    authority.issue_agency(folder / "elsewhere", COUNCIL, trust_domain="other.example", now=now)
+    create_authority(folder / "other", now=now).issue_agency(folder / "impostor", COUNCIL, trust_domain="hub.example", now=now)
+    return folder
+
+
+@pytest.fixture
+async def hub(certificates: Path) -> AsyncIterator[Running]:
+    registry = CollectorRegistry()
+    server = grpc.aio.server(interceptors=[RpcInterceptor(Metrics(registry), deadline_seconds=0.2)], options=server_options())
+    pki = certificates / "pki"
+    credentials = server_credentials(key_file=pki / "server.key", certificate_file=pki / "server.pem", authority_file=pki / "ca.pem")
+    probe = Probe(Identities("hub.example"))
+    add_LocalAuthorityServiceServicer_to_server(probe, server)
+    server.add_generic_rpc_handlers((probe_streams(),))
+    health = Health([SERVICE])
+    await health.add_to(server)
+    port = server.add_secure_port("localhost:0", credentials)
+    await server.start()
+    yield Running(port, certificates, registry, health, probe)
+    await server.stop(0)
+
+
+async def receipt(channel: Any, shard: str = "northmoor", **options: Any) -> GetReceiptResponse:
+    stub: Any = LocalAuthorityServiceStub(channel)
+    response: GetReceiptResponse = await stub.GetReceipt(GetReceiptRequest(shard=shard), **{"timeout": WAIT_SECONDS, **options})
+    return response
+
+
+async def raw(channel: Any, request: bytes) -> bytes:
+    answer: bytes = await channel.unary_unary(f"/{SERVICE}/GetReceipt")(request, timeout=WAIT_SECONDS)
+    return answer
+
+
+async def failure(call: Any) -> grpc.aio.AioRpcError:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return caught.value
+
+
+def details(error: grpc.aio.AioRpcError, kind: type[Any]) -> Any:
+    trailers = error.trailing_metadata()
+    status = Status.FromString(next(value for key, value in trailers if key == "grpc-status-details-bin"))
+    assert (status.code, status.message) == (error.code().value[0], error.details())
+    message = kind()
+    assert any(one.Unpack(message) for one in status.details)
+    return message
+
+
+@pytest.mark.parametrize("agency_id", [COUNCIL, POLICE])
+async def test_the_certificate_names_the_caller(hub: Running, agency_id: str) -> None:
+    async with hub.channel(agency_id) as channel:
+        assert (await receipt(channel)).receipt.stream == agency_id
+
+
+async def test_without_a_certificate_there_is_no_connection(hub: Running) -> None:
+    async with hub.channel(None) as channel:
+        assert (await failure(receipt(channel))).code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_a_certificate_of_another_authority_gets_no_connection(hub: Running) -> None:
+    async with hub.channel(COUNCIL, "impostor") as channel:
+        assert (await failure(receipt(channel))).code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_a_certificate_of_another_trust_domain_is_refused(hub: Running) -> None:
+    async with hub.channel(COUNCIL, "elsewhere") as channel:
+        error = await failure(receipt(channel))
+    assert error.code() is grpc.StatusCode.PERMISSION_DENIED
+    assert dict(details(error, ErrorInfo).metadata) == {"rule": "identity.trust_domain"}
+
+
+async def test_a_refusal_of_the_domain_arrives_with_its_rule(hub: Running) -> None:
+    async with hub.channel() as channel:
+        error = await failure(receipt(channel, "refused"))
+    info = details(error, ErrorInfo)
+    assert (error.code(), info.reason, info.domain, dict(info.metadata)) == (
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "REFUSED",
+        "safeguarding.hub",
+        {"rule": "incident.notifier"},
+    )
+    assert hub.handled("GetReceipt", "FAILED_PRECONDITION") == 1.0
+
+
+async def test_an_unreadable_unary_request_is_an_invalid_argument_and_the_connection_lives(hub: Running) -> None:
+    async with hub.channel() as channel:
+        error = await failure(raw(channel, GARBAGE))
+        assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert dict(details(error, ErrorInfo).metadata) == {"rule": "wire.request_unreadable"}
+        assert [violation.field for violation in details(error, BadRequest).field_violations] == ["request"]
+        assert (await receipt(channel)).receipt.stream == COUNCIL
+    assert (hub.handled("GetReceipt", "INVALID_ARGUMENT"), hub.handled("GetReceipt", "OK")) == (1.0, 1.0)
+
+
+async def test_an_unreadable_message_does_not_end_a_stream_whose_handler_reads(hub: Running) -> None:
+    async with hub.channel() as channel:
+        call = channel.stream_stream(f"/{SERVICE}/AppendEvents", response_deserializer=AppendEventsResponse.FromString)(
+            timeout=WAIT_SECONDS
+        )
+        answers = []
+        for request in (b"", GARBAGE, b""):
+            await call.write(request)
+            answers.append((await call.read()).error.message)
+        await call.done_writing()
+        assert await call.code() is grpc.StatusCode.OK
+    assert answers == ["read", "unreadable 3", "read"]
+
+
+async def test_an_unreadable_message_ends_a_stream_whose_handler_iterates(hub: Running) -> None:
+    async with hub.channel() as channel:
+        call = channel.stream_stream("/test.Streams/Iterating", response_deserializer=AppendEventsResponse.FromString)(timeout=WAIT_SECONDS)
+        await call.write(b"")
+        assert (await call.read()).error.message == "0 events"
+        await call.write(GARBAGE)
+        error = await failure(call.read())
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert hub.handled("Iterating", "INVALID_ARGUMENT", "test.Streams", "bidi_stream") == 1.0
+
+
+async def test_a_stream_that_fails_midway_ends_with_the_status_of_its_error(hub: Running) -> None:
+    async with hub.channel() as channel:
+        call = channel.unary_stream("/test.Streams/Failing")(b"", timeout=WAIT_SECONDS)
+        assert await call.read() == b""
+        error = await failure(call.read())
+        status: Status = await rpc_status_aio.from_call(call)
+    assert error.code() is grpc.StatusCode.ABORTED
+    assert status.message == "stream incident-1: expected version 2, found 3"
+
+
+async def test_of_an_unknown_error_nothing_is_told_and_its_type_alone_is_logged(hub: Running) -> None:
+    with structlog.testing.capture_logs() as lines:
+        async with hub.channel() as channel:
+            error = await failure(receipt(channel, "bug"))
+    assert (error.code(), error.details()) == (grpc.StatusCode.INTERNAL, "internal error")
+    assert [(line["event"], line["method"], type(line["error"])) for line in lines] == [("rpc.failed", f"/{SERVICE}/GetReceipt", KeyError)]
+    assert "child" not in str(error)
+
+
+async def test_a_message_over_the_limit_ends_its_rpc_and_the_connection_lives(hub: Running) -> None:
+    async with hub.channel() as channel:
+        error = await failure(raw(channel, bytes(GRPC_RECEIVE_MAX_BYTES + 1)))
+        assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert (await receipt(channel)).receipt.stream == COUNCIL
+
+
+async def test_metadata_over_the_limit_ends_its_rpc_and_the_connection_lives(hub: Running) -> None:
+    async with hub.channel() as channel:
+        error = await failure(receipt(channel, metadata=(("hub-user", "x" * METADATA_MAX_BYTES),)))
+        assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert (await receipt(channel)).receipt.stream == COUNCIL
+
+
+async def test_a_unary_rpc_without_a_deadline_gets_one(hub: Running) -> None:
+    async with hub.channel() as channel:
+        async with asyncio.timeout(WAIT_SECONDS):
+            error = await failure(receipt(channel, "slow", timeout=None))
+    assert (error.code(), error.details()) == (grpc.StatusCode.DEADLINE_EXCEEDED, "not answered in time")
+    assert hub.handled("GetReceipt", "DEADLINE_EXCEEDED") == 1.0
+
+
+async def test_a_stream_has_no_deadline_of_the_servers(hub: Running) -> None:
+    async with hub.channel() as channel:
+        call = channel.stream_stream(f"/{SERVICE}/AppendEvents")()
+        await asyncio.sleep(0.4)
+        await call.write(b"")
+        assert await asyncio.wait_for(call.read(), WAIT_SECONDS)
+        await call.done_writing()
+        assert await asyncio.wait_for(call.code(), WAIT_SECONDS) is grpc.StatusCode.OK
+
+
+async def test_a_call_that_its_client_gives_up_is_counted_as_cancelled(hub: Running) -> None:
+    async with hub.channel() as channel:
+        call = asyncio.create_task(receipt(channel, "cancelled"))
+        await asyncio.wait_for(hub.probe.began.wait(), WAIT_SECONDS)
+        call.cancel()
+        await asyncio.wait_for(hub.probe.cancelled.wait(), WAIT_SECONDS)
+        await asyncio.sleep(0)  # the handler's frames end in one go; what surrounds them is done by the next turn of the loop
+        assert hub.handled("GetReceipt", "CANCELLED") == 1.0
+
+
+async def test_a_method_that_does_not_exist_is_counted_without_its_name(hub: Running) -> None:
+    async with hub.channel() as channel:
+        error = await failure(channel.unary_unary("/a.childs/Name")(b"", timeout=WAIT_SECONDS))
+    assert error.code() is grpc.StatusCode.UNIMPLEMENTED
+    assert hub.handled("other", "UNIMPLEMENTED", "other") == 1.0
+    assert "childs" not in json.dumps([str(metric) for metric in hub.registry.collect()])
+
+
+async def test_health_follows_the_hub(hub: Running) -> None:
+    async with hub.channel() as channel:
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+
+        async def status(service: str) -> int:
+            answer = await stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=WAIT_SECONDS)
+            return int(answer.status)
+
+        serving, not_serving = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+        assert [await status(""), await status(SERVICE)] == [not_serving, not_serving]
+        await hub.health.serving()
+        assert [await status(""), await status(SERVICE)] == [serving, serving]
+        await hub.health.drain()
+        await hub.health.serving()
+        assert [await status(""), await status(SERVICE)] == [not_serving, not_serving]
+
+
+async def test_a_port_that_is_taken_is_an_error(hub: Running) -> None:
+    server = grpc.aio.server(options=server_options())
+    with pytest.raises(RuntimeError, match="Failed to bind"):
+        server.add_insecure_port(f"localhost:{hub.port}")
+    await server.stop(0)
+
+
+def test_metrics_are_served_over_http_until_closed() -> None:
+    registry = CollectorRegistry()
+    Metrics(registry).appended("accepted", 3)
+    server = serve_metrics("127.0.0.1:0", registry)
+    address = server.address
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=WAIT_SECONDS) as answer:
+        text = answer.read().decode()
+    assert 'hub_appends_total{outcome="accepted"} 3.0' in text.splitlines()
+    with pytest.raises(OSError, match="in use"):
+        serve_metrics(address, registry)
+    server.close()
+    server.close()
+    serve_metrics(address, registry).close()

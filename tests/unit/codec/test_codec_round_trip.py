@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from services.eventstore.codec import decode_event, decode_trusted, encode_event, to_message
+from services.runtime.errors import Invalid
+from tests.support.samples import ALL_EVENT_TYPES, events, sample_event
+
+SOME = settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+
+
+@pytest.mark.parametrize("event_type", ALL_EVENT_TYPES)
+def test_an_event_comes_back_equal_from_its_bytes(event_type: str) -> None:
+    @SOME
+    @given(events(event_type))
+    def holds(event: object) -> None:
+        body = encode_event(event)
+        assert decode_event(event_type, body) == event
+        assert decode_trusted(event_type, body) == event
+        assert encode_event(decode_event(event_type, body)) == body
+
+    holds()
+
+
+@pytest.mark.parametrize("event_type", ALL_EVENT_TYPES)
+def test_a_full_event_sets_every_field_of_its_message(event_type: str) -> None:
+    message = to_message(sample_event(event_type))
+    given_fields = {descriptor.name for descriptor, _ in message.ListFields()}
+    assert given_fields == set(message.DESCRIPTOR.fields_by_name)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(ALL_EVENT_TYPES), st.binary(max_size=200))
+def test_arbitrary_bytes_are_either_read_or_refused_as_invalid(event_type: str, body: bytes) -> None:
+    try:
+        event = decode_event(event_type, body)
+    except Invalid as error:
+        assert error.rule in {"wire.body", "wire.fields", "wire.text", "wire.unknown_field"}
+        assert error.violations
+    else:
+        assert decode_event(event_type, encode_event(event)) == event
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(ALL_EVENT_TYPES), st.data())
+def test_a_damaged_body_is_either_read_or_refused_as_invalid(event_type: str, data: st.DataObject) -> None:
+    body = bytearray(encode_event(sample_event(event_type)))
+    for _ in range(data.draw(st.integers(1, 3))):
+        body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        event = decode_event(event_type, bytes(body))
+    except Invalid as error:
+        assert error.violations
+    else:
+        assert decode_event(event_type, encode_event(event)) == event

@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from services.runtime.settings import LogFormat, LogLevel, Setting, SettingsError, load_settings
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in list(os.environ):
+        if name.upper().startswith("HUB_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def in_file(home: Path, text: str) -> None:
+    home.mkdir(exist_ok=True)
+    (home / "hub.toml").write_text(text)
+
+
+def test_nothing_needs_to_be_set() -> None:
+    settings = load_settings()
+    assert (settings.home, settings.listen, settings.log_origin, settings.trust_domain, settings.shards) == (
+        Path("hub-data"),
+        "127.0.0.1:7443",
+        "hub.example/dev",
+        "hub.example",
+        (),
+    )
+
+
+def test_arguments_come_before_environment_before_file_before_defaults(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    in_file(tmp_path, 'listen = "0.0.0.0:1"\nnode_id = "file"\nlog_level = "debug"\n')
+    monkeypatch.setenv("HUB_HOME", str(tmp_path))
+    monkeypatch.setenv("HUB_NODE_ID", "environment")
+    monkeypatch.setenv("HUB_LISTEN", "0.0.0.0:2")
+    settings = load_settings(listen="0.0.0.0:3")
+    assert (settings.listen, settings.node_id, settings.log_level, settings.log_format) == (
+        "0.0.0.0:3",
+        "environment",
+        LogLevel.DEBUG,
+        LogFormat.CONSOLE,
+    )
+    described = {setting.name: (setting.value, setting.source) for setting in settings.describe()}
+    assert described["home"] == (str(tmp_path), "environment")
+    assert described["listen"] == ("0.0.0.0:3", "argument")
+    assert described["node_id"] == ("environment", "environment")
+    assert described["log_level"] == ("debug", "hub.toml")
+    assert described["log_format"] == ("console", "default")
+
+
+def test_the_home_may_be_an_argument_and_its_file_is_read(tmp_path: Path) -> None:
+    in_file(tmp_path / "a", 'node_id = "a"')
+    assert load_settings(home=tmp_path / "a").node_id == "a"
+
+
+def test_an_unknown_name_in_the_environment_is_refused_with_the_nearest_known_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUB_LISTENN", "127.0.0.1:1")
+    monkeypatch.setenv("HUB_METRICS", "127.0.0.1:1")
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert sorted(str(caught.value).split("; ")) == [
+        "HUB_LISTENN in the environment is no setting of the hub",
+        "HUB_METRICS in the environment is no setting of the hub",
+        "the nearest is HUB_LISTEN",
+        "the nearest is HUB_METRICS_LISTEN",
+    ]
+
+
+def test_an_unknown_name_in_the_file_is_refused(tmp_path: Path) -> None:
+    in_file(tmp_path, 'log_orign = "x"\n[grpc]\nport = 1\n')
+    with pytest.raises(SettingsError, match=r"^log_orign in .*hub\.toml is no setting of the hub; the nearest is log_origin; grpc in "):
+        load_settings(home=tmp_path)
+
+
+def test_a_file_cannot_move_the_home_it_lies_in(tmp_path: Path) -> None:
+    in_file(tmp_path, 'home = "/elsewhere"')
+    with pytest.raises(SettingsError, match=r"^home in "):
+        load_settings(home=tmp_path)
+
+
+def test_names_of_tests_and_of_others_do_not_concern_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUBTEST_KAFKA_BOOTSTRAP", "x")
+    monkeypatch.setenv("GITHUB_TOKEN", "x")
+    assert load_settings().node_id == "node-1"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("listen", "7443"),
+        ("listen", "localhost:70000"),
+        ("listen", "localhost:"),
+        ("metrics_listen", "x"),
+        ("trust_domain", "Hub.Example"),
+        ("trust_domain", ""),
+        ("node_id", "a b"),
+        ("log_origin", ""),
+        ("shards", "northmoor,../x"),
+        ("agency_events_per_second", "-1"),
+        ("agency_events_per_second", "many"),
+        ("log_level", "loud"),
+    ],
+)
+def test_a_wrong_value_is_refused_naming_the_setting_and_its_source(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"HUB_{name.upper()}", value)
+    with pytest.raises(SettingsError, match=rf"^HUB_{name.upper()} \(environment\): "):
+        load_settings()
+
+
+def test_a_file_that_is_no_toml_is_refused(tmp_path: Path) -> None:
+    in_file(tmp_path, "listen = ")
+    with pytest.raises(SettingsError, match=r"hub\.toml is no TOML"):
+        load_settings(home=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "shards"), [("", ()), ("northmoor", ("northmoor",)), (" northmoor , southmoor,", ("northmoor", "southmoor"))]
+)
+def test_shards_are_separated_by_commas(text: str, shards: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUB_SHARDS", text)
+    assert load_settings().shards == shards
+
+
+def test_shards_in_the_file_are_a_list(tmp_path: Path) -> None:
+    in_file(tmp_path, 'shards = ["northmoor", "southmoor"]')
+    assert load_settings(home=tmp_path).shards == ("northmoor", "southmoor")
+
+
+def test_a_secret_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUB_KEK", "deadbeef" * 8)
+    settings = load_settings()
+    assert settings.kek is not None
+    assert settings.kek.get_secret_value() == "deadbeef" * 8
+    assert "deadbeef" not in f"{settings!r} {settings} {settings.describe()}"
+    assert settings.describe()[-1] == Setting("kek", "HUB_KEK", "set, not shown", "environment")
+
+
+def test_every_path_lies_in_the_home() -> None:
+    settings = load_settings(home=Path("/h"))
+    assert [
+        str(path)
+        for path in (
+            settings.settings_file,
+            settings.authority_certificate_file,
+            settings.server_certificate_file,
+            settings.server_key_file,
+            settings.operator_public_key_file,
+            settings.kek_file,
+            settings.agency_folder("panel"),
+            settings.event_store_file,
+            settings.key_store_file,
+            settings.view_store_file,
+        )
+    ] == [
+        "/h/hub.toml",
+        "/h/pki/ca.pem",
+        "/h/pki/server.pem",
+        "/h/pki/server.key",
+        "/h/trust/operator.pub",
+        "/h/trust/kek",
+        "/h/agencies/panel",
+        "/h/store/events.sqlite",
+        "/h/store/keys.sqlite",
+        "/h/store/views.sqlite",
+    ]
