@@ -41,6 +41,7 @@ from safeguarding.hub.v1 import (
 )
 from safeguarding.hub.v1.envelope_pb2 import SignedEvent
 from services.agencies.admin import Admin
+from services.agencies.append_service import AppendService
 from services.agencies.gate import Gate
 from services.agencies.icb import Icb
 from services.agencies.local_authority import LocalAuthority
@@ -78,7 +79,7 @@ from services.trust.signing import SigningKey, load_public_key
 VIEWS: Final[tuple[View, ...]] = (CHRONOLOGY, DEADLINES, OVERSIGHT, REGISTRY)
 """Every view of the hub."""
 
-APPEND_SERVICES: Final = (LocalAuthority, Icb, Police, Partnership, Panel, RelevantAgency, Admin)
+APPEND_SERVICES: Final[tuple[type[AppendService], ...]] = (LocalAuthority, Icb, Police, Partnership, Panel, RelevantAgency, Admin)
 """One append service for each kind of agency."""
 
 CONTRACT: Final = (

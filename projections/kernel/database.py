@@ -246,6 +246,12 @@ class ViewDatabase:
                 self._moved.wait_for(lambda: self._moves != seen, min(remaining, _LOOK_AGAIN_SECONDS))  # noqa: B023 (called here only)
 
     @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other writers of this process waiting, so that a generation can catch up with the live one and be swapped in."""
+        with self._turn:
+            yield
+
+    @contextmanager
     def _write(self) -> Iterator[Connection]:
         """Give the writing connection, one caller at a time."""
         with self._turn, self._writer.begin() as connection:

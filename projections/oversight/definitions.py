@@ -37,7 +37,7 @@ _NOT_EXCLUSIVE: Final = "incidents (rows do not exclude each other)"
 _OF_TYPE: Final = "incidents of the column's type"
 
 
-class UnknownTable(KeyError):
+class UnknownTable(LookupError):
     """There is no table of this number or name, or it is not counted on this basis."""
 
 

@@ -25,6 +25,8 @@ class AppendService:
     """Base of the append services. Subclasses name the kind of agency that may call them."""
 
     KIND: ClassVar[AgencyKind]
+    add_to_server: ClassVar[Callable[[Any, Any], None]]
+    """The generated function that registers it with a server."""
 
     def __init__(self, *, intake: Intake, identify: Callable[[Context], AgencyId], gate: Gate) -> None:
         """``identify`` returns the agency of a call's client certificate or raises ``NotPermitted``."""

@@ -146,11 +146,9 @@ def fold_record(lookups: Lookups, shard: str, offset: int, record: bytes, timest
     if read.kind is not frame.Kind.APPEND:
         control = frame.control_of(read)
         return _malformed(state, control.reason) if isinstance(control, Malformed) else _control(lookups, state, control, program)
-    if state.rules == 0:
-        return _malformed(state, "the shard has no GENESIS before this record")
-    remembered = lookups.outcome(shard, read.append_id)
-    if remembered is not None:
-        return Decision(_answer(lookups, shard, remembered), Effects(state))
+    known = _known(lookups, state, read.append_id)
+    if known is not None:
+        return known
     if read.version not in state.formats:
         return _malformed(state, f"record format {read.version}, allowed are {list(state.formats)}")
     append = program.formats[read.version](read)
@@ -165,11 +163,9 @@ def fold_append(lookups: Lookups, append: Append, timestamp_ms: int, program: Pr
     shard = append.shard
     state = lookups.shard_state(shard)
     state = _behind(state, state.next_offset, append.append_id)
-    if state.rules == 0:
-        return _malformed(state, "the shard has no GENESIS before this record")
-    remembered = lookups.outcome(shard, append.append_id)
-    if remembered is not None:
-        return Decision(_answer(lookups, shard, remembered), Effects(state))
+    known = _known(lookups, state, append.append_id)
+    if known is not None:
+        return known
     too_large = frame.oversize(append)
     if too_large is not None:
         return _malformed(state, too_large.reason)
@@ -202,19 +198,17 @@ def flaw(append: Append, shard: str) -> str | None:
         return f"append_id of {len(append.append_id)} bytes, expected {frame.APPEND_ID_BYTES}"
     if append.tracking is None and not append.events:
         return "neither events nor tracking"
-    for event in append.events:
-        wrong = _event_flaw(event)
-        if wrong is not None:
-            return wrong
+    wrong = next(filter(None, map(_event_flaw, append.events)), None)
+    if wrong is not None:
+        return wrong
     if len(append.events) > 1 and len({event.event_id for event in append.events}) < len(append.events):
         return "an event_id twice"
     named = [(expectation.stream, expectation.version) for expectation in append.expectations]
     if append.tracking is not None:
         named.append((append.tracking.name, append.tracking.position))
-    for name, number in named:
-        if not (name and is_text(name) and 0 <= number <= INTEGER_MAX):
-            return "expectations and tracking need a name in Unicode and a number below 2^63"
-    return None if is_text(append.node_id) else "node_id is not Unicode"
+    if not all([name and is_text(name) and 0 <= number <= INTEGER_MAX for name, number in named]) or not is_text(append.node_id):
+        return "expectations and tracking need a name in Unicode and a number below 2^63, and a node_id is Unicode"
+    return None
 
 
 def judge_v1(lookups: Lookups, state: ShardState, append: Append, timestamp_ms: int) -> Decision:
@@ -237,6 +231,14 @@ def judge_v1(lookups: Lookups, state: ShardState, append: Append, timestamp_ms: 
 
 PROGRAM: Final = Program(judges={RULES_VERSION: judge_v1}, formats={frame.APPEND_FORMAT: frame.append_of})
 """What this program can fold."""
+
+
+def _known(lookups: Lookups, state: ShardState, append_id: bytes) -> Decision | None:
+    """Decide an append by its id alone: before GENESIS it is void, and one seen before keeps its result (rule 2)."""
+    if state.rules == 0:
+        return _malformed(state, "the shard has no GENESIS before this record")
+    remembered = lookups.outcome(state.shard, append_id)
+    return None if remembered is None else Decision(_answer(lookups, state.shard, remembered), Effects(state))
 
 
 def _event_flaw(event: ProposedEvent) -> str | None:
@@ -315,10 +317,10 @@ def _control(lookups: Lookups, state: ShardState, control: frame.Control, progra
     """Decide a control record."""
     match control:
         case frame.Genesis(shard, rules, formats):
-            if state.rules:
-                return _malformed(state, "a second GENESIS")
-            if shard != state.shard or rules < 1 or not formats:
-                return _malformed(state, f"a GENESIS of shard {shard!r}, rules {rules}, formats {list(formats)} in shard {state.shard!r}")
+            if state.rules or shard != state.shard or rules < 1 or not formats:
+                return _malformed(
+                    state, f"a second GENESIS, or one of shard {shard!r}, rules {rules}, formats {list(formats)} in shard {state.shard!r}"
+                )
             program.require(rules, formats)
             return Decision(Accepted(()), Effects(state._replace(rules=rules, formats=formats)))
         case frame.RulesChange(version, formats):

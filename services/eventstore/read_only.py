@@ -6,7 +6,7 @@ import time
 from concurrent.futures import Future
 from pathlib import Path
 from time import monotonic
-from typing import Final
+from typing import Final, Self
 
 from services.eventstore import fold
 from services.eventstore.port import Append, Head, Result, Stored
@@ -95,6 +95,14 @@ class ReadOnlyEventStore:
             raise Unavailable(f"{path}: there is no event store")
         self._reader = Reader(path)
         self._reader.check()
+
+    def __enter__(self) -> Self:
+        """Return the store, to be closed at the end of a ``with`` block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the file."""
+        self.close()
 
     def shards(self) -> tuple[str, ...]:
         """Return the names of the shards that exist."""

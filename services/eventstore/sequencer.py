@@ -25,7 +25,7 @@ from services.eventstore.fold import fold_append, fold_control
 from services.eventstore.port import Append, Malformed, Result
 from services.eventstore.state import State
 from services.eventstore.tables import explained
-from services.runtime.errors import HubError, IntegrityError, Invalid, Unavailable, Violation
+from services.runtime.errors import HubError, Invalid, Unavailable, Violation
 from services.runtime.limits import APPEND_DEADLINE_SECONDS
 
 BATCH_MAX_APPENDS: Final = 512
@@ -220,26 +220,16 @@ class Sequencer:
 
     def _decide(self, batch: list[Proposed]) -> None:
         """Fold a batch in one transaction and answer everybody, with the same error if it cannot be made durable."""
-        error: Exception
         try:
             results = self._fold(batch)
-        except sqlite3.Error as failure:
-            error = self._recover(failure)
-        except HubError as failure:
-            self._state.abandon()
-            self._broken = error = failure
         except Exception as failure:  # noqa: BLE001  the writer must outlive any one batch
-            self._state.abandon()
-            _log.error("append_batch_failed", error=type(failure).__name__, appends=len(batch))
-            error = Unavailable(f"the batch could not be decided: {type(failure).__name__}")
-        else:
-            self._committed({proposed.shard for proposed in batch})
-            answers = Answers()
-            for proposed, result in zip(batch, results, strict=True):
-                answers.give(proposed, result)
-            answers.send()
+            _answer(batch, self._recover(failure, len(batch)))
             return
-        _answer(batch, error)
+        self._committed({proposed.shard for proposed in batch})
+        answers = Answers()
+        for proposed, result in zip(batch, results, strict=True):
+            answers.give(proposed, result)
+        answers.send()
 
     def _fold(self, batch: list[Proposed]) -> list[Result]:
         """Decide each proposal and commit."""
@@ -258,17 +248,17 @@ class Sequencer:
         state.commit()
         return results
 
-    def _recover(self, failure: sqlite3.Error) -> Exception:
-        """Forget a batch that failed and return what to answer; after an I/O error the file is opened anew."""
-        error = explained(failure, self._path)
-        _log.error("append_batch_failed", error=type(failure).__name__, code=getattr(failure, "sqlite_errorname", ""))
+    def _recover(self, failure: Exception, appends: int) -> HubError:
+        """Forget a batch that failed and return what to answer; after a disk error the file is opened anew."""
+        error = _meaning(failure, self._path)
+        _log.error("append_batch_failed", error=type(failure).__name__, code=getattr(failure, "sqlite_errorname", ""), appends=appends)
         try:
-            self._state.abandon()
-            if not _is_full(failure):
-                self._state.reopen()
+            self._state.abandon(reopen=isinstance(failure, sqlite3.Error) and not _is_full(failure))
+        except Unavailable:
+            _log.error("event_store_not_opened_again")
         except HubError as worse:
-            error = error if isinstance(worse, Unavailable) else IntegrityError(str(worse))
-        if isinstance(error, IntegrityError):
+            error = worse
+        if not isinstance(error, Unavailable):
             self._broken = error
         return error
 
@@ -291,6 +281,15 @@ class Sequencer:
                 overdue.append(unanswered.popleft())
             late = [proposed for proposed in overdue if not proposed.done()]
             _answer(late, Unavailable(f"not durable within {self._deadline_seconds} s; the outcome is unknown"))
+
+
+def _meaning(failure: Exception, path: Path) -> HubError:
+    """Return what a failure says to whoever proposed something."""
+    if isinstance(failure, sqlite3.Error):
+        return explained(failure, path)
+    if isinstance(failure, HubError):
+        return failure
+    return Unavailable(f"{path}: the batch could not be decided: {type(failure).__name__}")
 
 
 def _is_full(failure: sqlite3.Error) -> bool:

@@ -98,6 +98,7 @@ class State:
             self._revoked[state.shard] = dict(self._rows("SELECT key_id, position FROM revoked WHERE shard = ?", (number,)))
             self._committed[state.shard] = state
         self._next_stream = (self._rows("SELECT max(number) FROM stream", ())[0][0] or 0) + 1
+        self._is_open = True
 
     def close(self) -> None:
         """Close the file."""
@@ -127,6 +128,8 @@ class State:
     def begin(self, appends: Iterable[Append]) -> None:
         """Begin a batch; what the fold will ask about these appends is read in a few statements instead of many."""
         self._batch = Batch()
+        if not self._is_open:
+            self._open()
         self._connection.execute("BEGIN IMMEDIATE")
         by_shard: dict[str, list[Append]] = {}
         for append in appends:
@@ -192,21 +195,24 @@ class State:
         connection.execute("COMMIT")
         self._publish(batch)
 
-    def abandon(self) -> None:
-        """Forget the batch. A connection that cannot even roll back is replaced, and everything read anew."""
+    def abandon(self, *, reopen: bool = False) -> None:
+        """Forget the batch. With ``reopen``, or when not even a rollback works, the file is opened anew: memory is not trusted then."""
         batch, self._batch = self._batch, Batch()
         self._next_stream -= len(batch.new_streams)
         for shard in batch.states:
             if shard not in self._committed:
                 del self._numbers[shard]
         try:
-            if self._connection.in_transaction:
+            if not reopen and self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
         except sqlite3.Error:
-            self.reopen()
+            reopen = True
+        if reopen:
+            self._reopen()
 
-    def reopen(self) -> None:
-        """Replace the connection and read the heads anew: after an I/O error nothing held in memory is trusted."""
+    def _reopen(self) -> None:
+        """Replace the connection and read the heads anew; raise ``Unavailable`` while that fails, to be tried again by ``begin``."""
+        self._is_open = False
         with contextlib.suppress(sqlite3.Error):
             self._connection.close()
         self._open()
@@ -348,7 +354,7 @@ class State:
             row = f"({','.join('?' * columns)})"
             while len(rows) - at >= size:
                 values = tuple(chain.from_iterable(rows[at : at + size]))
-                self._connection.execute(f"INSERT INTO {table} VALUES {','.join([row] * size)}", values)
+                self._connection.execute(f"INSERT INTO {table} VALUES {','.join([row] * size)}", values)  # noqa: S608  a table of ours
                 at += size
 
     def _publish(self, batch: Batch) -> None:

@@ -84,7 +84,7 @@ def connect(path: str) -> sqlite3.Connection:
 
 
 def open_writer(path: Path, synchronous: str, connect: Connect = connect) -> sqlite3.Connection:
-    """Open or create the file for the one writer; raise ``IntegrityError`` for a file that is not, or no longer, a state of this version."""
+    """Open or create the file for its one writer; raise ``IntegrityError`` for a file that is not a sound state of this version."""
     try:
         connection = connect(str(path))
     except sqlite3.Error as error:

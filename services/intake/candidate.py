@@ -101,7 +101,7 @@ def examine(signed: SignedEvent, caller: AgencyId, registry: RegistryState, log_
 
 
 def _check_place(stream: str, shard: str, event: Event) -> None:
-    """An event belongs into a stream of its area's category, and that into its shard."""
+    """Hold an event to a stream of its area's category, and that to its shard."""
     category = category_of(stream)
     identity = identity_of(stream)
     if CATEGORY_OF.get(event.EVENT_TYPE) != category:
@@ -123,7 +123,7 @@ def _check_place(stream: str, shard: str, event: Event) -> None:
 
 
 def _check_shard(caller: AgencyId, shard: str, registry: RegistryState) -> None:
-    """An agency writes to the shards it is enrolled for; one enrolled for none in particular writes to all."""
+    """Hold an agency to the shards it is enrolled for; one enrolled for none in particular writes to all."""
     agency = registry.agency(caller)
     if agency is not None and agency.shards and shard not in agency.shards:
         raise NotPermitted("wire.shard_not_yours", "the agency is not enrolled for this shard")

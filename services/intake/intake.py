@@ -115,7 +115,7 @@ class Intake:
         self._registry.catch_up()
         outcomes, candidates = await self._examine_all(caller, events)
         if atomic:
-            outcomes.update(await self._append_atomic(candidates, events, outcomes))
+            outcomes.update(await self._append_atomic(candidates, outcomes))
         else:
             outcomes.update(await self._append_each(candidates))
         for outcome in outcomes.values():
@@ -182,9 +182,7 @@ class Intake:
             outcomes[index] = flight if isinstance(flight, Outcome) else (await self._finish(flight))[0]
         return outcomes
 
-    async def _append_atomic(
-        self, candidates: dict[int, Candidate], events: Sequence[SignedEvent], known: dict[int, Outcome]
-    ) -> dict[int, Outcome]:
+    async def _append_atomic(self, candidates: dict[int, Candidate], known: dict[int, Outcome]) -> dict[int, Outcome]:
         """All events in one append; what was on the log before keeps its receipt."""
         if len({candidate.shard for candidate in candidates.values()}) > 1:
             error = Invalid(Violation("events", "an atomic request's events lie in one shard"), rule="wire.atomic_shard")

@@ -49,7 +49,7 @@ class StreamState:
         return proposal
 
     def confirm(self, proposal: Proposal, recorded: Recorded) -> None:
-        """Note that a proposal was decided, with its place and time; facts enter ``decided`` in version order, whoever hears of them first."""
+        """Note that a proposal was decided, with its place and time; facts enter ``decided`` in version order, whoever hears first."""
         proposal.decided = recorded
         while self.proposals and (fact := self.proposals[0].decided) is not None:
             del self.proposals[0]

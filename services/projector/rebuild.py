@@ -12,7 +12,7 @@ from services.eventstore.opening import Opener
 from services.eventstore.port import EventStore
 from services.projector.source import FollowedStore, read_batch
 
-REBUILD_BATCH_EVENTS: Final = 2000
+REBUILD_BATCH_EVENTS: Final = 2_000
 """Large, so that statements and commits cost little an event; small enough that the live view is not kept waiting for a second."""
 
 
@@ -72,11 +72,12 @@ class Rebuild:
         return {shard: min((known.get(shard, 0) for known in positions), default=0) for shard in heads}
 
     def _swap(self, generation: Generation) -> None:
-        """Swap a filled generation in; while the live one moves ahead of it, catch up first."""
+        """Swap a filled generation in. While the live one moves ahead of it, catch up first, with its projector kept waiting."""
         while True:
-            try:
-                self.database.swap(generation.view, generation.generation)
-            except Behind:
+            with self.database.alone():
                 self.fill([generation])
-            else:
+                try:
+                    self.database.swap(generation.view, generation.generation)
+                except Behind:  # another process projects too: it cannot be kept waiting, and is caught up with again
+                    continue
                 return

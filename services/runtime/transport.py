@@ -23,7 +23,7 @@ def server_options() -> list[tuple[str, int]]:
     return [
         ("grpc.max_receive_message_length", GRPC_RECEIVE_MAX_BYTES),
         ("grpc.max_metadata_size", METADATA_MAX_BYTES),
-        
+        ("grpc.absolute_max_metadata_size", METADATA_MAX_BYTES),
         ("grpc.max_concurrent_streams", CONNECTION_MAX_STREAMS),
         ("grpc.max_connection_age_ms", CONNECTION_MAX_AGE_SECONDS * 1000),
         ("grpc.max_connection_age_grace_ms", CONNECTION_GRACE_SECONDS * 1000),

@@ -10,7 +10,7 @@ from services.eventstore.port import Append, Expectation, ProposedEvent, Stored,
 
 def an_id(text: str) -> bytes:
     """Return the 16-byte id that a test calls ``text``."""
-    return sha256(text.encode()).digest()[:16]
+    return sha256(text.encode("utf-8", "surrogatepass")).digest()[:16]
 
 
 def an_event(
@@ -22,7 +22,7 @@ def an_event(
         stream=stream,
         version=version,
         event_id=an_id(name),
-        header_hash=sha256((name if header is None else header).encode()).digest(),
+        header_hash=sha256((name if header is None else header).encode("utf-8", "surrogatepass")).digest(),
         key_id=key_id,
         type="incident.referred.v1",
         state=state,

@@ -154,7 +154,12 @@ class LoopbackHub:
         if header.actor_role != "refuse me":
             return None
         return wire.Refusal(
-            event_id=header.event_id, code=wire.REFUSAL_CODE_REFUSED, rule="incident.notifier", reason="no", expected_version=1, current_version=2
+            event_id=header.event_id,
+            code=wire.REFUSAL_CODE_REFUSED,
+            rule="incident.notifier",
+            reason="no",
+            expected_version=1,
+            current_version=2,
         )
 
     def decide(self, signed: SignedEvent) -> wire.Receipt:

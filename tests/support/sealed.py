@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -28,6 +28,7 @@ class KeysInMemory:
     def __init__(self) -> None:
         """Begin with none."""
         self._keys: dict[str, bytes | Destroyed] = {}
+        self._hidden: set[str] = set()
 
     def mint(self, key_id: str) -> bytes:
         """Return a key to seal with."""
@@ -37,7 +38,7 @@ class KeysInMemory:
 
     def get(self, key_id: str) -> bytes | Destroyed:
         """Return a key, or that it was destroyed; raise ``IntegrityError`` for one that is not there."""
-        if key_id not in self._keys:
+        if key_id not in self._keys or key_id in self._hidden:
             raise IntegrityError(f"data key {key_id} never existed")
         return self._keys[key_id]
 
@@ -45,9 +46,10 @@ class KeysInMemory:
         """Destroy a key."""
         self._keys[key_id] = DESTROYED
 
-    def lose(self, key_id: str) -> None:
-        """Lose a key, as a key store restored from an old copy does."""
-        del self._keys[key_id]
+    def hide(self, key_id: str) -> Callable[[], None]:
+        """Lose a key, as a key store restored from an old copy does; the result brings it back."""
+        self._hidden.add(key_id)
+        return lambda: self._hidden.discard(key_id)
 
 
 def data_key_id(stream: str) -> str:

@@ -16,7 +16,18 @@ from hypothesis import strategies as st
 
 from services.eventstore import frame
 from services.eventstore.fold import PROGRAM, Decision, Lookups, Program, ShardState, fold_record, judge_v1
-from services.eventstore.port import Accepted, Append, Conflict, Expectation, Malformed, Mismatch, PartialDuplicate, Result, Revoked, Tracking
+from services.eventstore.port import (
+    Accepted,
+    Append,
+    Conflict,
+    Expectation,
+    Malformed,
+    Mismatch,
+    PartialDuplicate,
+    Result,
+    Revoked,
+    Tracking,
+)
 from services.eventstore.state import State
 from tests.support.appends import an_event, an_id, naive_digest
 from tests.support.dict_state import DictState
@@ -277,6 +288,13 @@ def controls(draw: st.DrawFn) -> Step:
 
 
 @st.composite
+def revocations(draw: st.DrawFn) -> Step:
+    """A key is revoked, perhaps for the second time."""
+    shard, key = draw(shards), draw(st.sampled_from(KEYS))
+    return lambda world: world.write(shard, frame.encode_control(frame.KeyRevoked(key), an_id(world.fresh())))
+
+
+@st.composite
 def garbage(draw: st.DrawFn) -> Step:
     """Bytes that no program wrote, or that were damaged on the way, or that lie in the wrong partition."""
     shard, noise, pick, cut = draw(shards), draw(st.binary(max_size=60)), draw(picks), draw(picks)
@@ -341,7 +359,20 @@ def genesis(world: World) -> None:
         world.write(shard, frame.encode_control(frame.Genesis(shard, 1, (1,)), an_id(world.fresh())))
 
 
-steps = st.one_of(proposals(), proposals(), folds(), folds(), resends(), rebatches(), collisions(), controls(), garbage(), crashes(), clocks())
+steps = st.one_of(
+    proposals(),
+    proposals(),
+    folds(),
+    folds(),
+    resends(),
+    rebatches(),
+    collisions(),
+    controls(),
+    revocations(),
+    garbage(),
+    crashes(),
+    clocks(),
+)
 histories = st.tuples(st.lists(garbage(), max_size=2), st.lists(steps, min_size=5, max_size=60))
 
 
@@ -362,9 +393,7 @@ def test_whatever_producers_do_all_nodes_agree_and_every_promise_holds(history: 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(histories, st.lists(st.tuples(st.integers(1, 8), st.sampled_from(("commit", "commit", "commit", "abandon", "reopen"))), min_size=1))
-def test_sqlite_decides_and_remembers_what_dictionaries_do(
-    history: tuple[list[Step], list[Step]], batches: list[tuple[int, str]]
-) -> None:
+def test_sqlite_decides_and_remembers_what_dictionaries_do(history: tuple[list[Step], list[Step]], batches: list[tuple[int, str]]) -> None:
     world = lived(history)
     expected = world.nodes[0].state
     with TemporaryDirectory() as folder:

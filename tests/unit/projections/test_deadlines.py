@@ -31,7 +31,7 @@ from domain.local_review.events import (
 )
 from domain.rapid_review.events import PanelAgreed, RapidReviewCompleted, SentToPanel
 from domain.rules import Band, PartnershipTerms, Rulebook, bundled_rulebook, bundled_rules, clock_instances, instances_of, status
-from projections.deadlines.ordering import PageKey
+from projections.deadlines.ordering import RANKS, PageKey
 from projections.deadlines.projection import DEADLINES, deadlines_view, facts_by_case
 from projections.deadlines.queries import Deadline, DeadlineReader
 from projections.deadlines.rows import instance_of, instance_row
@@ -300,6 +300,27 @@ def test_the_past_is_listed_as_it_was_known(view: View) -> None:
     assert [each.status.words for each in view.listed(moment(27), overdue)] == ["overdue by 2 working days"]
     assert view.ids(moment(28), overdue) == []
     assert view.listed(moment(3)) == ()
+
+
+def test_stored_bands_change_at_the_same_instants_as_the_clocks(view: View) -> None:
+    view.apply(*log((AWARE, became_known(AWARE), COUNCIL), (moment(4), a_referral(), SCHOOL), (moment(4), a_notification(), COUNCIL)))
+    day = datetime(2024, 3, 4, 12, 0, tzinfo=UTC)
+    while day < datetime(2024, 3, 28, tzinfo=UTC):
+        for instant in (day, day + timedelta(microseconds=1), day - timedelta(microseconds=1)):
+            stored = [(each.instance.instance_id, RANKS[each.key.rank]) for each in view.listed(instant)]
+            asked = [(each.instance.instance_id, each.status.band) for each in view.listed(instant)]
+            assert stored == asked
+        day += timedelta(hours=12)
+
+
+def test_history_learnt_of_before_it_was_done_counts_from_when_it_was_done(view: View) -> None:
+    details = Details(done_at=moment(8), became_known_at=moment(4))
+    sent = dataclasses.replace(SentToPanel(), details=details)
+    (told,) = log((moment(20), sent, BUSINESS_UNIT))
+    view.apply(*log((moment(4), a_notification(), COUNCIL), first=2), dataclasses.replace(told, imported=True))
+    wanted = DeadlineFilter(clocks=frozenset({"K5B", "K8"}))
+    assert view.ids(moment(7), wanted) == ["K5B"]
+    assert view.ids(moment(8), wanted) == ["K8", "K5B"]
 
 
 def test_a_finding_that_depends_on_dates_appears_and_is_mended(view: View) -> None:

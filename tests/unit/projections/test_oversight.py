@@ -170,6 +170,14 @@ def test_a_review_counts_as_received_from_the_end_of_the_day_it_arrived() -> Non
     assert bands(log.table("6", date(2026, 1, 5))) == {"1-15": (1, 0)}
 
 
+def test_days_are_london_days() -> None:
+    log = Log()
+    log.live(a_notification(), date(2024, 6, 3))
+    half_past_midnight_in_london = datetime(2024, 6, 20, 23, 30, tzinfo=UTC)
+    log._add(SentToPanel(), half_past_midnight_in_london, CASE, BUSINESS_UNIT, imported=False)
+    assert [log.cases(day).lines[0].received_on for day in (date(2024, 6, 20), date(2024, 6, 21))] == [None, date(2024, 6, 21)]
+
+
 def test_timeliness_counts_by_the_requested_completion_day_not_by_the_notification() -> None:
     log = notified_log()
     only_march = Period(first=DUE, last=DUE)

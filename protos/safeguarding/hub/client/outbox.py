@@ -49,7 +49,7 @@ class Outbox:
         self._connection = sqlite3.connect(path, timeout=0.5, isolation_level=None, check_same_thread=False)
         try:
             self._prepare()
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
             self._connection.close()
             raise OutboxUnusable(f"{path}: {error}") from error
         except OutboxUnusable:

@@ -1,0 +1,394 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import grpc
+import pytest
+
+from safeguarding.hub.client import (
+    AppendRefused,
+    AppendUnresolved,
+    BlockingHubClient,
+    CallFailed,
+    ClientClosed,
+    Code,
+    Credentials,
+    Draft,
+    Finding,
+    HubClient,
+    Identity,
+    NotSendable,
+    OutboxUnusable,
+    Receipt,
+    Refusal,
+    Sender,
+    Unresolved,
+)
+from safeguarding.hub.client import sending
+from safeguarding.hub.v1.incident_pb2 import NotificationWithdrawn
+from tests.support.builders import CASE
+from tests.support.loopback_hub import Files, LoopbackHub, drop_after, refuse_request, unavailable
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sending, "BACKOFF_FIRST_SECONDS", 0.01)
+    monkeypatch.setattr(sending, "BACKOFF_MAX_SECONDS", 0.1)
+
+
+def event(number: int = 0) -> NotificationWithdrawn:
+    return NotificationWithdrawn(rationale=f"Reason {number}.")
+
+
+def draft(number: int = 0, *, refused: bool = False) -> Draft:
+    return Draft(event=event(number), case_id=CASE, actor_role="refuse me" if refused else None)
+
+
+def client(hub: LoopbackHub, sender: Sender, identity: Identity) -> HubClient:
+    return HubClient(hub.target, sender=sender, identity=identity)
+
+
+def each_arrived_as_the_same_bytes(hub: LoopbackHub) -> bool:
+    return all(len(messages) == 1 for messages in hub.seen.values())
+
+
+async def test_an_event_becomes_a_receipt(hub: LoopbackHub, sender: Sender, identity: Identity) -> None:
+    async with client(hub, sender, identity) as opened:
+        receipt = await opened.append(event(), case_id=CASE, expected_version=0)
+        assert (receipt.shard, receipt.position, receipt.stream, receipt.version) == ("northmoor", 1, f"incident-{CASE}", 1)
+        assert (receipt.leaf, receipt.findings, receipt.recorded_at.year) == (
+            b"\x01" * 32,
+            (Finding("incident.late", "late", "explain"),),
+            2023,
+        )
+        assert await opened.get_receipt("northmoor", receipt.event_id) == receipt
+        assert await opened.get_receipt("northmoor", b"x" * 16) is None
+        assert await opened.pending() == []
+    assert hub.headers[0].source_sequence == 1
+
+
+async def test_many_events_keep_their_order_and_travel_in_batches(hub: LoopbackHub, sender: Sender, identity: Identity) -> None:
+    async with client(hub, sender, identity) as opened:
+        outcomes = await opened.append_many(draft(number) for number in range(1_200))
+    assert [outcome.version for outcome in outcomes if isinstance(outcome, Receipt)] == list(range(1, 1_201))
+    assert [header.source_sequence for header in hub.headers] == list(range(1, 1_201))
+    assert max(len(request) for request in hub.requests) <= 500
+    assert len(hub.requests) < 60
+
+
+async def test_a_request_holds_no_more_than_three_mebibytes(hub: LoopbackHub, sender: Sender, identity: Identity) -> None:
+    large = [Draft(event=NotificationWithdrawn(rationale="x" * 250_000), case_id=CASE) for _ in range(30)]
+    async with client(hub, sender, identity) as opened:
+        outcomes = await opened.append_many(large)
+    assert all(isinstance(outcome, Receipt) for outcome in outcomes)
+    assert max(len(request) for request in hub.requests) == 12
+
+
+async def test_a_refusal_is_raised_with_its_rule_and_the_stream_lives(hub: LoopbackHub, sender: Sender, identity: Identity) -> None:
+    async with client(hub, sender, identity) as opened:
+        with pytest.raises(AppendRefused, match=r"REFUSED incident\.notifier: no") as caught:
+            await opened.append(event(), case_id=CASE, actor_role="refuse me")
+        refusal = caught.value.refusal
+        assert (refusal.code, refusal.rule, refusal.expected_version, refusal.current_version) == (
+            Code.REFUSAL_CODE_REFUSED,
+            "incident.notifier",
+            1,
+            2,
+        )
+        assert not refusal.earlier_attempt_unresolved
+        assert (await opened.append(event(), case_id=CASE)).position == 1
+        assert await opened.pending() == []
+
+
+async def test_one_refused_event_of_many_stands_in_its_place(hub: LoopbackHub, sender: Sender, identity: Identity) -> None:
+    async with client(hub, sender, identity) as opened:
+        outcomes = await opened.append_many([draft(0), draft(1, refused=True), draft(2)])
+    assert [type(outcome) for outcome in outcomes] == [Receipt, Refusal, Receipt]
+
+
+async def test_an_atomic_group_travels_alone_and_stands_or_falls_together(hub: LoopbackHub, sender: Sender, identity: Identity) -> None:
+    async with client(hub, sender, identity) as opened:
+        together = await opened.append_many([draft(0), draft(1)], atomic=True)
+        fallen = await opened.append_many([draft(2), draft(3, refused=True)], atomic=True)
+        assert await opened.append_many([], atomic=True) == []
+        with pytest.raises(NotSendable):
+            await opened.append_many([draft(number) for number in range(501)], atomic=True)
+    assert [type(outcome) for outcome in together] == [Receipt, Receipt]
+    assert [outcome.code for outcome in fallen if isinstance(outcome, Refusal)] == [Code.REFUSAL_CODE_ATOMIC, Code.REFUSAL_CODE_REFUSED]
+    assert [len(request) for request in hub.requests] == [2, 2]
+
+
+@pytest.mark.parametrize("decided", [0, 1, 3])
+async def test_a_connection_lost_before_the_answer_loses_and_doubles_nothing(
+    decided: int, hub: LoopbackHub, sender: Sender, identity: Identity
+) -> None:
+    hub.faults.append(drop_after(decided))
+    async with client(hub, sender, identity) as opened:
+        outcomes = await opened.append_many([draft(number) for number in range(3)])
+        assert await opened.pending() == []
+    assert [outcome.position for outcome in outcomes if isinstance(outcome, Receipt)] == [1, 2, 3]
+    assert len(hub.log) == 3
+    assert len(hub.requests) == 2
+    assert each_arrived_as_the_same_bytes(hub)
+
+
+@pytest.mark.parametrize(
+    "code", [grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.CANCELLED, grpc.StatusCode.RESOURCE_EXHAUSTED]
+)
+async def test_trouble_with_a_call_is_tried_again(code: grpc.StatusCode, hub: LoopbackHub, sender: Sender, identity: Identity) -> None:
+    hub.faults.extend([drop_after(0, code), drop_after(1, code)])
+    async with client(hub, sender, identity) as opened:
+        assert (await opened.append(event(), case_id=CASE)).position == 1
+    assert len(hub.requests) == 3
+    assert each_arrived_as_the_same_bytes(hub)
+
+
+async def test_an_event_that_is_not_decided_now_is_sent_again_with_the_same_bytes(
+    hub: LoopbackHub, sender: Sender, identity: Identity
+) -> None:
+    hub.faults.extend([unavailable(), unavailable(), refuse_request(14, "quota"), refuse_request(8, "quota")])
+    async with client(hub, sender, identity) as opened:
+        assert (await opened.append(event(), case_id=CASE)).position == 1
+    assert len(hub.requests) == 5
+    assert each_arrived_as_the_same_bytes(hub)
+
+
+async def test_a_request_refused_as_a_whole_refuses_each_of_its_events(hub: LoopbackHub, sender: Sender, identity: Identity) -> None:
+    hub.faults.append(refuse_request(3, "too many events"))
+    async with client(hub, sender, identity) as opened:
+        (outcome,) = await opened.append_many([draft()])
+        assert isinstance(outcome, Refusal)
+        assert (outcome.code, outcome.rule, outcome.reason) == (Code.REFUSAL_CODE_INVALID, "wire.request", "too many events")
+        assert (await opened.append(event(), case_id=CASE)).position == 1
+
+
+async def test_a_refusal_after_an_unanswered_sending_looks_for_the_receipt(hub: LoopbackHub, sender: Sender, identity: Identity) -> None:
+    hub.faults.extend([drop_after(1), _refuse_all])
+    async with client(hub, sender, identity) as opened:
+        assert (await opened.append(event(), case_id=CASE)).position == 1
+
+
+async def test_a_refusal_after_an_unanswered_sending_without_receipt_is_said_to_be_unresolved(
+    hub: LoopbackHub, sender: Sender, identity: Identity
+) -> None:
+    hub.faults.append(drop_after(0))
+    async with client(hub, sender, identity) as opened:
+        with pytest.raises(AppendRefused, match="refused, earlier attempt unresolved") as caught:
+            await opened.append(event(), case_id=CASE, actor_role="refuse me")
+        assert caught.value.refusal.earlier_attempt_unresolved
+        assert await opened.pending() == []
+
+
+def _refuse_all(hub: LoopbackHub, request: object, _context: object) -> object:
+    answer = refuse_request(3, "")(hub, request, None)  # type: ignore[arg-type]
+    assert answer is not None
+    answer.ClearField("error")
+    for signed in request.events:  # type: ignore[attr-defined]
+        refusal = answer.outcomes.add().refusal
+        refusal.code, refusal.rule = Code.REFUSAL_CODE_REFUSED, "incident.contradiction"
+        del signed
+    return answer
+
+
+@pytest.mark.parametrize("code", [grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.UNIMPLEMENTED])
+async def test_a_call_that_the_hub_rejects_is_not_repeated_and_the_event_is_kept(
+    code: grpc.StatusCode, hub: LoopbackHub, sender: Sender, identity: Identity
+) -> None:
+    hub.faults.append(drop_after(0, code))
+    async with client(hub, sender, identity) as opened:
+        with pytest.raises(CallFailed) as caught:
+            await opened.append(event(), case_id=CASE)
+        assert caught.value.code is code
+        (kept,) = await opened.pending()
+        assert len(hub.requests) == 1
+        (outcome,) = await opened.resume()
+        assert isinstance(outcome, Receipt)
+        assert outcome.event_id == kept.event_id
+    assert each_arrived_as_the_same_bytes(hub)
+
+
+async def test_a_service_that_does_not_exist_is_a_rejected_call(hub: LoopbackHub, sender: Sender, identity: Identity) -> None:
+    async with client(hub, replace(sender, agency_id="panel"), identity) as opened:
+        with pytest.raises(CallFailed, match="UNIMPLEMENTED"):
+            await opened.append(event(), case_id=CASE)
+        with pytest.raises(CallFailed, match="UNIMPLEMENTED"):
+            await opened.get_receipt("northmoor", b"x" * 16)
+
+
+async def test_without_a_hub_the_event_is_kept_and_sent_later(hub: LoopbackHub, sender: Sender, identity: Identity) -> None:
+    hub.stop()
+    async with client(hub, sender, identity) as opened:
+        with pytest.raises(AppendUnresolved, match="UNAVAILABLE") as caught:
+            await opened.append(event(), case_id=CASE, deadline_seconds=0.5)
+        unresolved = caught.value.unresolved
+        assert [kept.event_id for kept in await opened.pending()] == [unresolved.event_id]
+        hub.start()
+        (outcome,) = await opened.resume()
+        assert isinstance(outcome, Receipt)
+        assert outcome.event_id == unresolved.event_id
+        assert await opened.resume() == []
+
+
+async def test_a_hub_that_dies_under_load_and_comes_back_has_everything_once(hub: LoopbackHub, sender: Sender, identity: Identity) -> None:
+    async with client(hub, sender, identity) as opened:
+        sent = asyncio.create_task(opened.append_many(draft(number) for number in range(600)))
+        for _ in range(3):
+            await asyncio.sleep(0.1)
+            await asyncio.to_thread(hub.stop)
+            await asyncio.to_thread(hub.start)
+        outcomes = await sent
+    assert {type(outcome) for outcome in outcomes} == {Receipt}
+    assert sorted(outcome.position for outcome in outcomes if isinstance(outcome, Receipt)) == list(range(1, 601))
+    assert each_arrived_as_the_same_bytes(hub)
+
+
+async def test_a_hub_that_never_answers_is_given_up_at_the_deadline(
+    hub: LoopbackHub, sender: Sender, identity: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "ANSWER_MAX_SECONDS", 0.2)
+    hub.faults.extend([_silence] * 3)
+    async with client(hub, sender, identity) as opened:
+        assert (await opened.append(event(), case_id=CASE, deadline_seconds=20)).position == 1
+    assert len(hub.requests) >= 2
+
+
+def _silence(_hub: LoopbackHub, _request: object, context: grpc.ServicerContext) -> None:
+    while context.is_active():
+        time.sleep(0.02)
+
+
+async def test_a_replayed_event_gets_its_first_receipt(hub: LoopbackHub, sender: Sender, identity: Identity) -> None:
+    async with client(hub, sender, identity) as opened:
+        (signed,) = await opened.sign([draft()])
+        assert await opened.pending() == [signed]
+        assert hub.requests == []
+        first = await opened.send([signed])
+        assert await opened.send([signed]) == first
+        assert await opened.pending() == []
+    assert len(hub.log) == 1
+
+
+async def test_discarded_events_are_not_sent_again(hub: LoopbackHub, sender: Sender, identity: Identity) -> None:
+    async with client(hub, sender, identity) as opened:
+        await opened.discard(await opened.sign([draft()]))
+        assert await opened.resume() == []
+        await opened.append(event(), case_id=CASE)
+    assert [header.source_sequence for header in hub.headers] == [2]
+
+
+async def test_events_before_one_that_cannot_be_sent_are_decided(hub: LoopbackHub, sender: Sender, identity: Identity) -> None:
+    async with client(hub, sender, identity) as opened:
+        with pytest.raises(NotSendable):
+            await opened.append_many([draft(), Draft(event=event())])
+    assert len(hub.log) == 1
+
+
+async def test_closing_tells_whoever_waits_and_keeps_the_event(hub: LoopbackHub, sender: Sender, identity: Identity) -> None:
+    hub.faults.append(_silence)
+    async with client(hub, sender, identity) as opened:
+        waiting = asyncio.create_task(opened.append(event(), case_id=CASE))
+        while not hub.requests:
+            await asyncio.sleep(0.01)
+    with pytest.raises(ClientClosed):
+        await waiting
+    with pytest.raises(ClientClosed):
+        await opened.append(event(), case_id=CASE)
+    await opened.close()
+    async with client(hub, sender, identity) as again:
+        (outcome,) = await again.resume()
+        assert isinstance(outcome, Receipt)
+
+
+async def test_an_outbox_in_use_cannot_be_opened_twice(hub: LoopbackHub, sender: Sender, identity: Identity) -> None:
+    async with client(hub, sender, identity):
+        with pytest.raises(OutboxUnusable):
+            await client(hub, sender, identity).__aenter__()
+
+
+async def test_a_certificate_of_another_authority_never_gets_through(
+    hub: LoopbackHub, sender: Sender, identity: Identity, tmp_path: Path
+) -> None:
+    from tests.support.loopback_hub import make_files  # noqa: PLC0415  # one test's own authority
+
+    other = tmp_path / "other"
+    other.mkdir()
+    stranger = make_files(other).identity(tmp_path / "stranger.sqlite")
+    mixed = replace(stranger, credentials=replace(stranger.credentials, authority=identity.credentials.authority))
+    async with client(hub, sender, mixed) as opened:
+        (outcome,) = await opened.append_many([draft()], deadline_seconds=0.5)
+    assert isinstance(outcome, Unresolved)
+    assert hub.requests == []
+
+
+def test_credentials_do_not_show_the_private_key(identity: Identity) -> None:
+    assert isinstance(identity.credentials, Credentials)
+    assert "PRIVATE KEY" not in repr(identity)
+
+
+def test_the_blocking_client_serves_many_threads_over_one_stream(hub: LoopbackHub, sender: Sender, identity: Identity) -> None:
+    with BlockingHubClient(hub.target, sender=sender, identity=identity) as opened, ThreadPoolExecutor(32) as threads:
+        receipts = list(threads.map(lambda number: opened.append(event(number), case_id=CASE), range(200)))
+        assert sorted(receipt.position for receipt in receipts) == list(range(1, 201))
+        assert opened.get_receipt("northmoor", receipts[0].event_id) == receipts[0]
+        assert opened.pending() == []
+        (signed,) = opened.sign([draft()])
+        (outcome,) = opened.send([signed])
+        assert isinstance(outcome, Receipt)
+        assert opened.sender is sender
+        assert opened.resume() == []
+        opened.discard(opened.sign([draft()]))
+        with pytest.raises(AppendRefused):
+            opened.append(event(), case_id=CASE, actor_role="refuse me")
+        grpc.channel_ready_future(opened.channel).result(timeout=5)
+    assert len(hub.requests) < 200
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from safeguarding.hub.client import BlockingHubClient, Draft, Sender
+from safeguarding.hub.v1.incident_pb2 import NotificationWithdrawn
+from tests.support.loopback_hub import COUNCIL
+from safeguarding.hub.client import Identity
+folder, outbox, target, case = sys.argv[1:]
+read = Identity.from_folder(Path(folder) / "agency", authority=Path(folder) / "ca.pem")
+sender = Sender(agency_id=COUNCIL, source="case-system", shard="northmoor", log_origin="hub.example/test", actor_role="Head of service")
+with BlockingHubClient(target, sender=sender, identity=Identity(read.credentials, read.signing_key, Path(outbox))) as hub:
+    hub.append_many([Draft(event=NotificationWithdrawn(rationale=str(n)), case_id=case) for n in range(5)])
+"""
+
+
+def test_a_killed_client_resumes_with_the_same_ids_and_bytes(hub: LoopbackHub, files: Files, sender: Sender, identity: Identity) -> None:
+    hub.faults.append(_decide_two_then_silence)
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'protos'}"}
+    arguments = [sys.executable, "-c", KILLED, str(files.root), str(identity.outbox), hub.target, CASE]
+    with subprocess.Popen(arguments, env=environment, cwd=ROOT) as process:
+        while not hub.requests and process.poll() is None:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+    sent_before = [event_id for request in hub.requests for event_id in request]
+    assert sent_before
+    with BlockingHubClient(hub.target, sender=sender, identity=identity) as opened:
+        kept = opened.pending()
+        assert [event.event_id for event in kept][: len(sent_before)] == sent_before
+        outcomes = opened.resume()
+        assert {type(outcome) for outcome in outcomes} == {Receipt}
+        assert opened.append(event(), case_id=CASE).position == len(kept) + 1
+    assert [header.source_sequence for header in hub.headers] == list(range(1, len(kept) + 2))
+    assert each_arrived_as_the_same_bytes(hub)
+
+
+def _decide_two_then_silence(hub: LoopbackHub, request: object, context: grpc.ServicerContext) -> None:
+    for signed in request.events[:2]:  # type: ignore[attr-defined]
+        hub.decide(signed)
+    _silence(hub, request, context)

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date, timedelta
+
+import pytest
+
+from domain.agency.events import (
+    AgencyEnrolled,
+    AgencySuspended,
+    KeyAlgorithm,
+    KeyRegistered,
+    KeyRetired,
+    KeyRevoked,
+    RevocationReason,
+)
+from domain.kernel.agencies import kind_of
+from domain.kernel.events import EVENT_TYPES, Event, Recorded
+from domain.kernel.ids import NATIONAL, AgencyId, KeyId, Shard
+from domain.partnership.events import MembershipChange, MembershipChanged
+from projections.kernel.database import ViewDatabase
+from projections.registry.projection import REGISTRY, KeyState
+from projections.registry.queries import agencies, agency, keys, partnerships, shards_of
+from tests.support.builders import (
+    BUSINESS_UNIT,
+    COUNCIL,
+    HOSPITAL,
+    ICB,
+    MONDAY,
+    OPERATOR,
+    OTHER_COUNCIL,
+    POLICE,
+    SCHOOL,
+    SECOND_COUNCIL,
+    SHARD,
+    a_partnership_established,
+    body_gone,
+    recorded,
+)
+
+LATER = MONDAY + timedelta(days=1)
+KEY = KeyId("la-E09999901:1")
+
+
+@pytest.fixture
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ViewDatabase]:
+    opened = ViewDatabase(f"sqlite:///{tmp_path_factory.mktemp('registry') / 'views.sqlite'}", [REGISTRY])
+    opened.swap("registry", opened.begin_build("registry").generation)
+    yield opened
+    opened.close()
+
+
+def placed(*said: Recorded | Event, shard: str = NATIONAL) -> list[Recorded]:
+    events = [one if isinstance(one, Recorded) else recorded(one, by=OPERATOR) for one in said]
+    return [replace(one, shard=Shard(shard), position=place) for place, one in enumerate(events, 1)]
+
+
+def project(database: ViewDatabase, *said: Recorded | Event, shard: str = NATIONAL) -> None:
+    live = database.live("registry")
+    assert live is not None
+    events = placed(*said, shard=shard)
+    database.apply("registry", live.generation, shard, events, len(events))
+    assert database.parked("registry", live.generation) == ()
+
+
+def enrols(agency_id: str = COUNCIL, name: str = "Northmoor Council") -> AgencyEnrolled:
+    return AgencyEnrolled(
+        agency_id=AgencyId(agency_id), kind=kind_of(agency_id), name=name, live_from=date(2024, 1, 1), shards=(Shard(SHARD),)
+    )
+
+
+def registers(key_id: str = KEY, agency_id: str = COUNCIL) -> KeyRegistered:
+    return KeyRegistered(
+        agency_id=AgencyId(agency_id), key_id=KeyId(key_id), algorithm=KeyAlgorithm.ED25519, public_key=b"\x01" * 32, proof=b"\x02" * 64
+    )
+
+
+def test_an_agency_stands_as_it_was_last_enrolled(database: ViewDatabase) -> None:
+    project(database, enrols(), AgencySuspended(agency_id=COUNCIL, reason="Synthetic."), enrols(POLICE, "Police"))
+    with database.reading("registry") as look:
+        found = agencies(look.connection, look.tables, limit=10)
+        assert [(one.agency_id, one.suspended, one.shards, one.position) for one in found] == [
+            (COUNCIL, True, (SHARD,), 1),
+            (POLICE, False, (SHARD,), 3),
+        ]
+
+
+def test_enrolling_again_ends_a_suspension(database: ViewDatabase) -> None:
+    project(database, enrols(), AgencySuspended(agency_id=COUNCIL, reason="Synthetic."), enrols(name="Northmoor City Council"))
+    with database.reading("registry") as look:
+        found = agency(look.connection, look.tables, COUNCIL)
+        assert found is not None
+        assert (found.name, found.suspended) == ("Northmoor City Council", False)
+        assert agency(look.connection, look.tables, POLICE) is None
+
+
+def test_a_key_is_active_then_retired_or_revoked_for_good(database: ViewDatabase) -> None:
+    revoked = KeyRevoked(agency_id=COUNCIL, key_id=KEY, reason=RevocationReason.LOST)
+    retired = KeyRetired(agency_id=COUNCIL, key_id=KeyId("la-E09999901:2"))
+    project(
+        database,
+        registers(),
+        registers("la-E09999901:2"),
+        registers("la-E09999901:3"),
+        recorded(revoked, by=OPERATOR, at=LATER),
+        KeyRetired(agency_id=COUNCIL, key_id=KEY),
+        recorded(retired, by=OPERATOR, at=LATER),
+    )
+    with database.reading("registry") as look:
+        found = keys(look.connection, look.tables, agency_id=COUNCIL, limit=10)
+        assert [(one.key_id, one.state, one.reason, one.ended_at) for one in found] == [
+            (KEY, KeyState.REVOKED, RevocationReason.LOST, LATER),
+            ("la-E09999901:2", KeyState.RETIRED, None, LATER),
+            ("la-E09999901:3", KeyState.ACTIVE, None, None),
+        ]
+        assert keys(look.connection, look.tables, agency_id=POLICE, limit=10) == ()
+
+
+def test_lists_go_on_behind_the_last_id(database: ViewDatabase) -> None:
+    project(database, *(enrols(name) for name in (COUNCIL, ICB, POLICE)))
+    with database.reading("registry") as look:
+        first = agencies(look.connection, look.tables, limit=2)
+        rest = agencies(look.connection, look.tables, after=first[-1].agency_id, limit=2)
+        assert [one.agency_id for one in (*first, *rest)] == [ICB, COUNCIL, POLICE]
+
+
+def test_a_partnership_has_the_members_of_its_newest_list(database: ViewDatabase) -> None:
+    change = MembershipChanged(
+        change=MembershipChange.MERGER,
+        effective_on=date(2024, 7, 1),
+        business_unit=BUSINESS_UNIT,
+        partners=(COUNCIL, OTHER_COUNCIL, ICB, POLICE),
+        relevant_agencies=(SCHOOL,),
+    )
+    project(database, a_partnership_established(), shard="other")
+    project(database, a_partnership_established(), change, shard=SHARD)
+    with database.reading("registry") as look:
+        first, second = partnerships(look.connection, look.tables, limit=10)
+        assert (first.shard, first.members_since, first.partners, first.business_unit, first.relevant_agencies) == (
+            SHARD,
+            date(2024, 7, 1),
+            (COUNCIL, OTHER_COUNCIL, ICB, POLICE),
+            (BUSINESS_UNIT,),
+            (SCHOOL,),
+        )
+        assert (second.shard, second.partners) == ("other", (COUNCIL, SECOND_COUNCIL, ICB, POLICE))
+        assert shards_of(look.connection, look.tables, COUNCIL) == (SHARD, "other")
+        assert shards_of(look.connection, look.tables, OTHER_COUNCIL) == (SHARD,)
+        assert shards_of(look.connection, look.tables, HOSPITAL) == ("other",)
+
+
+def test_an_event_whose_body_is_gone_leaves_what_stood(database: ViewDatabase) -> None:
+    project(database, enrols(), body_gone(recorded(AgencySuspended(agency_id=COUNCIL, reason="Synthetic."), by=OPERATOR)))
+    with database.reading("registry") as look:
+        found = agency(look.connection, look.tables, COUNCIL)
+        assert found is not None
+        assert found.suspended is False
+
+
+def test_rows_are_the_same_whether_applied_together_or_one_by_one(database: ViewDatabase) -> None:
+    events = placed(
+        enrols(), registers(), KeyRevoked(agency_id=COUNCIL, key_id=KEY, reason=RevocationReason.LOST), enrols(), registers("k:2")
+    )
+    digests = []
+    for cuts in ([0, 5], [0, 1, 2, 3, 4, 5]):
+        generation = database.begin_build("registry").generation
+        for start, end in itertools.pairwise(cuts):
+            database.apply("registry", generation, NATIONAL, events[start:end], end)
+        digests.append(database.digest("registry", generation))
+        database.swap("registry", generation)
+    assert digests[0] == digests[1]
+
+
+def test_every_event_type_is_handled_or_ignored() -> None:
+    assert REGISTRY.handles | REGISTRY.ignores == set(EVENT_TYPES)
+    assert not REGISTRY.handles & REGISTRY.ignores
