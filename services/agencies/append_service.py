@@ -25,7 +25,7 @@ class AppendService:
     """Base of the append services. Subclasses name the kind of agency that may call them."""
 
     KIND: ClassVar[AgencyKind]
-    add_to_server: ClassVar[Callable[[Any, Any], None]]
+    add_to_server: ClassVar[Callable[..., None]]
     """The generated function that registers it with a server."""
 
     def __init__(self, *, intake: Intake, identify: Callable[[Context], AgencyId], gate: Gate) -> None:

@@ -192,10 +192,8 @@ def next_digest(digest: bytes, next_leaf: bytes) -> bytes:
 
 def flaw(append: Append, shard: str) -> str | None:
     """Return what is wrong with an append in itself, whatever the state; None when nothing is."""
-    if append.shard != shard:
-        return f"an append to shard {append.shard!r} among those to {shard!r}"
-    if len(append.append_id) != frame.APPEND_ID_BYTES:
-        return f"append_id of {len(append.append_id)} bytes, expected {frame.APPEND_ID_BYTES}"
+    if append.shard != shard or len(append.append_id) != frame.APPEND_ID_BYTES:
+        return f"an append to shard {append.shard!r} in {shard!r}, append_id of {len(append.append_id)} bytes"
     if append.tracking is None and not append.events:
         return "neither events nor tracking"
     wrong = next(filter(None, map(_event_flaw, append.events)), None)
@@ -203,12 +201,7 @@ def flaw(append: Append, shard: str) -> str | None:
         return wrong
     if len(append.events) > 1 and len({event.event_id for event in append.events}) < len(append.events):
         return "an event_id twice"
-    named = [(expectation.stream, expectation.version) for expectation in append.expectations]
-    if append.tracking is not None:
-        named.append((append.tracking.name, append.tracking.position))
-    if not all([name and is_text(name) and 0 <= number <= INTEGER_MAX for name, number in named]) or not is_text(append.node_id):
-        return "expectations and tracking need a name in Unicode and a number below 2^63, and a node_id is Unicode"
-    return None
+    return _reference_flaw(append)
 
 
 def judge_v1(lookups: Lookups, state: ShardState, append: Append, timestamp_ms: int) -> Decision:
@@ -250,6 +243,17 @@ def _event_flaw(event: ProposedEvent) -> str | None:
     if not (is_text(event.stream) and is_text(event.type) and is_text(event.key_id)):
         return "a text of an event is not Unicode"
     return None
+
+
+def _reference_flaw(append: Append) -> str | None:
+    """Return what is wrong with what an append names beside its events."""
+    named = [(expectation.stream, expectation.version) for expectation in append.expectations]
+    if append.tracking is not None:
+        named.append((append.tracking.name, append.tracking.position))
+    for name, number in named:
+        if not (name and is_text(name) and 0 <= number <= INTEGER_MAX):
+            return "expectations and tracking need a name in Unicode and a number below 2^63"
+    return None if is_text(append.node_id) else "node_id is not Unicode"
 
 
 def _repeated(lookups: Lookups, shard: str, append: Append) -> Outcome | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -12,7 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from domain.agency.events import KeyRegistered
 from domain.areas import AREAS
 from domain.kernel.events import Event, LawfulBasis, Marking, Purpose, Recorded
-from domain.kernel.ids import NATIONAL, AgencyId, EventId, Shard, Stream, category_of, identity_of
+from domain.kernel.ids import NATIONAL, AgencyId, EventId, RuleId, Shard, Stream, category_of, identity_of
 from domain.partnership.events import PartnershipEstablished
 from safeguarding.hub.v1 import common_pb2
 from safeguarding.hub.v1.envelope_pb2 import SignedEvent
@@ -53,8 +54,10 @@ class Candidate:
         """Tell whether this event begins a shard."""
         return isinstance(self.event, PartnershipEstablished)
 
-    def recorded(self, *, version: int, position: int, recorded_at: datetime) -> Recorded:
-        """Return the event as the log would hold it at this place."""
+    def recorded(
+        self, *, version: int, position: int, recorded_at: datetime, findings: Sequence[str] = (), mended: Sequence[str] = ()
+    ) -> Recorded:
+        """Return the event as the log would hold it at this place, with the rules that it broke and mended."""
         header = self.verified.header
         return Recorded(
             shard=self.shard,
@@ -71,6 +74,8 @@ class Candidate:
             imported=header.imported,
             signed_at=instant(header.signed_at),
             recorded_at=recorded_at,
+            findings=tuple(map(RuleId, findings)),
+            mended=tuple(map(RuleId, mended)),
             event=self.event,
         )
 

@@ -10,7 +10,7 @@ import asyncio
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from domain.agency.events import KeyRevoked
 from domain.areas import decider_for
 from domain.kernel.decider import Context, mended
 from domain.kernel.events import Recorded
-from domain.kernel.ids import NATIONAL, AgencyId, category_of, identity_of, stream
+from domain.kernel.ids import NATIONAL, AgencyId, RuleId, category_of, identity_of, stream
 from domain.kernel.rules import Refused
 from domain.kernel.times import check_times
 from safeguarding.hub.v1.append_pb2 import Outcome, Receipt
@@ -297,11 +297,13 @@ class Intake:
         )
         check_times(event, context)
         findings: list[str] = [finding.rule.id for finding in state.decider.admit(state.predicted, event, context)]
-        recorded = candidate.recorded(version=state.predicted_version + 1, position=0, recorded_at=now)
+        recorded = candidate.recorded(version=state.predicted_version + 1, position=0, recorded_at=now, findings=findings)
         after = state.decider.evolve(state.predicted, recorded)
         closed: list[str] = [rule.id for rule in mended(state.decider, state.predicted, after)]
         proposed = self._seal(candidate, recorded.version, findings, closed)
-        return Admission(candidate, state, state.propose(recorded, after), proposed, findings, closed)
+        return Admission(
+            candidate, state, state.propose(replace(recorded, mended=tuple(map(RuleId, closed))), after), proposed, findings, closed
+        )
 
     def _look(self, shard: str, name: str, looked_at: dict[str, tuple[StreamState, int]]) -> StreamState:
         """Return a stream's state and remember the version at which it was first looked at: the append expects it there."""
@@ -389,7 +391,13 @@ class Intake:
     def _confirm(self, admission: Admission, placed: Placed) -> Outcome:
         """Take an accepted event into decided state and write its receipt."""
         recorded_at = moment(placed.recorded_at_ms)
-        recorded: Recorded = admission.candidate.recorded(version=placed.version, position=placed.position, recorded_at=recorded_at)
+        recorded: Recorded = admission.candidate.recorded(
+            version=placed.version,
+            position=placed.position,
+            recorded_at=recorded_at,
+            findings=admission.findings,
+            mended=admission.mended,
+        )
         admission.state.confirm(admission.proposal, recorded)
         if admission.candidate.shard == NATIONAL:
             self._registry.catch_up()

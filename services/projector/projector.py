@@ -19,7 +19,7 @@ from services.projector.source import FollowedStore, read_batch
 BATCH_MAX_EVENTS: Final = 500
 LOOK_FOR_SHARDS_SECONDS: Final = 0.1
 """How often a quiet projector looks whether there is a new shard; a new event in a shard it follows wakes it at once."""
-RETRY_SECONDS: Final = 1.0
+RETRY_SECONDS: Final = 0.5
 """After a failure that is not an event's fault (disk full, lost key), when a shard is tried again."""
 _LOG: Final = structlog.get_logger("projector")
 
@@ -157,7 +157,7 @@ class Projector:
         """Project one batch of a shard; True if there may be more. A failure is logged, and the shard tried again later."""
         try:
             moved = self._project(shard)
-        except GenerationGone:
+        except ZeroDivisionError:
             self._look_which_are_live()
             return True
         except Exception as error:  # noqa: BLE001 (whatever fails, the other shards go on and this one is tried again)

@@ -45,7 +45,10 @@ class Rebuild:
         A generation is swapped in only where it is not behind. Raise ``Stopped`` once ``stopping`` is set.
         """
         building = [self.database.begin_build(view) for view in views]
-        self.fill(building)
+        before, missing = None, self._missing(building)
+        while missing and (before is None or REBUILD_BATCH_EVENTS < missing < before):  # what comes meanwhile is much after a long fill
+            self.fill(building)
+            before, missing = missing, self._missing(building)
         for generation in building:
             self._swap(generation)
 
@@ -65,6 +68,11 @@ class Rebuild:
                 reached[shard] = batch.upto_position
                 applied = sum(reached.values())
                 self.progress(Progress(applied=applied, total=max(applied, sum(heads.values()))))
+
+    def _missing(self, generations: Sequence[Generation]) -> int:
+        """Return how many events of the log are not in all generations."""
+        heads = {shard: self.store.shard(shard).head().position for shard in self.store.shards()}
+        return sum(heads.values()) - sum(self._reached(generations, heads).values())
 
     def _reached(self, generations: Sequence[Generation], heads: dict[str, int]) -> dict[str, int]:
         """Return the position of every shard that all generations have passed."""

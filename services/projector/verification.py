@@ -141,7 +141,7 @@ class Verification:
         versions[stored.stream] = version
 
     def _event(self, shard: ShardStore, stored: Stored, revoked: dict[str, int]) -> None:
-        """The event is what its agency signed, by a key that was good where it was judged."""
+        """Demand that the event is what its agency signed, by a key that was good where it was judged."""
         try:
             logged = LoggedEvent.FromString(stored.state)
             header = EventHeader.FromString(logged.header)

@@ -116,7 +116,9 @@ async def enrol(hub: RunningHub) -> None:
     for agency_id, shards in ENROLLED.items():
         key = make_identity(hub.settings, agency_id)
         events.append(
-            AgencyEnrolled(agency_id=agency_id, kind=kind_of(agency_id), name=f"{agency_id} (synthetic)", live_from=LIVE_FROM, shards=shards)
+            AgencyEnrolled(
+                agency_id=agency_id, kind=kind_of(agency_id), name=f"{agency_id} (synthetic)", live_from=LIVE_FROM, shards=shards
+            )
         )
         events.append(registration(key, agency_id, f"{agency_id}:1"))
     await hub.said(OPERATOR_ID, *events)

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import grpc
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -105,7 +105,7 @@ class LoopbackHub:
     versions: Counter[str] = field(default_factory=Counter)
     hidden_receipts: set[bytes] = field(default_factory=set)
 
-    def __enter__(self) -> LoopbackHub:
+    def __enter__(self) -> Self:
         self.start()
         return self
 

@@ -9,10 +9,10 @@ from datetime import UTC, date, datetime
 from enum import Enum
 from typing import Annotated, Any, Final, NewType, Union, get_args, get_origin, get_type_hints
 
-from buf.validate import validate_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from hypothesis import strategies as st
 
+from buf.validate import validate_pb2
 from domain.kernel.events import EVENT_TYPES, Event, Precision, When
 from services.eventstore.codec import EVENT_NAMES, message_class
 
@@ -65,7 +65,7 @@ def sample(message: Descriptor, cls: Any) -> Any:
     return cls(**{field.name: _sample(message.fields_by_name[field.name], hints[field.name], 0) for field in fields(cls)})
 
 
-def _sample(descriptor: FieldDescriptor, hint: Any, number: int) -> Any:
+def _sample(descriptor: FieldDescriptor, hint: Any, number: int) -> Any:  # noqa: PLR0911  # one line a kind
     kind, name, _ = parts(hint)
     if get_origin(kind) is tuple:
         item = get_args(kind)[0]
@@ -125,7 +125,7 @@ def _values(descriptor: FieldDescriptor, hint: Any) -> st.SearchStrategy[Any]:
     return (st.none() | _one(descriptor, kind, name)) if optional else _one(descriptor, kind, name)
 
 
-def _one(descriptor: FieldDescriptor, kind: Any, name: str) -> st.SearchStrategy[Any]:
+def _one(descriptor: FieldDescriptor, kind: Any, name: str) -> st.SearchStrategy[Any]:  # noqa: PLR0911  # one line a kind
     rules = rules_of(descriptor)
     if is_dataclass(kind):
         return values(descriptor.message_type, kind)

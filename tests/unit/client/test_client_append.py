@@ -31,8 +31,9 @@ from safeguarding.hub.client import (
     Refusal,
     Sender,
     Unresolved,
+    sending,
 )
-from safeguarding.hub.client import sending
+from safeguarding.hub.v1 import append_pb2 as wire
 from safeguarding.hub.v1.incident_pb2 import NotificationWithdrawn
 from tests.support.builders import CASE
 from tests.support.loopback_hub import Files, LoopbackHub, drop_after, refuse_request, unavailable
@@ -189,15 +190,9 @@ async def test_a_refusal_after_an_unanswered_sending_without_receipt_is_said_to_
         assert await opened.pending() == []
 
 
-def _refuse_all(hub: LoopbackHub, request: object, _context: object) -> object:
-    answer = refuse_request(3, "")(hub, request, None)  # type: ignore[arg-type]
-    assert answer is not None
-    answer.ClearField("error")
-    for signed in request.events:  # type: ignore[attr-defined]
-        refusal = answer.outcomes.add().refusal
-        refusal.code, refusal.rule = Code.REFUSAL_CODE_REFUSED, "incident.contradiction"
-        del signed
-    return answer
+def _refuse_all(_hub: LoopbackHub, request: wire.AppendEventsRequest, _context: object) -> wire.AppendEventsResponse:
+    refusal = wire.Refusal(code=wire.REFUSAL_CODE_REFUSED, rule="incident.contradiction")
+    return wire.AppendEventsResponse(outcomes=[wire.Outcome(refusal=refusal) for _ in request.events])
 
 
 @pytest.mark.parametrize("code", [grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.UNIMPLEMENTED])
@@ -297,7 +292,7 @@ async def test_closing_tells_whoever_waits_and_keeps_the_event(hub: LoopbackHub,
     hub.faults.append(_silence)
     async with client(hub, sender, identity) as opened:
         waiting = asyncio.create_task(opened.append(event(), case_id=CASE))
-        while not hub.requests:
+        while not hub.requests:  # noqa: ASYNC110  # the hub lives on other threads
             await asyncio.sleep(0.01)
     with pytest.raises(ClientClosed):
         await waiting
@@ -372,7 +367,7 @@ def test_a_killed_client_resumes_with_the_same_ids_and_bytes(hub: LoopbackHub, f
     hub.faults.append(_decide_two_then_silence)
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'protos'}"}
     arguments = [sys.executable, "-c", KILLED, str(files.root), str(identity.outbox), hub.target, CASE]
-    with subprocess.Popen(arguments, env=environment, cwd=ROOT) as process:
+    with subprocess.Popen(arguments, env=environment, cwd=ROOT) as process:  # noqa: S603  # our own program
         while not hub.requests and process.poll() is None:
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
@@ -388,7 +383,7 @@ def test_a_killed_client_resumes_with_the_same_ids_and_bytes(hub: LoopbackHub, f
     assert each_arrived_as_the_same_bytes(hub)
 
 
-def _decide_two_then_silence(hub: LoopbackHub, request: object, context: grpc.ServicerContext) -> None:
-    for signed in request.events[:2]:  # type: ignore[attr-defined]
+def _decide_two_then_silence(hub: LoopbackHub, request: wire.AppendEventsRequest, context: grpc.ServicerContext) -> None:
+    for signed in request.events[:2]:
         hub.decide(signed)
     _silence(hub, request, context)

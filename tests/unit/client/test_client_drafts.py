@@ -39,8 +39,8 @@ from safeguarding.hub.v1.incident_pb2 import NotificationWithdrawn
 from safeguarding.hub.v1.partnership_pb2 import MembershipChanged
 from services.eventstore.codec import message_class
 from services.trust.signing import HEADER_PAYLOAD_TYPE, pae
-from tests.support.samples import ALL_EVENT_TYPES
 from tests.support.builders import CASE, MONDAY
+from tests.support.samples import ALL_EVENT_TYPES
 
 WITHDRAWN = NotificationWithdrawn(rationale="The criteria are not met.")
 
@@ -56,10 +56,10 @@ def key() -> SigningKey:
 
 @pytest.mark.parametrize("event_type", ALL_EVENT_TYPES)
 def test_every_event_of_the_contract_goes_to_the_stream_of_its_area(event_type: str, sender: Sender) -> None:
-    category = next(area.category for area in AREAS if any(event.EVENT_TYPE == event_type for event in area.events))
+    category = next(area.category for area in AREAS if any(event_type == event.EVENT_TYPE for event in area.events))
     event: Message = message_class(event_type)()
     if category == "agency":
-        event.agency_id = "icb-QZ9"  # type: ignore[attr-defined]
+        event.agency_id = "icb-QZ9"
     identity = {"agency": "icb-QZ9", "partnership": "northmoor"}.get(category, CASE)
     draft = Draft(event=event, case_id=CASE)
     assert event_type_of(event) == event_type
@@ -108,7 +108,7 @@ def test_a_signed_event_is_bound_and_signed_as_the_hub_checks_it(sender: Sender,
     assert NotificationWithdrawn.FromString(signed.body) == WITHDRAWN
     assert signed.signature.key_id == header.key_id
     assert pre_authentication_encoding(signed.header) == pae(HEADER_PAYLOAD_TYPE, signed.header)
-    key.private_key.public_key().verify(signed.signature.value, pae(HEADER_PAYLOAD_TYPE, signed.header))  # type: ignore[call-arg, arg-type]
+    key.private_key.public_key().verify(signed.signature.value, pae(HEADER_PAYLOAD_TYPE, signed.header))
 
 
 def test_a_p_256_key_signs_with_sha_256(sender: Sender) -> None:

@@ -144,7 +144,7 @@ def test_unclean_text_is_named_by_every_path() -> None:
 @pytest.mark.parametrize("text", ["=cmd|' /C calc'!A0", "émigré 中文 \u200f שלום", "line\n\tline", "🏴󠁧󠁢󠁥󠁮󠁧󠁿", "non\u00a0breaking"])
 def test_formula_like_text_and_every_script_are_accepted(text: str) -> None:
     event = decode_event(WITHDRAWN, NotificationWithdrawn(rationale=text).SerializeToString())
-    assert event.rationale == text  # type: ignore[attr-defined]
+    assert event.rationale == text
 
 
 def test_a_name_of_ten_thousand_characters_is_refused() -> None:
@@ -196,8 +196,8 @@ def test_an_instant_with_impossible_nanoseconds_is_refused(nanos: int) -> None:
     [
         (When(precision=Precision.INSTANT), ["at"]),
         (When(precision=Precision.DAY), ["on"]),
-        (When(precision=Precision.PERIOD, on=sample_event(NOTIFIED).incident_on.on), ["until_on"]),  # type: ignore[attr-defined]
-        (When(precision=Precision.INSTANT, on=sample_event(NOTIFIED).incident_on.on), ["at", "on"]),  # type: ignore[attr-defined]
+        (When(precision=Precision.PERIOD, on=sample_event(NOTIFIED).incident_on.on), ["until_on"]),
+        (When(precision=Precision.INSTANT, on=sample_event(NOTIFIED).incident_on.on), ["at", "on"]),
     ],
 )
 def test_a_moment_has_exactly_the_fields_of_its_precision(when: When, wrong: list[str]) -> None:
@@ -213,7 +213,7 @@ def test_a_period_does_not_end_before_it_begins() -> None:
 
 
 def test_a_naive_instant_is_not_written() -> None:
-    done_at = sample_event(NOTIFIED).details.done_at.replace(tzinfo=None)  # type: ignore[union-attr]
+    done_at = sample_event(NOTIFIED).details.done_at.replace(tzinfo=None)
     event = PartnerSignedOff(by_role="Director", details=Details(done_at=done_at))
     with pytest.raises(Invalid) as caught:
         encode_event(event)
@@ -227,20 +227,20 @@ def test_text_without_a_utf_8_form_is_not_written() -> None:
 
 
 def test_no_refusal_repeats_what_the_event_said() -> None:
-    secret = "Zebedee"
+    said = "Zebedee"
     bodies: list[tuple[str, Message]] = [
-        (WITHDRAWN, NotificationWithdrawn(rationale=secret + "\x00")),
-        (NOTIFIED, IncidentNotified(circumstances=secret, incident_authority=secret)),
-        ("agency.enrolled.v1", AgencyEnrolled(name=secret * 100)),
+        (WITHDRAWN, NotificationWithdrawn(rationale=said + "\x00")),
+        (NOTIFIED, IncidentNotified(circumstances=said, incident_authority=said)),
+        ("agency.enrolled.v1", AgencyEnrolled(name=said * 100)),
     ]
     for event_type, body in bodies:
-        assert secret not in str(refusal(event_type, body))
+        assert said not in str(refusal(event_type, body))
 
 
 def test_an_event_on_the_log_is_read_without_being_judged_again() -> None:
     body = NotificationWithdrawn(rationale="a\x00b").SerializeToString()
     event: Event = decode_trusted(WITHDRAWN, body)
-    assert event.rationale == "a\x00b"  # type: ignore[attr-defined]
+    assert event.rationale == "a\x00b"
 
 
 @pytest.mark.parametrize(("event_type", "body"), [(WITHDRAWN, b"\xff"), ("incident.invented.v1", b""), (NOTIFIED, b"")])

@@ -31,16 +31,22 @@ def test_a_full_event_sets_every_field_of_its_message(event_type: str) -> None:
     assert given_fields == set(message.DESCRIPTOR.fields_by_name)
 
 
-@settings(max_examples=150, deadline=None)
-@given(st.sampled_from(ALL_EVENT_TYPES), st.binary(max_size=200))
-def test_arbitrary_bytes_are_either_read_or_refused_as_invalid(event_type: str, body: bytes) -> None:
+def read_or_refuse(event_type: str, body: bytes) -> str:
+    """Read a body and hold it to its round trip, or return the rule that refused it."""
     try:
         event = decode_event(event_type, body)
     except Invalid as error:
-        assert error.rule in {"wire.body", "wire.fields", "wire.text", "wire.unknown_field"}
-        assert error.violations
-    else:
-        assert decode_event(event_type, encode_event(event)) == event
+        return error.rule if error.violations else "no field named"
+    return "read" if decode_event(event_type, encode_event(event)) == event else "read otherwise"
+
+
+OUTCOMES = {"read", "wire.body", "wire.fields", "wire.text", "wire.unknown_field"}
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(ALL_EVENT_TYPES), st.binary(max_size=200))
+def test_arbitrary_bytes_are_either_read_or_refused_as_invalid(event_type: str, body: bytes) -> None:
+    assert read_or_refuse(event_type, body) in OUTCOMES
 
 
 @settings(max_examples=150, deadline=None)
@@ -49,9 +55,4 @@ def test_a_damaged_body_is_either_read_or_refused_as_invalid(event_type: str, da
     body = bytearray(encode_event(sample_event(event_type)))
     for _ in range(data.draw(st.integers(1, 3))):
         body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
-    try:
-        event = decode_event(event_type, bytes(body))
-    except Invalid as error:
-        assert error.violations
-    else:
-        assert decode_event(event_type, encode_event(event)) == event
+    assert read_or_refuse(event_type, bytes(body)) in OUTCOMES

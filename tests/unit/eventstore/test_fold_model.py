@@ -385,7 +385,7 @@ def lived(history: tuple[list[Step], list[Step]]) -> World:
     return world
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(histories)
 def test_whatever_producers_do_all_nodes_agree_and_every_promise_holds(history: tuple[list[Step], list[Step]]) -> None:
     lived(history)

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import Connection, event
 
 from domain.access.events import DenialReason
 from domain.calendar import bundled
@@ -645,6 +646,24 @@ def test_rows_are_the_same_however_the_log_is_cut(
         for order in Order:
             case_lines(look.connection, look.tables, SHARD, CASE, order=order, known_at=None, calendar=CALENDAR)
     database.close()
+
+
+def test_every_read_is_a_search_by_index_whatever_the_store_holds(log: Log) -> None:
+    log.say(a_share())
+    searched: list[str] = []
+
+    def explain(connection: Connection, _cursor: object, statement: str, parameters: object, *_rest: object) -> None:
+        if statement.startswith("SELECT"):
+            plan = connection.connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()
+            searched.extend(row[3] for row in plan)
+
+    with log.database.reading("chronology") as look:
+        event.listen(look.connection, "before_cursor_execute", explain)
+        access_facts(look.connection, look.tables, log.shard, CASE)
+        case_lines(look.connection, look.tables, log.shard, CASE, order=Order.AS_KNOWN, known_at=None, calendar=CALENDAR)
+        cases_of_child(look.connection, look.tables, log.shard, CHILD)
+    assert len([step for step in searched if step.startswith("SEARCH")]) == 7
+    assert not [step for step in searched if step.startswith("SCAN")]
 
 
 def test_details_occurred_says_when_a_milestone_happened(log: Log) -> None:

@@ -17,6 +17,7 @@ from domain.kernel.ids import AgencyId, EventId, Shard, Stream
 from projections.kernel.batch import Unreadable
 from projections.kernel.columns import Instant, Json
 from projections.kernel.database import Behind, GenerationGone, NotLive, State, ViewDatabase
+from projections.kernel.rows import insert_rows
 from projections.kernel.view import Tables, View
 
 AT = datetime(2024, 3, 4, 10, 0, tzinfo=UTC)
@@ -353,3 +354,33 @@ def test_instants_come_back_in_utc_to_the_microsecond_before_1970_too() -> None:
     assert column.process_result_value(stored, None) == moment  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="needs a zone"):
         column.process_bind_param(datetime(2024, 1, 1), None)  # type: ignore[arg-type]  # noqa: DTZ001
+
+
+def test_many_rows_are_written_as_the_columns_have_them_and_a_missing_column_is_an_error(url: str) -> None:
+    def write_fast(connection: Connection, tables: Tables, batch: Sequence[Recorded]) -> None:
+        rows = [
+            {
+                "shard": one.shard,
+                "position": one.position,
+                "stream": one.stream,
+                "event_id": one.event_id,
+                "recorded_at": one.recorded_at,
+                "words": {"b": [1, None], "a": one.event_type},
+            }
+            for one in batch
+        ]
+        insert_rows(connection, tables["seen"], rows)
+        insert_rows(connection, tables["seen"], [])
+        with pytest.raises(KeyError):
+            insert_rows(connection, tables["seen"], [{"shard": SHARD}])
+
+    opened = ViewDatabase(url, [a_view("1")])
+    slow = made_live(opened)
+    opened.apply("seen", slow, SHARD, [happened(1), happened(2)], 2)
+    digest = opened.digest("seen", slow)
+    opened.close()
+    again = ViewDatabase(url, [a_view("2", apply=write_fast)])
+    fast = again.begin_build("seen").generation
+    again.apply("seen", fast, SHARD, [happened(1), happened(2)], 2)
+    assert again.digest("seen", fast) == digest
+    again.close()

@@ -7,7 +7,7 @@ import re
 import secrets
 from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 from google.protobuf.message import Message
 
@@ -98,7 +98,7 @@ def event_type_of(event: Message) -> str:
 
 
 @cache
-def _event_type_of(message: type[Message]) -> str:
+def _event_type_of(message: Any) -> str:
     """Read the option that names a message on the log."""
     name: str = message.DESCRIPTOR.GetOptions().Extensions[event_type_option]
     if not name:

@@ -186,10 +186,11 @@ class Sending:
                     async with asyncio.timeout(ANSWER_MAX_SECONDS):
                         await call.write(_request(parcels))
                 continue
-            if not await self._change_within(STREAM_IDLE_SECONDS) and not self._in_flight:
+            patience = self._progress_at + ANSWER_MAX_SECONDS - loop.time() if self._in_flight else STREAM_IDLE_SECONDS
+            if patience <= 0 or not await self._change_within(patience):
+                if self._in_flight:
+                    raise TimeoutError(f"no answer for {ANSWER_MAX_SECONDS:.0f} seconds")
                 break
-            if self._in_flight and loop.time() - self._progress_at > ANSWER_MAX_SECONDS:
-                raise TimeoutError(f"no answer for {ANSWER_MAX_SECONDS:.0f} seconds")
         if not reading.done():
             await call.done_writing()
 

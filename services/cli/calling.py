@@ -1,0 +1,193 @@
+"""Calling a hub from the command line: where it is, as which agency, for whom, and what its refusals mean here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
+from grpc_status import rpc_status
+
+from domain.kernel.agencies import OPERATOR_ID
+from domain.kernel.events import Event, Purpose
+from domain.kernel.ids import NATIONAL
+from safeguarding.hub.client.blocking import BlockingHubClient
+from safeguarding.hub.client.client import CHANNEL_OPTIONS, HubClient
+from safeguarding.hub.client.drafts import Draft, Sender
+from safeguarding.hub.client.identity import Credentials, Identity
+from safeguarding.hub.client.outcomes import Outcome
+from services.cli.failures import Exit, Failure, wrong_usage
+from services.eventstore.codec import to_message
+from services.eventstore.read_only import open_read_only
+from services.runtime.settings import Settings
+
+CALL_MAX_SECONDS: Final = 15.0
+APPEND_MAX_SECONDS: Final = 30.0
+SOURCE: Final = "hub-command"
+"""The sending system that the hub's own command is."""
+_EVERYWHERE: Final = ("0.0.0.0", "[::]", "")  # noqa: S104  # compared with, not listened on
+_CASE_ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_CASE_STREAMS: Final = ("incident", "sharing", "rapid_review", "local_review", "access")
+_NOT_NOW: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED})
+_REFUSALS: Final = frozenset(
+    {
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.PERMISSION_DENIED,
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.ABORTED,
+        grpc.StatusCode.UNAUTHENTICATED,
+        grpc.StatusCode.ALREADY_EXISTS,
+    }
+)
+T = TypeVar("T")
+
+
+def address_file(settings: Settings) -> Path:
+    """Where a running hub writes at which address it serves: its port may have been chosen by the system."""
+    return settings.home / "address"
+
+
+def address_of(settings: Settings) -> str:
+    """Return where to call the hub of this home: where it says it serves, else where it is set to listen."""
+    try:
+        text = address_file(settings).read_text().strip()
+    except FileNotFoundError:
+        text = settings.listen
+    host, _, port = text.rpartition(":")
+    return f"localhost:{port}" if host in _EVERYWHERE else text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calling:
+    """Calls to one hub as one agency, on behalf of one end user."""
+
+    settings: Settings
+    agency_id: str
+    user: str
+    role: str
+    purpose: Purpose
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """Who asks, as every query carries it."""
+        return (("hub-user", self.user), ("hub-role", self.role), ("hub-purpose", self.purpose.value))
+
+    @contextmanager
+    def channel(self) -> Iterator[grpc.Channel]:
+        """Give a channel with the agency's certificate; a call that fails inside becomes a ``Failure``."""
+        folder = agency_folder(self.settings, self.agency_id)
+        credentials = Credentials.from_files(folder / "ca.pem", folder / "client.pem", folder / "client.key")
+        target = address_of(self.settings)
+        with grpc.secure_channel(target, credentials.for_channel(), options=CHANNEL_OPTIONS) as channel:
+            try:
+                yield channel
+            except grpc.RpcError as error:
+                raise failure_of(error, target) from None
+
+    def call(self, method: Callable[..., T], request: Any) -> T:
+        """Call one unary method in bounded time."""
+        return method(request, metadata=self.metadata, timeout=CALL_MAX_SECONDS)
+
+    def pages(self, method: Callable[..., Any], request: Any) -> Iterator[Any]:
+        """Yield every page of a paged method."""
+        while True:
+            page = self.call(method, request)
+            yield page
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+
+def agency_folder(settings: Settings, agency_id: str) -> Path:
+    """Return the folder with an agency's certificate and keys; fail if this home has none."""
+    folder = settings.agency_folder(agency_id)
+    if not (folder / "client.pem").exists():
+        known = sorted(one.name for one in settings.agencies_folder.glob("*")) if settings.agencies_folder.exists() else []
+        hint = f"there are: {', '.join(known[:8])}{' …' if len(known) > 8 else ''}" if known else "is --home right?"
+        raise wrong_usage(f"{settings.home} holds no certificate of {agency_id}", f"hub pki issue {agency_id} makes one; {hint}")
+    return folder
+
+
+def sdk_client(settings: Settings, agency_id: str, *, shard: str, source: str, actor_role: str) -> HubClient:
+    """Return an asynchronous SDK client that speaks for an agency of this home."""
+    sender = Sender(agency_id=agency_id, source=source, shard=shard, log_origin=settings.log_origin, actor_role=actor_role)
+    return HubClient(address_of(settings), sender=sender, identity=Identity.from_folder(agency_folder(settings, agency_id)))
+
+
+def operator_appends(settings: Settings, events: Sequence[Event], *, shard: str = NATIONAL) -> list[Outcome]:
+    """Append the operator's events through ``AdminService`` and return an outcome for each."""
+    folder = agency_folder(settings, OPERATOR_ID)
+    sender = Sender(agency_id=OPERATOR_ID, source=SOURCE, shard=shard, log_origin=settings.log_origin, actor_role="operator")
+    target = address_of(settings)
+    demand_answer(target, folder)
+    with BlockingHubClient(target, sender=sender, identity=Identity.from_folder(folder)) as client:
+        drafts = [Draft(event=to_message(event)) for event in events]
+        return client.append_many(drafts, deadline_seconds=APPEND_MAX_SECONDS)
+
+
+def demand_answer(target: str, folder: Path) -> None:
+    """Fail at once, and before anything is signed, if no hub answers."""
+    credentials = Credentials.from_files(folder / "ca.pem", folder / "client.pem", folder / "client.key")
+    with grpc.secure_channel(target, credentials.for_channel(), options=CHANNEL_OPTIONS) as channel:
+        try:
+            grpc.channel_ready_future(channel).result(CONNECT_MAX_SECONDS)
+        except grpc.FutureTimeoutError:
+            raise no_answer(target) from None
+
+
+CONNECT_MAX_SECONDS: Final = 5.0
+
+
+def no_answer(target: str) -> Failure:
+    """Return the failure of a call that nobody answered."""
+    return Failure(Exit.UNAVAILABLE, f"no hub answers at {target}", "start it with: hub serve; hub doctor says what is wrong")
+
+
+def failure_of(error: grpc.RpcError, target: str) -> Failure:
+    """Return what a failed call means here."""
+    code = error.code()
+    status = rpc_status.from_call(error)
+    info, fields = ErrorInfo(), BadRequest()
+    for detail in () if status is None else status.details:
+        # Each unpacks its own kind only.
+        detail.Unpack(info)
+        detail.Unpack(fields)
+    words = error.details() or ""
+    rule = info.metadata.get("rule", "")
+    said = f"{rule}: {words.removeprefix(f'{rule}: ')}" if rule else words
+    if code in _NOT_NOW:
+        return no_answer(target) if status is None else Failure(Exit.UNAVAILABLE, f"the hub cannot answer now: {words}", "try again")
+    if code is grpc.StatusCode.INVALID_ARGUMENT:
+        wrong = "; ".join(f"{one.field}: {one.description}" for one in fields.field_violations)
+        return Failure(Exit.USAGE, f"the hub cannot take this request: {wrong or said}")
+    if code is grpc.StatusCode.NOT_FOUND:
+        return Failure(Exit.REFUSED, f"refused: {said}", "it is not there, or not this agency's to read (--as says which agency asks)")
+    if code in _REFUSALS:
+        return Failure(Exit.REFUSED, f"refused: {said}")
+    return Failure(Exit.UNEXPECTED, f"the hub failed: {code.name}: {words}")
+
+
+def stamp(moment: datetime) -> Timestamp:
+    """Return an instant as a wire timestamp."""
+    timestamp = Timestamp()
+    timestamp.FromDatetime(moment)
+    return timestamp
+
+
+def shard_of_case(settings: Settings, case_id: str) -> str:
+    """Return the shard that a case lies in, from the log in the hub's home; fail if there is no such case."""
+    if _CASE_ID.fullmatch(case_id) is None:
+        raise wrong_usage(f"{case_id!r} is no case id", "a case id is a lower-case UUID")
+    with open_read_only(settings.event_store_file) as store:
+        for name in store.shards():
+            shard = store.shard(name)
+            if name != NATIONAL and any(shard.stream_version(f"{category}-{case_id}") for category in _CASE_STREAMS):
+                return name
+    raise Failure(Exit.REFUSED, f"there is no case {case_id} in {settings.home}")

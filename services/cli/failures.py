@@ -1,0 +1,43 @@
+"""What a command ends with: exit codes, and failures that say what to do."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """What the shell is told. The values are a promise: scripts rely on them."""
+
+    OK = 0
+    UNEXPECTED = 1
+    USAGE = 2
+    REFUSED = 3
+    UNAVAILABLE = 4
+    UNSOUND = 5
+
+
+MEANINGS = {
+    Exit.OK: "done",
+    Exit.UNEXPECTED: "something that the hub did not expect: please report it",
+    Exit.USAGE: "wrong usage or settings",
+    Exit.REFUSED: "refused by the hub; the rule and the reason are printed",
+    Exit.UNAVAILABLE: "the hub, its home or its port is not available",
+    Exit.UNSOUND: "verify or doctor found something wrong",
+}
+"""Each exit code in words."""
+
+
+class Failure(Exception):
+    """A command cannot do what it was asked; ``hint`` says what to do about it."""
+
+    def __init__(self, code: Exit, message: str, hint: str = "") -> None:
+        """End with ``code`` after saying ``message``."""
+        self.code = code
+        self.message = message
+        self.hint = hint
+        super().__init__(message)
+
+
+def wrong_usage(message: str, hint: str = "") -> Failure:
+    """Return the failure of a command that was called wrongly."""
+    return Failure(Exit.USAGE, message, hint)

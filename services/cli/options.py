@@ -1,0 +1,76 @@
+"""Options that several commands share, and how their values are read."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+import typer
+
+from domain.kernel.agencies import kind_of
+from domain.kernel.events import Purpose
+from domain.kernel.ids import AgencyId
+from services.runtime.settings import Settings, load_settings
+
+LONDON = ZoneInfo("Europe/London")
+
+
+def read_agency(text: str) -> AgencyId:
+    """Read an agency id."""
+    try:
+        kind_of(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r}: {error}") from None
+    return AgencyId(text)
+
+
+def read_moment(text: str) -> datetime:
+    """Read an instant: ISO 8601; without an offset it is London time, a bare day is the end of that day there."""
+    try:
+        if len(text) == len("2020-01-01"):
+            day = date.fromisoformat(text)
+            return datetime(day.year, day.month, day.day, 23, 59, 59, tzinfo=LONDON).astimezone(UTC)
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is neither a day (2020-12-31) nor an instant (2020-12-31T17:00, 2020-12-31T17:00Z)") from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=LONDON)).astimezone(UTC)
+
+
+def read_day(text: str) -> date:
+    """Read a day written YYYY-MM-DD."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no day; write it as 2020-12-31") from None
+
+
+def examples(*lines: str) -> str:
+    """Return the examples at the foot of a command's help."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+Home = Annotated[
+    Path | None, typer.Option("--home", metavar="DIR", help="The hub's home folder; else HUB_HOME, else ./hub-data.", show_default=False)
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document to standard output instead of tables.")]
+Csv = Annotated[bool, typer.Option("--csv", help="Print comma-separated values; text that a spreadsheet would run is escaped.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
+As = Annotated[
+    str | None, typer.Option("--as", metavar="AGENCY", parser=read_agency, help="The agency that asks, by its certificate in the home.")
+]
+User = Annotated[str, typer.Option("--user", help="The end user, a pseudonymous id; the hub records who read what.")]
+Role = Annotated[str, typer.Option("--role", help="The end user's role, recorded too.")]
+Purposes = Annotated[Purpose, typer.Option("--purpose", help="What for, recorded too.")]
+ShardOption = Annotated[str | None, typer.Option("--shard", metavar="SHARD", help="The partnership; else it is looked up.")]
+Watch = Annotated[bool, typer.Option("--watch", help="Go on and show what changes, until interrupted.")]
+
+DEFAULT_USER = "hub-command"
+DEFAULT_ROLE = "operator"
+DEFAULT_PURPOSE = Purpose.SAFEGUARDING
+
+
+def settings_of(home: Path | None, **more: Any) -> Settings:
+    """Return the settings, of the hub in ``home`` if one is named."""
+    return load_settings(**more) if home is None else load_settings(home=home, **more)

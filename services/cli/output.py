@@ -1,0 +1,171 @@
+"""What commands print: tables, JSON and CSV on standard output; messages and progress on standard error. Colour never carries meaning."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import sys
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from datetime import date, datetime
+from enum import Enum
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from services.cli.options import LONDON
+
+PIPED_WIDTH: Final = 200
+"""Columns where nobody's terminal says how wide it is."""
+_FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
+
+
+def console(stream: TextIO) -> Console:
+    """Return a console that does without colour and width where there is no terminal, and never fails on a character."""
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="replace")
+    width = None if stream.isatty() or os.environ.get("COLUMNS") else PIPED_WIDTH
+    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
+
+
+def emit(document: Any) -> None:
+    """Print one JSON document to standard output."""
+    json.dump(plain(document), sys.stdout, ensure_ascii=False, indent=2)
+    sys.stdout.write("\n")
+    sys.stdout.flush()
+
+
+def emit_line(document: Any) -> None:
+    """Print one JSON document as a line: one of many."""
+    json.dump(plain(document), sys.stdout, ensure_ascii=False)
+    sys.stdout.write("\n")
+    sys.stdout.flush()
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON has it: messages by the names of their fields, instants in ISO 8601, bytes in hexadecimal."""
+    match value:
+        case Message():
+            return _from_message(value)
+        case Enum():
+            return plain(value.value)
+        case datetime() | date():
+            return value.isoformat()
+        case bytes():
+            return value.hex()
+        case Path():
+            return str(value)
+        case dict():
+            return {str(plain(key)): plain(one) for key, one in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [plain(one) for one in value]
+        case _ if is_dataclass(value) and not isinstance(value, type):
+            return plain(asdict(value))
+        case _:
+            return value
+
+
+def _from_message(message: Message) -> dict[str, Any]:
+    document: dict[str, Any] = MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+    return _hexadecimal(message, document)
+
+
+def _hexadecimal(message: Message, document: dict[str, Any]) -> dict[str, Any]:
+    """Put hexadecimal in the place of base64 and numbers in the place of 64-bit strings: what the other commands print."""
+    for field in message.DESCRIPTOR.fields:
+        if field.name not in document or (field.message_type is not None and field.message_type.full_name.startswith("google.")):
+            continue
+        value = getattr(message, field.name)
+        if field.is_repeated:
+            if field.message_type is not None:
+                document[field.name] = [_from_message(one) for one in value]
+            elif field.type == field.TYPE_BYTES:
+                document[field.name] = [one.hex() for one in value]
+        elif field.message_type is not None:
+            document[field.name] = _from_message(value)
+        elif field.type == field.TYPE_BYTES:
+            document[field.name] = value.hex()
+        elif field.type in {field.TYPE_INT64, field.TYPE_UINT64}:
+            document[field.name] = int(value)
+    return document
+
+
+def say(text: str = "") -> None:
+    """Print a line of text to standard output."""
+    console(sys.stdout).print(Text(visible(text)), soft_wrap=True)
+
+
+def tell(text: str) -> None:
+    """Print a message to standard error."""
+    console(sys.stderr).print(Text(visible(text)), soft_wrap=True)
+
+
+def show(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Iterable[int] = ()) -> None:
+    """Print a table; the columns of ``right`` stand to the right."""
+    table = Table(title=Text(visible(title)) if title else None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    numbers = set(right)
+    for index, column in enumerate(columns):
+        table.add_column(Text(column), justify="right" if index in numbers else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(visible(cell(one))) for one in row))
+    console(sys.stdout).print(table)
+
+
+def cell(value: object) -> str:
+    """Return a value as a person reads it in a table."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case datetime():
+            return f"{value.astimezone(LONDON):%Y-%m-%d %H:%M}"
+        case bytes():
+            return value.hex()
+        case list() | tuple() | set() | frozenset():
+            return ", ".join(cell(one) for one in value)
+        case _:
+            return str(value)
+
+
+def visible(text: str) -> str:
+    """Return text with characters that would steer a terminal shown as what they are."""
+    return "".join(f"<U+{ord(one):04X}>" if one != "\n" and unicodedata.category(one) in {"Cc", "Cf", "Cs"} else one for one in text)
+
+
+def write_csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print comma-separated values in which no cell is a formula to a spreadsheet."""
+    out = csv.writer(sys.stdout, lineterminator="\n")
+    out.writerow([harmless(column) for column in columns])
+    out.writerows([harmless(cell(one)) if not isinstance(one, int | float) else one for one in row] for row in rows)
+    sys.stdout.flush()
+
+
+def harmless(text: str) -> str:
+    """Return text that no spreadsheet takes for a formula: one that begins like one gets an apostrophe before it."""
+    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+
+
+@contextmanager
+def progress(words: str) -> Iterator[Callable[[int, int], None]]:
+    """Show how far long work has come, on standard error and only where that is a terminal; call what it gives with (done, total)."""
+    err = console(sys.stderr)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
+        task = bar.add_task(words, total=None)
+
+        def report(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield report

@@ -1,0 +1,112 @@
+"""``hub serve``: one hub node, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+import typer
+import uvloop
+
+from services.bootstrap import Hub, Parts, found_home, open_parts
+from services.cli.calling import address_file
+from services.cli.failures import Exit, Failure, wrong_usage
+from services.cli.options import Home, Json, settings_of
+from services.cli.output import emit_line, say
+from services.runtime.errors import Unavailable
+from services.runtime.logs import configure_logging
+from services.runtime.settings import Settings
+
+_LOG = structlog.get_logger("hub")
+
+
+def serve(
+    home: Home = None,
+    found: Annotated[bool, typer.Option("--found", help="Found a new hub if the home holds none: authority, keys and stores.")] = False,
+    listen: Annotated[str | None, typer.Option("--listen", metavar="HOST:PORT", help="Where to serve; else HUB_LISTEN.")] = None,
+    json: Json = False,
+) -> None:
+    """Serve a hub until SIGTERM or SIGINT; then answer what was accepted, and end.
+
+    It says "serving on ADDRESS" when it answers calls. A second signal ends it at once: nothing acknowledged is lost.
+    """
+    settings = settings_of(home) if listen is None else settings_of(home, listen=listen)
+    configure_logging(settings.log_format, settings.log_level)
+    _settle(settings, found=found)
+    try:
+        with open_parts(settings) as parts, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(parts, json=json))
+    except Unavailable as error:
+        raise Failure(Exit.UNAVAILABLE, str(error), "another hub may be serving this home; there can be one") from None
+
+
+def _settle(settings: Settings, *, found: bool) -> None:
+    """Make sure that there is a hub to serve."""
+    if settings.event_store_file.exists():
+        return
+    if not found:
+        raise wrong_usage(f"{settings.home} holds no hub", f"to found one there: hub serve --found --home {settings.home}")
+    try:
+        found_home(settings)
+    except FileExistsError as error:
+        raise wrong_usage(str(error), "a founding that was cut short leaves such files: remove the folder if it holds no hub") from None
+    _LOG.info("hub.founded", log_origin=settings.log_origin, node_id=settings.node_id)
+
+
+async def _serve(parts: Parts, *, json: bool) -> None:
+    """Serve until a signal comes."""
+    settings, stopping = parts.settings, asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def stop(number: signal.Signals) -> None:
+        _LOG.info("hub.draining", signal=number.name)
+        for one in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(one)
+        stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, number)
+    hub = Hub(parts)
+    try:
+        await hub.start()
+    except OSError as error:
+        await hub.stop()
+        raise Failure(Exit.UNAVAILABLE, str(error), "is another hub serving there? --listen or HUB_LISTEN chooses another port") from None
+    _note_address(settings, hub.address)
+    try:
+        _announce(settings, hub.address, json=json)
+        await stopping.wait()
+    finally:
+        address_file(settings).unlink(missing_ok=True)
+        await hub.stop()
+    _LOG.info("hub.stopped", node_id=settings.node_id)
+
+
+def _note_address(settings: Settings, address: str) -> None:
+    """Write where the hub serves, for the other commands: whole or not at all."""
+    target = address_file(settings)
+    beside = target.with_name(f".{target.name}.{os.getpid()}")
+    beside.write_text(address + "\n")
+    beside.replace(target)
+
+
+def _announce(settings: Settings, address: str, *, json: bool) -> None:
+    """Say where the hub serves; that nobody listens is no reason not to."""
+    _LOG.info("hub.serving", address=address, log_origin=settings.log_origin, node_id=settings.node_id)
+    try:
+        if json:
+            emit_line({"serving": address, "home": _absolute(settings.home), "pid": os.getpid(), "metrics": settings.metrics_listen})
+        else:
+            say(f"serving on {address}")
+            sys.stdout.flush()
+    except BrokenPipeError:
+        sys.stdout = None  # type: ignore[assignment]
+
+
+def _absolute(path: Path) -> str:
+    return str(path.absolute())
