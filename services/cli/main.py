@@ -6,7 +6,6 @@ import os
 import sys
 import traceback
 
-import click
 import typer
 
 from safeguarding.hub.client.outcomes import HubClientError
@@ -29,6 +28,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@app.callback()
+def hub() -> None:
+    """Take a command: the shell's exit codes are at the foot of this help."""
+
+
 app.command("serve", epilog=examples("hub serve --found", "HUB_LISTEN=127.0.0.1:0 hub serve --home /tmp/hub"))(serve.serve)
 
 
@@ -51,14 +57,11 @@ def _ended_by(error: BaseException) -> int:
     match error:
         case Failure():
             return _say(error.code, error.message, error.hint)
-        case click.exceptions.Exit():
+        case typer.Exit():
             return error.exit_code
-        case click.UsageError():
-            where = error.ctx.command_path if error.ctx is not None else "hub"
-            return _say(Exit.USAGE, error.format_message(), f"{where} --help says how")
-        case click.ClickException():
-            return _say(Exit.USAGE, error.format_message(), "")
-        case click.Abort() | KeyboardInterrupt():
+        case typer.TyperException():
+            return _say(Exit.USAGE, error.format_message(), "--help behind a command says how it is used")
+        case typer.Abort() | KeyboardInterrupt():
             return _say(Exit.UNEXPECTED, "interrupted", "")
         case SettingsError():
             return _say(Exit.USAGE, f"the settings are wrong: {error}", "hub doctor explains every setting")

@@ -86,11 +86,21 @@ class State:
         self._streams: Generations[tuple[str, str], tuple[int, int]] = Generations(STREAMS_CACHED)
         self._next_stream = 1
         self._batch = Batch()
+        self._is_open = False
         self._open()
 
     def _open(self) -> None:
-        """Open the file and read the heads."""
+        """Open the file and read the heads; raise as ``tables.open_writer`` does."""
         self._connection = tables.open_writer(self._path, self._synchronous, self._connect)
+        try:
+            self._read_heads()
+        except sqlite3.Error as error:
+            self._connection.close()
+            raise tables.explained(error, self._path) from error
+        self._is_open = True
+
+    def _read_heads(self) -> None:
+        """Read where every shard stands, which keys are revoked, and the last stream number."""
         self._streams.clear()
         for row in self._rows(reader.SHARDS, ()):
             number, state = reader.shard_of(row)
@@ -98,7 +108,6 @@ class State:
             self._revoked[state.shard] = dict(self._rows("SELECT key_id, position FROM revoked WHERE shard = ?", (number,)))
             self._committed[state.shard] = state
         self._next_stream = (self._rows("SELECT max(number) FROM stream", ())[0][0] or 0) + 1
-        self._is_open = True
 
     def close(self) -> None:
         """Close the file."""

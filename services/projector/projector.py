@@ -157,7 +157,7 @@ class Projector:
         """Project one batch of a shard; True if there may be more. A failure is logged, and the shard tried again later."""
         try:
             moved = self._project(shard)
-        except ZeroDivisionError:
+        except GenerationGone:
             self._look_which_are_live()
             return True
         except Exception as error:  # noqa: BLE001 (whatever fails, the other shards go on and this one is tried again)

@@ -473,7 +473,7 @@ def test_an_age_agrees_with_any_day_the_incident_may_have_been() -> None:
 def test_a_care_leaver_only_notification_is_of_care_leavers_who_died() -> None:
     state = SPEC.given().when(CARE_LEAVER, by=COUNCIL).then().state
     assert care_leaver_only(state)
-    SPEC.given().when(replace(CARE_LEAVER, children=(a_child(),)), by=COUNCIL).refused("incident.care_leaver_only")
+    SPEC.given().when(replace(CARE_LEAVER, children=(a_child(age_years=17),)), by=COUNCIL).refused("incident.care_leaver_only")
     SPEC.given().when(replace(CARE_LEAVER, children=(a_care_leaver(age_years=15),)), by=COUNCIL).refused("incident.care_leaver_only")
     harmed = a_care_leaver(death_category=None, harm_category=HarmCategory.OTHER)
     SPEC.given().when(replace(CARE_LEAVER, notification_type=NotificationType.SERIOUS_HARM, children=(harmed,)), by=COUNCIL).refused(
