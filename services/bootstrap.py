@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 import grpc.aio
+import structlog
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry
 
@@ -55,6 +56,7 @@ from services.eventstore.opening import Opener
 from services.intake.intake import Intake
 from services.intake.own import OwnEvents
 from services.intake.registry import RegistryFollower
+from services.projector.measuring import MEASURE_SECONDS, Measuring
 from services.projector.projector import Projector
 from services.queries.asking import Desk
 from services.queries.chronology import Chronology
@@ -96,6 +98,7 @@ HEALTH_NAME: Final = "grpc.health.v1.Health"
 CONCURRENT_MAX_RPCS: Final = 2_000
 DRAIN_MAX_SECONDS: Final = 15.0
 STOP_MAX_SECONDS: Final = 10.0
+_LOG: Final = structlog.get_logger("hub")
 
 
 def now() -> datetime:
@@ -188,6 +191,7 @@ class Hub:
         )
         self._health: Health | None = None
         self._metrics_server: MetricsServer | None = None
+        self._measuring: asyncio.Task[None] | None = None
         self.address = ""
 
     async def start(self) -> None:
@@ -226,10 +230,30 @@ class Hub:
         parts.projector.start()
         await self._server.start()
         self.address = f"{host}:{port}"
+        self._measuring = asyncio.create_task(self._measure())
         await self._health.serving()
+
+    async def _measure(self) -> None:
+        """Keep the gauges current; what fails is logged and tried again."""
+        parts, settings = self._parts, self._parts.settings
+        files = {"events": settings.event_store_file, "keys": settings.key_store_file, "views": settings.view_store_file}
+        measuring = Measuring(
+            projector=parts.projector, views=parts.views, files=files, metrics=parts.metrics, rulebook=bundled_rulebook(), clock=now
+        )
+        while True:
+            try:
+                pause_seconds = await asyncio.to_thread(measuring.measure)
+            except Exception as error:  # noqa: BLE001  # gauges that stand still are no reason to stop serving
+                _LOG.warning("hub.measuring_failed", error=type(error).__name__)
+                pause_seconds = MEASURE_SECONDS
+            await asyncio.sleep(pause_seconds)
 
     async def stop(self) -> None:
         """Drain: accept nothing new, answer every call that was accepted, then stop. Idempotent."""
+        if self._measuring is not None:
+            self._measuring.cancel()
+            await asyncio.wait([self._measuring])
+            self._measuring = None
         if self._health is not None:
             await self._health.drain()
         await self._server.stop(DRAIN_MAX_SECONDS)

@@ -33,7 +33,7 @@ def serve(
 ) -> None:
     """Serve a hub until SIGTERM or SIGINT; then answer what was accepted, and end.
 
-    It says "serving on ADDRESS" when it answers calls. A second signal ends it at once: nothing acknowledged is lost.
+    It says "serving on ADDRESS" when it answers calls. Stopping takes at most half a minute; further signals change nothing.
     """
     settings = settings_of(home) if listen is None else settings_of(home, listen=listen)
     configure_logging(settings.log_format, settings.log_level)
@@ -64,10 +64,9 @@ async def _serve(parts: Parts, *, json: bool) -> None:
     loop = asyncio.get_running_loop()
 
     def stop(number: signal.Signals) -> None:
-        _LOG.info("hub.draining", signal=number.name)
-        for one in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(one)
-        stopping.set()
+        if not stopping.is_set():
+            _LOG.info("hub.draining", signal=number.name)
+        stopping.set()  # the same signal often comes twice, to the process and to its group: the second is none of its own
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop, number)

@@ -46,7 +46,8 @@ CHECKS: Final = frozenset(
     }
 )
 """``services.trust.verify.CHECKS`` without ``wire.``."""
-BANDS: Final = frozenset({"running", "due_soon", "due_today", "overdue", "met_on_time", "met_late", "late_authorised", "cancelled"})
+BANDS: Final = frozenset({"overdue", "due_today", "due_soon", "later", "not_known", "met", "cancelled"})
+"""``domain.rules.Band``."""
 STORES: Final = frozenset({"events", "keys", "views"})
 RPC_TYPES: Final = frozenset({"unary", "client_stream", "server_stream", "bidi_stream"})
 CODES: Final = frozenset(

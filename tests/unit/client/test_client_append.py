@@ -129,6 +129,30 @@ async def test_an_atomic_group_travels_alone_and_stands_or_falls_together(hub: L
     assert [len(request) for request in hub.requests] == [2, 2]
 
 
+async def test_an_atomic_group_is_never_mixed_with_other_events(hub: LoopbackHub, sender: Sender, identity: Identity) -> None:
+    hub.stop()
+    async with client(hub, sender, identity) as opened:
+        before = asyncio.create_task(opened.append_many([draft(0), draft(1)]))
+        group = asyncio.create_task(opened.append_many([draft(2), draft(3, refused=True)], atomic=True))
+        after = asyncio.create_task(opened.append_many([draft(4)]))
+        await asyncio.sleep(0.1)
+        hub.start()
+        assert {type(outcome) for outcome in (*await before, *await after)} == {Receipt}
+        assert {type(outcome) for outcome in await group} == {Refusal}
+    assert len(hub.log) == 3
+
+
+async def test_what_is_under_way_is_not_resumed(hub: LoopbackHub, sender: Sender, identity: Identity) -> None:
+    hub.faults.append(_silence)
+    async with client(hub, sender, identity) as opened:
+        waiting = asyncio.create_task(opened.append(event(), case_id=CASE))
+        while not hub.requests:  # noqa: ASYNC110  # the hub lives on other threads
+            await asyncio.sleep(0.01)
+        assert await asyncio.wait_for(opened.resume(), 2) == []
+    with pytest.raises(ClientClosed):
+        await waiting
+
+
 @pytest.mark.parametrize("decided", [0, 1, 3])
 async def test_a_connection_lost_before_the_answer_loses_and_doubles_nothing(
     decided: int, hub: LoopbackHub, sender: Sender, identity: Identity

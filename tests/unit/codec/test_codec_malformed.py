@@ -17,6 +17,7 @@ from tests.support.samples import sample_event
 NOTIFIED = "incident.notified.v1"
 WITHDRAWN = "incident.notification_withdrawn.v1"
 SHARED = "information.shared.v1"
+SIGNED_OFF = "rapid_review.partner_signed_off.v1"
 DAY_EXPECTED = "a day that exists, from 1900 to 2100: year, month and day"
 INSTANT_EXPECTED = "an instant from 1900 to 2100, nanos 0 to 999999999"
 NARRATIVE_EXPECTED = "no control characters but line feed and tab, no bidirectional overrides or noncharacters"
@@ -119,18 +120,30 @@ def test_an_unspecified_required_enum_is_refused() -> None:
     assert fields(refusal(NOTIFIED, body)) == ["place"]
 
 
-@pytest.mark.parametrize("character", ["\x00", "\x07", "\r", "\x1b", "\x7f", "\x85", "\u202e", "\u2066", "\u2069", "\ufffe", "\U0010ffff"])
-def test_control_and_override_characters_are_refused_in_a_narrative(character: str) -> None:
-    error = refusal(WITHDRAWN, NotificationWithdrawn(rationale=f"a{character}b"))
-    assert (error.rule, error.violations) == ("wire.text", (Violation("rationale", NARRATIVE_EXPECTED),))
+REFUSED_EVERYWHERE = [
+    *(code for code in range(0x20) if chr(code) not in "\n\t"),
+    *range(0x7F, 0xA0),
+    *range(0x202A, 0x202F),
+    *range(0x2066, 0x206A),
+    *range(0xFDD0, 0xFDF0),
+    *(plane << 16 | low for plane in range(17) for low in (0xFFFE, 0xFFFF)),
+]
+REFUSED_IN_ONE_LINE = [0x09, 0x0A, 0x2028, 0x2029]
 
 
-@pytest.mark.parametrize("character", ["\x00", "\t", "\n", "\r", "\u2028", "\u202d", "\ufdd0"])
-def test_a_short_text_is_one_clean_line(character: str) -> None:
-    body = message("rapid_review.partner_signed_off.v1")
-    body.by_role = f"a{character}b"
-    error = refusal("rapid_review.partner_signed_off.v1", body)
-    assert (error.rule, error.violations) == ("wire.text", (Violation("by_role", TEXT_EXPECTED),))
+@pytest.mark.parametrize("code", REFUSED_EVERYWHERE, ids=hex)
+def test_control_override_and_noncharacters_are_refused(code: int) -> None:
+    narrative = refusal(WITHDRAWN, NotificationWithdrawn(rationale=f"a{chr(code)}b"))
+    assert (narrative.rule, narrative.violations) == ("wire.text", (Violation("rationale", NARRATIVE_EXPECTED),))
+    text = refusal(SIGNED_OFF, encode_event(PartnerSignedOff(by_role=f"a{chr(code)}b")))
+    assert (text.rule, text.violations) == ("wire.text", (Violation("by_role", TEXT_EXPECTED),))
+
+
+@pytest.mark.parametrize("code", REFUSED_IN_ONE_LINE, ids=hex)
+def test_only_a_narrative_has_more_than_one_line(code: int) -> None:
+    assert decode_event(WITHDRAWN, NotificationWithdrawn(rationale=f"a{chr(code)}b").SerializeToString())
+    text = refusal(SIGNED_OFF, encode_event(PartnerSignedOff(by_role=f"a{chr(code)}b")))
+    assert (text.rule, text.violations) == ("wire.text", (Violation("by_role", TEXT_EXPECTED),))
 
 
 def test_unclean_text_is_named_by_every_path() -> None:

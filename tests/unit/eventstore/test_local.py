@@ -361,8 +361,16 @@ def test_a_damaged_page_is_an_error_when_it_is_read_and_never_an_answer(path: Pa
         for page in range(20, path.stat().st_size // 4096 - 20):
             file.seek(page * 4096)
             file.write(b"\xff" * 64)
+
+    def read_all() -> None:
+        store = LocalEventStore(path)
+        try:
+            store.shard("north").read(0, 2_000)
+        finally:
+            store.close()
+
     with pytest.raises(IntegrityError, match="damaged"):
-        LocalEventStore(path).shard("north").read(0, 2_000)
+        read_all()
 
 
 async def test_an_event_loop_gets_all_answers_of_a_batch(shard: LocalShard) -> None:
