@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from domain.agency.events import KeyRevoked
 from domain.areas import decider_for
@@ -131,10 +131,6 @@ class Intake:
         if stored is None or EventHeader.FromString(LoggedEvent.FromString(stored.state).header).agency_id != caller:
             raise NotFound("no such event")
         return receipt_of(store, stored)
-
-    def state_of(self, shard: str, name: str) -> Any:
-        """Return the decided state of a stream (the initial state if it does not exist), as of now."""
-        return self._streams.get(shard, name).decided
 
     # ── examine ──
 

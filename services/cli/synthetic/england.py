@@ -7,7 +7,8 @@ from typing import Final
 
 from domain.kernel.ids import AgencyId, Shard
 
-PARTNERSHIPS: Final = 150
+PARTNERSHIPS: Final = 151
+"""As many as England had councils with children's services in 2020: one partnership each here."""
 _BOARDS: Final = 42
 _FORCES: Final = 39
 _FIRST: Final = (
@@ -27,7 +28,7 @@ _FIRST: Final = (
     "Maple",
     "Pine",
 )
-_LAST: Final = ("bridge", "combe", "dale", "field", "ford", "ham", "mere", "mouth", "stead", "wick")
+_LAST: Final = ("bridge", "combe", "dale", "field", "ford", "ham", "mere", "mouth", "stead", "wick", "worth")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

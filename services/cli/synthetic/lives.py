@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Final
 
-from domain.incident.codes import AbuseKind, CriteriaOutcome, Limb, NotificationType, PlaceKind
-from domain.incident.events import Awareness, Criteria, IncidentNotified
+from domain.incident.codes import AbuseKind, CriteriaOutcome, LegalStatus, Limb, NotificationType, PlaceKind, Recipient
+from domain.incident.events import Awareness, Criteria, IncidentNotified, LookedAfterChildDeathNotified, PartnersInformed
 from domain.kernel.agencies import PANEL_ID
-from domain.kernel.events import Details, Event, Precision, When
+from domain.kernel.events import Correction, Details, Event, Precision, Purpose, When
 from domain.kernel.ids import AgencyId, CaseId, Shard
 from domain.local_review.events import LocalReviewInitiated
 from domain.rapid_review.events import (
@@ -26,8 +27,10 @@ from domain.rapid_review.events import (
 )
 from services.cli.synthetic.population import Incident
 
-STAGES: Final = 5
-"""Steps of a later stage rest on those of earlier ones by other agencies, so stages are sent one after the other."""
+STAGES: Final = 6
+"""Steps of a later stage rest on those of earlier ones by other agencies, so a case's stages are sent one after the other."""
+
+_PURPOSES: Final = {"incident": Purpose.NOTIFICATION, "rapid_review": Purpose.RAPID_REVIEW, "local_review": Purpose.LOCAL_REVIEW}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +43,19 @@ class Step:
     shard: Shard
     case_id: CaseId
     event: Event
+    corrects_because: str = ""
+    """Why it replaces what its agency said in its earlier step of the same type and case; empty if it corrects nothing."""
+
+    @property
+    def purpose(self) -> Purpose:
+        """What the event is used for."""
+        return _PURPOSES[self.event.EVENT_TYPE.partition(".")[0]]
+
+    def correcting(self, event_id: bytes) -> Event:
+        """Return the event of a correction, pointing at what it corrects."""
+        details = self.event.details or Details()
+        correction = Correction(event_id=event_id, reason=self.corrects_because)
+        return replace(self.event, details=replace(details, corrects=correction))
 
 
 def steps(incident: Incident) -> Iterator[Step]:
@@ -49,7 +65,8 @@ def steps(incident: Incident) -> Iterator[Step]:
     def step(stage: int, agency: AgencyId, role: str, event: Event) -> Step:
         return Step(stage=stage, agency=agency, role=role, shard=area.shard, case_id=incident.case_id, event=event)
 
-    yield step(0, area.council, "head-of-safeguarding", notification(incident))
+    for event in (notification(incident), *_told(incident)):
+        yield step(0, area.council, "head-of-safeguarding", event)
     opened_at = incident.notified_at + timedelta(hours=2)
     yield step(1, area.business_unit, "business-manager", RapidReviewOpened(details=_done(opened_at), agencies_asked=area.partners))
     if incident.received_at is None:
@@ -67,6 +84,25 @@ def steps(incident: Incident) -> Iterator[Step]:
         yield step(3, area.business_unit, "business-manager", initiated)
     if incident.decision is not Decision.UNDECIDED:
         yield step(4, PANEL_ID, "secretariat", _response(incident, sent_at + timedelta(days=1, hours=3)))
+
+
+def _told(incident: Incident) -> Iterator[Event]:
+    """Whom else the council told: its partners, mostly in time, and of a looked-after child's death the Secretary of State and Ofsted."""
+    rng = random.Random(incident.case_id)  # noqa: S311  # synthetic and to be had again, no secret
+    days = rng.choices((0, 1, 6, 10, None), weights=(75, 10, 6, 4, 5))[0]
+    if days is not None:
+        told_at = incident.notified_at + timedelta(days=days, hours=1)
+        yield PartnersInformed(details=_done(told_at), partners=(incident.area.board, incident.area.police))
+    for child in incident.children:
+        if child.death_category is None or child.legal_status is not LegalStatus.CARE_ORDER or rng.random() < 1 / 8:
+            continue
+        yield LookedAfterChildDeathNotified(
+            details=_done(incident.notified_at + timedelta(hours=1)),
+            child_id=child.child_id,
+            died_on=When(precision=Precision.DAY, on=incident.happened_on),
+            aware_at=incident.aware_at,
+            told=(Recipient.SECRETARY_OF_STATE, Recipient.OFSTED),
+        )
 
 
 def notification(incident: Incident) -> IncidentNotified:
@@ -117,8 +153,3 @@ def _response(incident: Incident, at: datetime) -> Event:
 
 def _done(at: datetime) -> Details:
     return Details(done_at=at)
-
-
-def live_from(year: int) -> datetime:
-    """Return the instant from which a population of ``year`` is no longer history: a year after the count day's month."""
-    return datetime.combine(datetime(year + 2, 1, 1, tzinfo=UTC).date(), time(0), tzinfo=UTC)

@@ -35,8 +35,8 @@ _HARMS: Final = {
     "Non-fatal physical abuse": HarmCategory.PHYSICAL_ABUSE,
     "Non-fatal neglect": HarmCategory.NEGLECT,
     "Emotional abuse": HarmCategory.EMOTIONAL_ABUSE,
-    "Child sexual abuse – intra-familial": HarmCategory.SEXUAL_ABUSE_INTRA_FAMILIAL,
-    "Child sexual abuse – extra-familial": HarmCategory.SEXUAL_ABUSE_EXTRA_FAMILIAL,
+    "Child sexual abuse – intra-familial": HarmCategory.SEXUAL_ABUSE_INTRA_FAMILIAL,  # noqa: RUF001  # as printed
+    "Child sexual abuse – extra-familial": HarmCategory.SEXUAL_ABUSE_EXTRA_FAMILIAL,  # noqa: RUF001  # as printed
     "Child sexual exploitation": HarmCategory.SEXUAL_EXPLOITATION,
     "Criminal exploitation": HarmCategory.CRIMINAL_EXPLOITATION,
     "Young person perpetrator": HarmCategory.YOUNG_PERSON_PERPETRATOR,

@@ -94,7 +94,8 @@ class Signed:
 
 def event_type_of(event: Message) -> str:
     """Return the name that an event bears on the log; raise ``NotSendable`` for a message that is no event."""
-    return _event_type_of(type(event))
+    kind: Any = type(event)
+    return _event_type_of(kind)
 
 
 @cache

@@ -1,0 +1,119 @@
+"""Clocks and callers: how throughput and latency are measured."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import threading
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+from services.cli.bench.plan import Throughput
+
+Call = Callable[[], int]
+"""One blocking call; returns how many events it recorded."""
+AsyncCall = Callable[[], Awaitable[int]]
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """Return the nearest-rank percentile of some values."""
+    ranked = sorted(values)
+    return ranked[max(0, math.ceil(len(ranked) * percent / 100) - 1)]
+
+
+def throughput(callers: int, events: int, calls: Sequence[float], seconds: float, cpu: tuple[float, float] | None = None) -> Throughput:
+    """Return figures from what was counted: ``calls`` in seconds each, ``cpu`` seconds of the hub's and the client's process."""
+    return Throughput(
+        callers=callers,
+        events_a_call=round(events / len(calls)),
+        events=events,
+        seconds=round(seconds, 3),
+        per_second=round(events / seconds, 1),
+        p50_ms=round(percentile(calls, 50) * 1_000, 3),
+        p99_ms=round(percentile(calls, 99) * 1_000, 3),
+        hub_cpu_us=None if cpu is None else round(cpu[0] / events * 1_000_000, 1),
+        client_cpu_us=None if cpu is None else round(cpu[1] / events * 1_000_000, 1),
+    )
+
+
+def with_threads(callers: int, seconds: float, caller: Callable[[int], Call]) -> Throughput:
+    """Measure callers that are threads: ``caller(number)`` returns what the numbered one calls again and again."""
+    calls: list[float] = []
+    events: list[int] = []
+    failures: list[BaseException] = []
+    ready = threading.Barrier(callers + 1)
+
+    def run(call: Call) -> None:
+        own_calls, own_events = [], 0
+        ready.wait()
+        try:
+            now = time.perf_counter()
+            end = now + seconds
+            while now < end:
+                own_events += call()
+                before, now = now, time.perf_counter()
+                own_calls.append(now - before)
+        except BaseException as error:  # noqa: BLE001  # whoever measures must hear it, not the thread's end
+            failures.append(error)
+        calls.extend(own_calls)
+        events.append(own_events)
+
+    threads = [threading.Thread(target=run, args=(caller(number),), daemon=True) for number in range(callers)]
+    for thread in threads:
+        thread.start()
+    ready.wait()
+    began = time.perf_counter()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+    return throughput(callers, sum(events), calls, time.perf_counter() - began)
+
+
+async def with_tasks(
+    callers: int, seconds: float, caller: Callable[[int], AsyncCall], cpu_seconds: Callable[[], float] | None = None
+) -> Throughput:
+    """Measure callers that are asyncio tasks of this loop; ``cpu_seconds`` tells what the hub's process has used."""
+    calls: list[float] = []
+    events = 0
+
+    async def run(call: AsyncCall) -> None:
+        nonlocal events
+        now = time.perf_counter()
+        end = now + seconds
+        while now < end:
+            events += await call()
+            before, now = now, time.perf_counter()
+            calls.append(now - before)
+
+    began, own_before = time.perf_counter(), time.process_time()
+    hub_before = 0.0 if cpu_seconds is None else cpu_seconds()
+    async with asyncio.TaskGroup() as group:
+        for number in range(callers):
+            group.create_task(run(caller(number)))
+    seconds_taken = time.perf_counter() - began
+    cpu = None if cpu_seconds is None else (cpu_seconds() - hub_before, time.process_time() - own_before)
+    return throughput(callers, events, calls, seconds_taken, cpu)
+
+
+def rate(seconds: float, work: Callable[[], object]) -> float:
+    """Return how often a second ``work`` can be done, one after the other."""
+    done, began = 0, time.perf_counter()
+    now = began
+    while now < began + seconds:
+        work()
+        done += 1
+        now = time.perf_counter()
+    return round(done / (now - began), 1)
+
+
+def cpu_seconds_of(pid: int) -> float:
+    """Return the CPU seconds that a process has used; 0 where the system does not tell."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    # proc(5): fields 14 and 15 are utime and stime; two were cut off before the state.
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -1,0 +1,147 @@
+"""The path from a signed event to its receipt, with real stores and two intakes on one log, as two nodes would be."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from domain.incident.events import ParallelProceedingClosed
+from domain.kernel.agencies import kind_of
+from domain.kernel.events import Event
+from domain.kernel.ids import AgencyId, RuleId
+from domain.rapid_review.events import (
+    Decision,
+    DecisionMade,
+    EthnicityAndCultureConsidered,
+    PartnerSignedOff,
+    RapidReviewCompleted,
+    RapidReviewOpened,
+    SentToPanel,
+)
+from safeguarding.hub.client.drafts import Draft, Sender, sign
+from safeguarding.hub.client.identity import Identity
+from safeguarding.hub.v1.append_pb2 import Outcome
+from safeguarding.hub.v1.envelope_pb2 import SignedEvent
+from services.bootstrap import now
+from services.eventstore.codec import to_message
+from services.intake.intake import Intake
+from services.intake.registry import RegistryFollower
+from services.trust.registry import RegistryState
+from services.trust.signing import load_public_key
+from tests.support.builders import BUSINESS_UNIT, COUNCIL, ICB, POLICE, SECOND_COUNCIL, SHARD, a_notification, a_proceeding
+from tests.support.hub import RunningHub, running_hub
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
+    home: Path = tmp_path_factory.mktemp("intake")
+    with running_hub(home) as hub:
+        yield hub
+
+
+def an_intake(hub: RunningHub) -> Intake:
+    """Another intake on the hub's log, with memories of its own."""
+    parts = hub.parts
+    trust_root = RegistryState(*load_public_key(hub.settings.operator_public_key_file))
+    return Intake(
+        store=parts.store,
+        registry=RegistryFollower(parts.store, parts.opener, trust_root),
+        keys=parts.keys,
+        opener=parts.opener,
+        metrics=parts.metrics,
+        clock=now,
+        log_origin=hub.settings.log_origin,
+        node_id="another-node",
+    )
+
+
+def signed(hub: RunningHub, agency_id: str, case_id: str, events: Sequence[Event], expected: int | None = None) -> list[SignedEvent]:
+    sender = Sender(agency_id=agency_id, source="intake", shard=SHARD, log_origin=hub.settings.log_origin, actor_role="tester")
+    key = Identity.from_folder(hub.settings.agency_folder(agency_id)).signing_key
+    drafts = [Draft(event=to_message(event), case_id=case_id, expected_version=expected) for event in events]
+    return [SignedEvent.FromString(sign(draft, sender, key, number).message) for number, draft in enumerate(drafts, 1)]
+
+
+async def say(intake: Intake, hub: RunningHub, agency_id: AgencyId, case_id: str, *events: Event) -> list[Outcome]:
+    assert kind_of(agency_id)
+    return await intake.append(agency_id, signed(hub, agency_id, case_id, events))
+
+
+def results(outcomes: Sequence[Outcome]) -> list[str]:
+    return [one.refusal.rule if one.HasField("refusal") else "accepted" for one in outcomes]
+
+
+async def test_a_finding_is_in_the_receipt_and_the_event_that_mends_it_says_so(served: RunningHub) -> None:
+    intake, case_id = an_intake(served), str(uuid.uuid4())
+    await say(intake, served, COUNCIL, case_id, a_notification())
+    opened = await say(intake, served, BUSINESS_UNIT, case_id, RapidReviewOpened())
+    assert results(opened) == ["accepted"]
+    for partner in (COUNCIL, SECOND_COUNCIL, ICB):
+        assert results(await say(intake, served, partner, case_id, PartnerSignedOff(by_role="Partner"))) == ["accepted"]
+    sent = await say(
+        intake,
+        served,
+        BUSINESS_UNIT,
+        case_id,
+        EthnicityAndCultureConsidered(considerations="Synthetic."),
+        RapidReviewCompleted(summary="Synthetic."),
+        DecisionMade(decision=Decision.NO_LOCAL_REVIEW, rationale="Synthetic."),
+        SentToPanel(),
+    )
+    assert results(sent) == ["accepted"] * 4
+    assert [finding.rule for finding in sent[-1].receipt.findings] == ["rapid_review.sent_without_sign_off"]
+    assert sent[-1].receipt.findings[0].mend
+    late = await say(intake, served, POLICE, case_id, PartnerSignedOff(by_role="Partner"))
+    assert list(late[0].receipt.mended) == [RuleId("rapid_review.sent_without_sign_off")]
+    reloaded = an_intake(served)
+    states = [one._streams.get(SHARD, f"rapid_review-{case_id}").decided for one in (intake, reloaded)]
+    assert states[0] == states[1]
+
+
+async def test_two_intakes_contending_for_a_stream_lose_nothing_and_double_nothing(served: RunningHub) -> None:
+    case_id = str(uuid.uuid4())
+    intakes = [an_intake(served), an_intake(served)]
+    await say(intakes[0], served, COUNCIL, case_id, a_notification())
+    sides = [[a_proceeding(str(uuid.uuid4())) for _ in range(25)] for _ in intakes]
+    outcomes = await asyncio.gather(
+        *(say(intake, served, COUNCIL, case_id, *events) for intake, events in zip(intakes, sides, strict=True))
+    )
+    versions = [outcome.receipt.version for side in outcomes for outcome in side]
+    assert sorted(versions) == list(range(2, 52))
+    for side in outcomes:
+        order = [outcome.receipt.version for outcome in side]
+        assert order == sorted(order), "one sender's order is kept"
+
+
+async def test_an_event_sent_through_two_intakes_at_once_has_one_receipt(served: RunningHub) -> None:
+    case_id = str(uuid.uuid4())
+    intakes = [an_intake(served), an_intake(served)]
+    events = signed(served, COUNCIL, case_id, [a_notification()])
+    first, second = await asyncio.gather(*(intake.append(COUNCIL, events) for intake in intakes))
+    assert first[0].receipt.SerializeToString(deterministic=True) == second[0].receipt.SerializeToString(deterministic=True)
+    assert first[0].HasField("receipt")
+
+
+async def test_old_and_new_events_batched_anew_get_old_and_new_receipts(served: RunningHub) -> None:
+    case_id = str(uuid.uuid4())
+    intake, other = an_intake(served), an_intake(served)
+    events = signed(served, COUNCIL, case_id, [a_notification(), a_proceeding(str(uuid.uuid4())), a_proceeding(str(uuid.uuid4()))])
+    before = await intake.append(COUNCIL, events[:2])
+    for atomic in (False, True):
+        again = await other.append(COUNCIL, events, atomic=atomic)
+        assert again[0].receipt == before[0].receipt
+        assert again[1].receipt == before[1].receipt
+        assert again[2].receipt.version == 3
+
+
+async def test_what_another_node_accepted_meanwhile_is_judged_before_refusing(served: RunningHub) -> None:
+    case_id, proceeding = str(uuid.uuid4()), str(uuid.uuid4())
+    intake, other = an_intake(served), an_intake(served)
+    await say(intake, served, COUNCIL, case_id, a_notification())
+    await say(other, served, COUNCIL, case_id, a_proceeding(proceeding))
+    closed = ParallelProceedingClosed(proceeding_id=a_proceeding(proceeding).proceeding_id, outcome="Synthetic.")
+    assert results(await say(intake, served, COUNCIL, case_id, closed)) == ["accepted"]
