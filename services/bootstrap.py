@@ -269,14 +269,16 @@ class Hub:
 def found_home(settings: Settings) -> None:
     """Make a new hub in ``settings.home``: authority, certificates, operator's and hub's keys, stores, the hub's own enrolment.
 
-    Raises ``FileExistsError`` rather than overwrite anything.
+    An authority and a server's certificate that ``hub pki init`` made are used. Raises ``FileExistsError`` rather than overwrite anything.
     """
     if settings.event_store_file.exists() or settings.operator_public_key_file.exists():
         raise FileExistsError(f"{settings.home} holds a hub already")
     for folder in (settings.pki_folder, settings.operator_public_key_file.parent, settings.agencies_folder, settings.store_folder):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    authority = create_authority(settings.pki_folder, now=now())
-    authority.issue_server(settings.pki_folder, now=now())
+    if not settings.authority_certificate_file.exists():
+        create_authority(settings.pki_folder, now=now())
+    if not settings.server_certificate_file.exists():
+        load_authority(settings.pki_folder).issue_server(settings.pki_folder, now=now())
     operator = make_identity(settings, OPERATOR_ID, key_id=OPERATOR_ROOT)
     operator.save_public(settings.operator_public_key_file)
     hub = make_identity(settings, HUB_ID)

@@ -22,14 +22,16 @@ from safeguarding.hub.client.blocking import BlockingHubClient
 from safeguarding.hub.client.client import CHANNEL_OPTIONS, HubClient
 from safeguarding.hub.client.drafts import Draft, Sender
 from safeguarding.hub.client.identity import Credentials, Identity
-from safeguarding.hub.client.outcomes import Outcome
+from safeguarding.hub.client.outcomes import Outcome, Receipt, Refusal
 from services.cli.failures import Exit, Failure, wrong_usage
+from services.cli.output import emit, plain, say, tell
 from services.eventstore.codec import to_message
 from services.eventstore.read_only import open_read_only
 from services.runtime.settings import Settings
 
 CALL_MAX_SECONDS: Final = 15.0
 APPEND_MAX_SECONDS: Final = 30.0
+CONNECT_MAX_SECONDS: Final = 5.0
 SOURCE: Final = "hub-command"
 """The sending system that the hub's own command is."""
 _EVERYWHERE: Final = ("0.0.0.0", "[::]", "")  # noqa: S104  # compared with, not listened on
@@ -128,8 +130,32 @@ def operator_appends(settings: Settings, events: Sequence[Event], *, shard: str 
     target = address_of(settings)
     demand_answer(target, folder)
     with BlockingHubClient(target, sender=sender, identity=Identity.from_folder(folder)) as client:
+        for outcome in client.resume(deadline_seconds=APPEND_MAX_SECONDS):
+            tell(f"hub: an event of an earlier command, sent again: {said_of(outcome)}")
         drafts = [Draft(event=to_message(event)) for event in events]
         return client.append_many(drafts, deadline_seconds=APPEND_MAX_SECONDS)
+
+
+def said_of(outcome: Outcome) -> str:
+    """Say in a line what became of an event."""
+    if isinstance(outcome, Receipt):
+        return f"recorded at {outcome.shard}/{outcome.position} in {outcome.stream}"
+    if isinstance(outcome, Refusal):
+        return f"refused: {outcome}"
+    return f"not known yet: {outcome.reason}"
+
+
+def settle(outcomes: Sequence[Outcome], *, json: bool, **more: Any) -> None:
+    """Print what became of the operator's events, and ``more`` in the JSON document; fail unless all were recorded."""
+    if json:
+        emit({**more, "outcomes": [{"outcome": type(one).__name__.lower(), **plain(one)} for one in outcomes]})
+    for outcome in outcomes:
+        if isinstance(outcome, Refusal):
+            raise Failure(Exit.REFUSED, said_of(outcome))
+        if not isinstance(outcome, Receipt):
+            raise Failure(Exit.UNAVAILABLE, said_of(outcome), "the event is kept; the operator's next command sends it again")
+        if not json:
+            say(said_of(outcome))
 
 
 def demand_answer(target: str, folder: Path) -> None:
@@ -142,9 +168,6 @@ def demand_answer(target: str, folder: Path) -> None:
             raise no_answer(target) from None
 
 
-CONNECT_MAX_SECONDS: Final = 5.0
-
-
 def no_answer(target: str) -> Failure:
     """Return the failure of a call that nobody answered."""
     return Failure(Exit.UNAVAILABLE, f"no hub answers at {target}", "start it with: hub serve; hub doctor says what is wrong")
@@ -153,7 +176,7 @@ def no_answer(target: str) -> Failure:
 def failure_of(error: grpc.RpcError, target: str) -> Failure:
     """Return what a failed call means here."""
     code = error.code()
-    status = rpc_status.from_call(error)
+    status = rpc_status.from_call(error) if isinstance(error, grpc.Call) else None
     info, fields = ErrorInfo(), BadRequest()
     for detail in () if status is None else status.details:
         # Each unpacks its own kind only.

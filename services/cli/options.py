@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +13,7 @@ import typer
 from domain.kernel.agencies import kind_of
 from domain.kernel.events import Purpose
 from domain.kernel.ids import AgencyId
+from services.cli.failures import wrong_usage
 from services.runtime.settings import Settings, load_settings
 
 LONDON = ZoneInfo("Europe/London")
@@ -66,9 +68,20 @@ Purposes = Annotated[Purpose, typer.Option("--purpose", help="What for, recorded
 ShardOption = Annotated[str | None, typer.Option("--shard", metavar="SHARD", help="The partnership; else it is looked up.")]
 Watch = Annotated[bool, typer.Option("--watch", help="Go on and show what changes, until interrupted.")]
 
+Agency = Annotated[str, typer.Argument(metavar="AGENCY", parser=read_agency, help="An agency id: la-…, icb-…, police-…, panel …")]
+
 DEFAULT_USER = "hub-command"
 DEFAULT_ROLE = "operator"
 DEFAULT_PURPOSE = Purpose.SAFEGUARDING
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask, unless ``yes`` was given; end the command if the answer is no or there is nobody to ask."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise wrong_usage("this cannot be undone and there is nobody to ask", "--yes says that it is meant")
+    typer.confirm(question, abort=True, err=True)
 
 
 def settings_of(home: Path | None, **more: Any) -> Settings:

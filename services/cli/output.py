@@ -53,7 +53,7 @@ def emit_line(document: Any) -> None:
     sys.stdout.flush()
 
 
-def plain(value: Any) -> Any:
+def plain(value: Any) -> Any:  # noqa: PLR0911  # one for each kind of value
     """Return a value as JSON has it: messages by the names of their fields, instants in ISO 8601, bytes in hexadecimal."""
     match value:
         case Message():

@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import structlog
@@ -95,17 +94,10 @@ def _note_address(settings: Settings, address: str) -> None:
 
 
 def _announce(settings: Settings, address: str, *, json: bool) -> None:
-    """Say where the hub serves; that nobody listens is no reason not to."""
+    """Say where the hub serves."""
     _LOG.info("hub.serving", address=address, log_origin=settings.log_origin, node_id=settings.node_id)
-    try:
-        if json:
-            emit_line({"serving": address, "home": _absolute(settings.home), "pid": os.getpid(), "metrics": settings.metrics_listen})
-        else:
-            say(f"serving on {address}")
-            sys.stdout.flush()
-    except BrokenPipeError:
-        sys.stdout = None  # type: ignore[assignment]
-
-
-def _absolute(path: Path) -> str:
-    return str(path.absolute())
+    if json:
+        emit_line({"serving": address, "home": settings.home.absolute(), "pid": os.getpid(), "metrics": settings.metrics_listen})
+    else:
+        say(f"serving on {address}")
+        sys.stdout.flush()

@@ -18,6 +18,7 @@ from services.eventstore.port import (
     Accepted,
     Append,
     Conflict,
+    Expectation,
     Head,
     Malformed,
     Mismatch,
@@ -253,6 +254,8 @@ def _reference_flaw(append: Append) -> str | None:
     for name, number in named:
         if not (name and is_text(name) and 0 <= number <= INTEGER_MAX):
             return "expectations and tracking need a name in Unicode and a number below 2^63"
+    if any(len(one.event_id) not in (0, _EVENT_ID_BYTES) for one in append.expectations):
+        return f"an expectation's event_id has {_EVENT_ID_BYTES} bytes, or none"
     return None if is_text(append.node_id) else "node_id is not Unicode"
 
 
@@ -279,6 +282,8 @@ def _conflict(lookups: Lookups, shard: str, append: Append, versions: dict[str, 
     for expectation in append.expectations:
         current = lookups.stream_version(shard, expectation.stream)
         met = current == expectation.version if expectation.version else current is None
+        if met and expectation.event_id:
+            met = _is_at(lookups.event(shard, expectation.event_id), expectation)
         if not met:
             return Conflict(expectation.stream, expectation.version, current or 0)
         expected.add(expectation.stream)
@@ -298,6 +303,11 @@ def _conflict(lookups: Lookups, shard: str, append: Append, versions: dict[str, 
         if last is not None and tracking.position <= last:
             return Conflict(f"tracking {tracking.name}", tracking.position, last)
     return None
+
+
+def _is_at(stored: Stored | None, expectation: Expectation) -> bool:
+    """Tell whether an event is where an expectation says."""
+    return stored is not None and stored.stream == expectation.stream and stored.version == expectation.version
 
 
 def _accept(state: ShardState, append: Append, versions: dict[str, int], timestamp_ms: int) -> Decision:

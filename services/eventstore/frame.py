@@ -85,7 +85,7 @@ def encode_append(append: Append, version: int = APPEND_FORMAT) -> bytes:
     """Return an append's record; the append must be free of flaws (``fold.flaw``)."""
     message = log_pb2.AppendRecord(shard=append.shard, node_id=append.node_id)
     for expectation in append.expectations:
-        message.expectations.add(stream=expectation.stream, version=expectation.version)
+        message.expectations.add(stream=expectation.stream, version=expectation.version, event_id=expectation.event_id)
     for event in append.events:
         message.events.add(
             stream=event.stream,
@@ -145,7 +145,7 @@ def append_of(frame: Frame) -> Append | Malformed:
         append_id=frame.append_id,
         shard=message.shard,
         node_id=message.node_id,
-        expectations=tuple([Expectation(each.stream, each.version) for each in message.expectations]),
+        expectations=tuple([Expectation(each.stream, each.version, each.event_id) for each in message.expectations]),
         events=tuple(
             [
                 ProposedEvent(each.stream, each.version, each.event_id, each.header_hash, each.key_id, each.type, each.state)
@@ -180,7 +180,7 @@ def oversize(append: Append) -> Malformed | None:
     for event in append.events:
         bound += len(event.state) + 4 * (len(event.stream) + len(event.key_id) + len(event.type)) + 128
     for expectation in append.expectations:
-        bound += 4 * len(expectation.stream) + 32
+        bound += 4 * len(expectation.stream) + 64
     if append.tracking is not None:
         bound += 4 * len(append.tracking.name) + 32
     if bound <= RECORD_MAX_BYTES:

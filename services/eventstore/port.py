@@ -13,10 +13,15 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """``stream`` must be at ``version``; 0 means that it must not exist."""
+    """``stream`` must be at ``version``; 0 means that it must not exist. With ``event_id`` (16 bytes) that event must be at the version.
+
+    A decided version names one history; a predicted one does not, until the events it rests on are decided. So what was judged on a
+    prediction names the last event it was judged on.
+    """
 
     stream: str
     version: int
+    event_id: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,19 +15,12 @@ from services.runtime.errors import Unavailable
 
 IDLE_MAX_CONNECTIONS: Final = 16
 
-# CROSS JOIN keeps SQLite from ever driving these from the stream table.
-_EVENTS: Final = (
-    "SELECT event.place, stream.name, event.version, event.event_id, event.header_hash, event.type, event.recorded_at, event.state"
-    " FROM event CROSS JOIN stream ON stream.number = event.stream"
-)
-_STREAM_EVENTS: Final = (
-    "SELECT event.place, stream.name, event.version, event.event_id, event.header_hash, event.type, event.recorded_at, event.state"
-    " FROM stream CROSS JOIN event ON event.stream = stream.number WHERE stream.shard = ? AND stream.name = ?"
-)
-EVENT_BY_PLACE: Final = f"{_EVENTS} WHERE event.place = ?"
-EVENT_BY_ID: Final = f"{_EVENTS} WHERE event.shard = ? AND event.event_id = ?"
+_EVENTS: Final = "SELECT place, stream, version, event_id, header_hash, type, recorded_at, state FROM event"
+_STREAM_EVENTS: Final = f"{_EVENTS} WHERE stream_number = (SELECT number FROM stream WHERE shard = ? AND name = ?)"  # noqa: S608  fixed
+EVENT_BY_PLACE: Final = f"{_EVENTS} WHERE place = ?"
+EVENT_BY_ID: Final = f"{_EVENTS} WHERE shard = ? AND event_id = ?"
 STREAM_VERSION: Final = (
-    "SELECT number, (SELECT max(version) FROM event WHERE event.stream = stream.number) FROM stream WHERE shard = ? AND name = ?"
+    "SELECT number, (SELECT max(version) FROM event WHERE stream_number = number) FROM stream WHERE shard = ? AND name = ?"
 )
 TRACKING_POSITION: Final = "SELECT position FROM tracking WHERE shard = ? AND name = ?"
 SHARDS: Final = (
@@ -98,8 +91,8 @@ class Reader:
         """Return a shard's events behind position ``after``, up to ``stop``, of these types only if any are named."""
         first = shard << POSITION_BITS
         last = first | (POSITION_MASK if stop is None else min(max(stop, 0), POSITION_MASK))
-        wanted = f" AND event.type IN ({','.join('?' * len(types))})" if types else ""
-        statement = f"{_EVENTS} WHERE event.place > ? AND event.place <= ?{wanted} ORDER BY event.place LIMIT ?"
+        wanted = f" AND type IN ({','.join('?' * len(types))})" if types else ""
+        statement = f"{_EVENTS} WHERE place > ? AND place <= ?{wanted} ORDER BY place LIMIT ?"
         after = min(max(after, 0), POSITION_MASK)
         return [stored_of(row) for row in self.query(statement, (first | after, last, *types, limit))]
 
@@ -117,12 +110,12 @@ class Reader:
         statement = _STREAM_EVENTS
         parameters: list[object] = [shard, stream]
         if after_version is not None:
-            statement += " AND event.version > ?"
+            statement += " AND version > ?"
             parameters.append(after_version)
         if to_version is not None:
-            statement += " AND event.version <= ?"
+            statement += " AND version <= ?"
             parameters.append(to_version)
-        statement += f" ORDER BY event.version{' DESC' if newest_first else ''}"
+        statement += f" ORDER BY version{' DESC' if newest_first else ''}"
         if limit is not None:
             statement += " LIMIT ?"
             parameters.append(limit)

@@ -21,7 +21,7 @@ from services.eventstore.tables import POSITION_BITS
 
 STREAMS_CACHED: Final = 50_000
 """Each of two generations; a stream's entry takes about 250 bytes."""
-_ROWS_A_STATEMENT: Final = (64, 16, 4, 1)
+_ROWS_A_STATEMENT: Final = (64, 32, 16, 8, 4, 2, 1)
 _KEYS_A_LOOKUP: Final = 64
 
 Key = TypeVar("Key")
@@ -107,7 +107,7 @@ class State:
             self._numbers[state.shard] = number
             self._revoked[state.shard] = dict(self._rows("SELECT key_id, position FROM revoked WHERE shard = ?", (number,)))
             self._committed[state.shard] = state
-        self._next_stream = (self._rows("SELECT max(number) FROM stream", ())[0][0] or 0) + 1
+        self._next_stream = (self._rows("SELECT max(stream_number) FROM event", ())[0][0] or 0) + 1
 
     def close(self) -> None:
         """Close the file."""
@@ -170,7 +170,7 @@ class State:
         """Make the batch durable, then visible; raise ``sqlite3.Error`` with nothing of it kept."""
         batch = self._batch
         self._insert("stream", 3, batch.new_streams)
-        self._insert("event", 9, batch.events)
+        self._insert("event", 10, batch.events)
         self._insert("append", 3, batch.appends)
         connection = self._connection
         if batch.tracking:
@@ -304,7 +304,7 @@ class State:
             known = self._stream(shard, stream)
             if known is None:
                 numbers[stream] = self._next_stream
-                batch.new_streams.append((self._next_stream, number, stream))
+                batch.new_streams.append((number, stream, self._next_stream))
                 self._next_stream += 1
             else:
                 numbers[stream] = known[0]
@@ -318,6 +318,7 @@ class State:
                     first | placed.position,
                     number,
                     numbers[event.stream],
+                    event.stream,
                     event.version,
                     event.event_id,
                     event.header_hash,
@@ -334,7 +335,8 @@ class State:
         batch.outcomes.update(dict.fromkeys([(shard, append_id) for append_id in append_ids]))
         for append_id, result in self._among("SELECT append_id, result FROM append WHERE shard = ? AND append_id IN", number, append_ids):
             batch.outcomes[shard, append_id] = outcomes.from_bytes(result)
-        event_ids = list({event.event_id for append in appends for event in append.events})
+        named = {expectation.event_id for append in appends for expectation in append.expectations if expectation.event_id}
+        event_ids = list({event.event_id for append in appends for event in append.events} | named)
         batch.stored.update(dict.fromkeys([(shard, event_id) for event_id in event_ids]))
         for (event_id,) in self._among("SELECT event_id FROM event WHERE shard = ? AND event_id IN", number, event_ids):
             del batch.stored[shard, event_id]
@@ -352,7 +354,7 @@ class State:
             some = keys[at : at + _KEYS_A_LOOKUP]
             size = 1
             while size < len(some):
-                size *= 4
+                size *= 2
             filled = (number, *some, *([some[-1]] * (size - len(some))))
             yield from self._rows(f"{statement} ({','.join('?' * size)})", filled)
 
@@ -382,7 +384,7 @@ class State:
 
 
 _STREAMS_AMONG: Final = (
-    "SELECT name, number, (SELECT max(version) FROM event WHERE event.stream = stream.number) FROM stream WHERE shard = ? AND name IN"
+    "SELECT name, number, (SELECT max(version) FROM event WHERE stream_number = number) FROM stream WHERE shard = ? AND name IN"
 )
 
 

@@ -35,22 +35,23 @@ CREATE TABLE shard (
   malformed INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE stream (
-  number INTEGER PRIMARY KEY,
   shard INTEGER NOT NULL,
   name TEXT NOT NULL,
-  UNIQUE (shard, name)
-) STRICT;
+  number INTEGER NOT NULL,
+  PRIMARY KEY (shard, name)
+) STRICT, WITHOUT ROWID;
 CREATE TABLE event (
   place INTEGER PRIMARY KEY,
   shard INTEGER NOT NULL,
-  stream INTEGER NOT NULL,
+  stream_number INTEGER NOT NULL,
+  stream TEXT NOT NULL,
   version INTEGER NOT NULL,
   event_id BLOB NOT NULL,
   header_hash BLOB NOT NULL,
   type TEXT NOT NULL,
   recorded_at INTEGER NOT NULL,
   state BLOB NOT NULL,
-  UNIQUE (stream, version),
+  UNIQUE (stream_number, version),
   UNIQUE (shard, event_id)
 ) STRICT;
 CREATE TABLE append (

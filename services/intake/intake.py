@@ -241,7 +241,7 @@ class Intake:
     def _admit(self, group: list[Candidate]) -> Flight:
         """Judge a group against predicted state and queue one append; nothing is left behind if one of them is refused."""
         self._check_shard(group[0])
-        looked_at: dict[str, tuple[StreamState, int]] = {}
+        looked_at: dict[str, tuple[StreamState, Expectation]] = {}
         admissions: list[Admission] = []
         for candidate in group:
             try:
@@ -256,7 +256,7 @@ class Intake:
             append_id=secrets.token_bytes(16),
             shard=shard.name,
             node_id=self._node_id,
-            expectations=tuple(Expectation(name, version) for name, (_, version) in looked_at.items()),
+            expectations=tuple(expectation for _, expectation in looked_at.values()),
             events=tuple(admission.proposed for admission in admissions),
         )
         future = shard.append(append)
@@ -269,7 +269,7 @@ class Intake:
         if candidate.shard not in self._store.shards() and not candidate.begins_shard:
             raise _Unadmitted(candidate, NotPermitted("wire.shard_unknown", "there is no such shard"), [])
 
-    def _admit_one(self, candidate: Candidate, looked_at: dict[str, tuple[StreamState, int]]) -> Admission:
+    def _admit_one(self, candidate: Candidate, looked_at: dict[str, tuple[StreamState, Expectation]]) -> Admission:
         """Judge one event, predict its acceptance and seal it."""
         shard, event = candidate.shard, candidate.event
         state = self._look(shard, candidate.stream, looked_at)
@@ -301,10 +301,10 @@ class Intake:
             candidate, state, state.propose(replace(recorded, mended=tuple(map(RuleId, closed))), after), proposed, findings, closed
         )
 
-    def _look(self, shard: str, name: str, looked_at: dict[str, tuple[StreamState, int]]) -> StreamState:
-        """Return a stream's state and remember the version at which it was first looked at: the append expects it there."""
+    def _look(self, shard: str, name: str, looked_at: dict[str, tuple[StreamState, Expectation]]) -> StreamState:
+        """Return a stream's state and remember how it stood when it was first looked at: the append expects it so."""
         state = self._streams.get(shard, name)
-        looked_at.setdefault(name, (state, state.predicted_version))
+        looked_at.setdefault(name, (state, state.expectation()))
         return state
 
     def _seal(self, candidate: Candidate, version: int, findings: list[str], closed: list[str]) -> ProposedEvent:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from domain.kernel.decider import Decider
 from domain.kernel.events import Recorded
-from services.eventstore.port import Result
+from services.eventstore.port import Expectation, Result
 
 STREAMS_MAX_KEPT: Final = 20_000
 
@@ -40,6 +40,11 @@ class StreamState:
     def predicted_version(self) -> int:
         """The version after every append under way, if all are accepted."""
         return self.version + len(self.proposals)
+
+    def expectation(self) -> Expectation:
+        """Return what an append judged on the predicted state demands: the version and, while that is not decided, its very event."""
+        resting_on = self.proposals[-1].recorded.event_id if self.proposals else b""
+        return Expectation(self.name, self.predicted_version, resting_on)
 
     def propose(self, recorded: Recorded, after: Any) -> Proposal:
         """Predict that ``recorded`` will be accepted; ``after`` is the state it leads to."""

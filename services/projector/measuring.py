@@ -56,9 +56,7 @@ class Measuring:
         lags = self._projector.lag()
         for view in {lag.view for lag in lags}:
             of_view = [lag for lag in lags if lag.view == view]
-            self._metrics.projection_lag(
-                view, positions=max(lag.positions for lag in of_view), seconds=max(lag.seconds for lag in of_view)
-            )
+            self._metrics.projection_lag(view, positions=max(lag.positions for lag in of_view), seconds=max(lag.seconds for lag in of_view))
 
     def _deadlines(self) -> None:
         """Count all deadlines as they stand now; while the view is built the last counts stay."""

@@ -172,6 +172,24 @@ class EventStoreSuite(ABC):
         accepted(shard, an_append("1", an_event("library", 0), expects=[]))
         assert decided(shard, an_append("2", an_event("library", 1))) == Conflict("library", 0, 0)
 
+    def test_what_was_judged_on_a_prediction_names_the_very_event_it_rests_on(self, shard: ShardStore) -> None:
+        accepted(shard, an_append("1", an_event("incident-a", 1)))
+        resting = an_append("2", an_event("incident-a", 2))
+        on_another = replace(resting, expectations=(Expectation("incident-a", 1, an_id("another@1")),))
+        assert decided(shard, on_another) == Conflict("incident-a", 1, 1)
+        on_this = (Expectation("incident-a", 1, an_id("incident-a@1")),)
+        accepted(shard, replace(resting, append_id=an_id("3"), expectations=on_this))
+        behind = an_append("4", an_event("incident-a", 3))
+        assert decided(shard, replace(behind, expectations=(Expectation("incident-a", 2, an_id("incident-a@1")),))) == Conflict(
+            "incident-a", 2, 2
+        )
+        elsewhere = an_append("5", an_event("incident-b", 1), expects=[])
+        accepted(shard, elsewhere)
+        named = Expectation("incident-b", 1, an_id("incident-a@1"))
+        assert decided(shard, replace(an_append("6", an_event("incident-b", 2)), expectations=(named,))) == Conflict("incident-b", 1, 1)
+        short = replace(resting, append_id=an_id("7"), expectations=(Expectation("incident-a", 1, b"short"),))
+        assert isinstance(decided(shard, short), Malformed)
+
     def test_events_stand_or_fall_together(self, shard: ShardStore) -> None:
         accepted(shard, an_append("1", an_event("incident-b", 1)))
         both = an_append("2", an_event("incident-a", 1), an_event("incident-b", 1, name="other"))

@@ -11,16 +11,17 @@ import secrets
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import date, timedelta
 from hashlib import sha256
+from itertools import cycle
 from typing import Final
 
 from domain.kernel.events import Details, Event, Precision, When
-from domain.kernel.ids import AgencyId, CaseId, RequestId, Shard
+from domain.kernel.ids import AgencyId, CaseId, RequestId, Shard, category_of
 from domain.sharing.events import Entry, FamilyTold, InformationShared, Significance
 from projections.oversight.published import bundled_report
-from safeguarding.hub.client.drafts import Draft, Sender, sign
+from safeguarding.hub.client.drafts import Draft, sign
 from safeguarding.hub.client.identifiers import new_case_id, new_event_id
 from safeguarding.hub.client.identity import SigningKey
 from safeguarding.hub.v1.envelope_pb2 import SignedEvent
@@ -35,8 +36,10 @@ from services.eventstore.port import Accepted, Append, Expectation, ProposedEven
 from services.trust.sealing import seal
 
 SEED: Final = 2020
+NODE_ID: Final = "bench"
 SHARES_A_CASE: Final = 8
 """Beside some ten steps of the review: what council, board and police tell of a child, two chronology entries each time."""
+ENTRIES_A_SHARE: Final = 2
 EVENTS_AN_APPEND: Final = 300
 APPENDS_UNDER_WAY: Final = 16
 _FACT: Final = "Synthetic record: the family was visited, what was seen was written down, and an appointment was agreed. " * 2
@@ -55,10 +58,9 @@ class Sealed:
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """One case: where it lies, who leads it, and all that was said of it."""
+    """What was said of one case, and where and by whom it is led."""
 
     shard: Shard
-    case_id: CaseId
     business_unit: AgencyId
     events: tuple[Sealed, ...]
 
@@ -73,45 +75,127 @@ class Case:
 
 
 class Filler:
-    """Fills the store of an opened hub with cases."""
+    """Fills the store of an opened hub with cases; ``cases`` are those that it put there."""
 
     def __init__(self, home: Home, incidents: int) -> None:
         """Draw a population of ``incidents``; nothing is sealed or stored yet."""
-        rng = random.Random(SEED)  # noqa: S311  # seeded, so that every run measures the same population
-        profile = drawn_profile(published_profile(bundled_report()), incidents, rng)
+        self._rng = random.Random(SEED)  # noqa: S311  # seeded, so that every run measures the same population
+        profile = drawn_profile(published_profile(bundled_report()), incidents, self._rng)
         self._home = home
-        self._incidents = populate(profile, home.areas, rng)
+        self._incidents = populate(profile, home.areas, self._rng)
         self._keys: dict[AgencyId, SigningKey] = {}
-        self._lives: list[Life] = []
+        self._lives: Iterator[Life] = iter(())
         self.cases: list[Case] = []
 
     def fill(self, parts: Parts, events: int, progress: Callable[[int, int], None]) -> None:
         """Append whole cases until the store holds at least ``events`` events."""
+        if not self.cases:
+            self._lives = cycle([self._life(parts, incident) for incident in self._incidents])
         stored = sum(parts.store.shard(name).head().position for name in parts.store.shards())
         under_way: deque[Future[Result]] = deque()
         for append in self._appends(parts, events - stored):
             under_way.append(parts.store.shard(append.shard).append(append))
             if len(under_way) >= APPENDS_UNDER_WAY:
-                stored += _accepted(under_way.popleft())
+                stored += _placed(under_way.popleft())
                 progress(min(stored, events), events)
-        while under_way:
-            stored += _accepted(under_way.popleft())
+        for future in under_way:
+            _placed(future)
 
     def _appends(self, parts: Parts, events: int) -> Iterator[Append]:
-        """Yield appends of one shard each, several cases in one."""
-        waiting: dict[Shard, list[tuple[Life, CaseId]]] = {}
-        sizes: Counter[Shard] = Counter()
-        for life in self._lives_without_end(parts):
-            case_id = life.case_id if life.case_id not in {case.case_id for case in self.cases[-1:]} else CaseId(new_case_id())
-            waiting.setdefault(life.shard, []).append((life, case_id))
-            sizes[life.shard] += len(life.events)
+        """Yield appends with at least ``events`` events, each of one shard and several cases, whose data keys then exist."""
+        gathered: dict[Shard, list[ProposedEvent]] = {}
+        keyless: list[str] = []
+        while events > 0:
+            life = next(self._lives)
+            case = Case(life.shard, CaseId(new_case_id()), life.business_unit)
+            self.cases.append(case)
+            keyless.append(f"case-{case.case_id}")
+            proposed = gathered.setdefault(life.shard, [])
+            proposed += _copy(life, case.case_id)
             events -= len(life.events)
-            if sizes[life.shard] >= EVENTS_AN_APPEND or events <= 0:
-                for shard in list(waiting) if events <= 0 else [life.shard]:
-                    yield _append(shard, waiting.pop(shard))
-                    sizes[shard] = 0
-            if events <= 0:
-                return
+            if len(proposed) >= EVENTS_AN_APPEND:
+                parts.keys.create(keyless)
+                keyless.clear()
+                yield _append(life.shard, gathered.pop(life.shard))
+        parts.keys.create(keyless)
+        for shard, proposed in gathered.items():
+            yield _append(shard, proposed)
 
-    def _lives_without_end(self, parts: Parts) -> Iterator[Life]:
-        raise NotImplementedError
+    def _life(self, parts: Parts, incident: Incident) -> Life:
+        """Sign and seal all that was said of an incident."""
+        data_key_id = f"case-{incident.case_id}"
+        data_key = parts.keys.create([data_key_id])[data_key_id]
+        if not isinstance(data_key, bytes):
+            raise TypeError("a data key that was never destroyed is missing")
+        told = [(step.agency, step.role, step.event) for step in steps(incident)] + list(_shares(incident))
+        sealed = [self._sealed(incident, data_key, said, number) for number, said in enumerate(told, 1)]
+        return Life(incident.area.shard, incident.area.business_unit, tuple(sealed))
+
+    def _sealed(self, incident: Incident, data_key: bytes, said: tuple[AgencyId, str, Event], number: int) -> Sealed:
+        """Sign one event as its agency and seal it as intake does."""
+        agency_id, role, event = said
+        key = self._keys.get(agency_id)
+        if key is None:
+            key = self._keys[agency_id] = self._home.signing_key(agency_id)
+        sender = self._home.sender(agency_id, incident.area.shard)
+        signed = sign(Draft(event=to_message(event), case_id=incident.case_id, imported=True, actor_role=role), sender, key, number)
+        message = SignedEvent.FromString(signed.message)
+        header_hash = sha256(message.header).digest()
+        nonce, sealed = seal(data_key, header_hash, message.salt, message.body)
+        logged = LoggedEvent(
+            header=message.header,
+            signature=message.signature,
+            sealed=sealed,
+            nonce=nonce,
+            data_key_id=f"case-{incident.case_id}",
+            registry_position=1,
+            node_id=self._home.settings.node_id,
+        )
+        return Sealed(category_of(signed.stream), header_hash, key.key_id, event.EVENT_TYPE, logged.SerializeToString())
+
+
+def _shares(incident: Incident) -> Iterator[tuple[AgencyId, str, Event]]:
+    """Yield what the partners share of a case: chronology entries of the months before the incident."""
+    for number in range(SHARES_A_CASE):
+        told_at = incident.notified_at + timedelta(hours=3 + number)
+        entries = [
+            an_entry(f"R-{number}-{line}", on=incident.happened_on - timedelta(days=30 * (number + 1) + line))
+            for line in range(ENTRIES_A_SHARE)
+        ]
+        event = InformationShared(details=Details(done_at=told_at), entries=tuple(entries), family_told=FamilyTold(told=True))
+        yield incident.area.partners[number % len(incident.area.partners)], "records-officer", event
+
+
+def an_entry(reference: str, *, on: date) -> Entry:
+    """Return one synthetic chronology entry."""
+    return Entry(
+        entry_id=RequestId(new_case_id()),
+        occurred=When(precision=Precision.DAY, on=on),
+        record_reference=reference,
+        fact=_FACT,
+        significance=Significance.SIGNIFICANT,
+    )
+
+
+def _copy(life: Life, case_id: CaseId) -> list[ProposedEvent]:
+    """Return the events of a case that tells this life under another id."""
+    versions: Counter[str] = Counter()
+    proposed = []
+    for one in life.events:
+        versions[one.category] += 1
+        stream = f"{one.category}-{case_id}"
+        proposed.append(ProposedEvent(stream, versions[one.category], new_event_id(), one.header_hash, one.key_id, one.type, one.state))
+    return proposed
+
+
+def _append(shard: Shard, proposed: list[ProposedEvent]) -> Append:
+    """Return an append of events whose streams all begin in it."""
+    expectations = tuple(Expectation(stream, 0) for stream in {event.stream: None for event in proposed})
+    return Append(secrets.token_bytes(16), shard, NODE_ID, expectations, tuple(proposed))
+
+
+def _placed(future: Future[Result]) -> int:
+    result = future.result()
+    if not isinstance(result, Accepted):
+        raise TypeError(f"the store refused an append of the bench: {result}")
+    return len(result.placed)

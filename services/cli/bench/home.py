@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -19,6 +20,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from domain.agency.events import AgencyEnrolled
 from domain.kernel.agencies import OPERATOR_ID, PANEL_ID, kind_of
 from domain.kernel.events import Event
+from domain.kernel.ids import AgencyId, Shard
 from domain.partnership.events import PartnershipEstablished
 from safeguarding.hub.client.client import HubClient
 from safeguarding.hub.client.drafts import Draft, Sender, sign
@@ -70,12 +72,12 @@ class Home:
         return HubClient(address, sender=self.sender(agency_id, shard), identity=identity)
 
 
-async def found(folder: Path) -> Home:
+def found(folder: Path) -> Home:
     """Found a hub, enrol the agencies of a few areas with the Panel, and establish their partnerships."""
     settings = load_settings(home=folder, listen="127.0.0.1:0", metrics_listen="", agency_events_per_second=0)
     found_home(settings)
     home = Home(settings, england(AREAS))
-    agencies: dict[str, tuple[str, ...]] = {PANEL_ID: ()}
+    agencies: dict[AgencyId, tuple[Shard, ...]] = {PANEL_ID: ()}
     for area in home.areas:
         for agency_id in (*area.partners, area.business_unit):
             agencies[agency_id] = (*agencies.get(agency_id, ()), area.shard)
@@ -84,23 +86,24 @@ async def found(folder: Path) -> Home:
         for agency_id, shards in agencies.items():
             key = make_identity(settings, agency_id)
             name = f"{agency_id} (synthetic)"
-            events.append(
-                AgencyEnrolled(agency_id=agency_id, kind=kind_of(agency_id), name=name, live_from=now().date(), shards=shards)  # type: ignore[arg-type]  # shards of areas
-            )
+            events.append(AgencyEnrolled(agency_id=agency_id, kind=kind_of(agency_id), name=name, live_from=now().date(), shards=shards))
             events.append(registration(key, agency_id, f"{agency_id}:1"))
-        await say(home, parts, [Draft(event=to_message(event)) for event in events])
-        await say(home, parts, [_established(area) for area in home.areas])
+        asyncio.run(_say(home, parts, [Draft(event=to_message(event)) for event in events]))
+        asyncio.run(_say(home, parts, [_established(area) for area in home.areas]))
     return home
 
 
 def _established(area: Area) -> Draft:
     event = PartnershipEstablished(
-        name=area.name, arrangements_start_on=now().date().replace(year=2019, day=1), business_unit=area.business_unit, partners=area.partners
+        name=area.name,
+        arrangements_start_on=now().date().replace(year=2019, day=1),
+        business_unit=area.business_unit,
+        partners=area.partners,
     )
     return Draft(event=to_message(event), shard=area.shard)
 
 
-async def say(home: Home, parts: Parts, drafts: Sequence[Draft]) -> None:
+async def _say(home: Home, parts: Parts, drafts: Sequence[Draft]) -> None:
     """Append the operator's events through intake, without a socket; raise ``RuntimeError`` if one is refused."""
     sender, key = home.sender(OPERATOR_ID, "national"), home.signing_key(OPERATOR_ID)
     signed = [SignedEvent.FromString(sign(draft, sender, key, number).message) for number, draft in enumerate(drafts, 1)]
@@ -152,8 +155,6 @@ def environment() -> dict[str, str]:
 
 def _demand_health(home: Home, address: str) -> None:
     with grpc.secure_channel(address, home.credentials(OPERATOR_ID)) as channel:
-        answer = health_pb2_grpc.HealthStub(channel).Check(
-            health_pb2.HealthCheckRequest(), wait_for_ready=True, timeout=START_MAX_SECONDS
-        )
+        answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), wait_for_ready=True, timeout=START_MAX_SECONDS)
     if answer.status != health_pb2.HealthCheckResponse.SERVING:
         raise RuntimeError("the bench's own hub does not say that it is serving")

@@ -23,11 +23,13 @@ def percentile(values: Sequence[float], percent: float) -> float:
     return ranked[max(0, math.ceil(len(ranked) * percent / 100) - 1)]
 
 
-def throughput(callers: int, events: int, calls: Sequence[float], seconds: float, cpu: tuple[float, float] | None = None) -> Throughput:
+def throughput(
+    callers: int, events_a_call: int, events: int, calls: Sequence[float], seconds: float, cpu: tuple[float, float] | None = None
+) -> Throughput:
     """Return figures from what was counted: ``calls`` in seconds each, ``cpu`` seconds of the hub's and the client's process."""
     return Throughput(
         callers=callers,
-        events_a_call=round(events / len(calls)),
+        events_a_call=events_a_call,
         events=events,
         seconds=round(seconds, 3),
         per_second=round(events / seconds, 1),
@@ -38,7 +40,7 @@ def throughput(callers: int, events: int, calls: Sequence[float], seconds: float
     )
 
 
-def with_threads(callers: int, seconds: float, caller: Callable[[int], Call]) -> Throughput:
+def with_threads(callers: int, events_a_call: int, seconds: float, caller: Callable[[int], Call]) -> Throughput:
     """Measure callers that are threads: ``caller(number)`` returns what the numbered one calls again and again."""
     calls: list[float] = []
     events: list[int] = []
@@ -69,11 +71,11 @@ def with_threads(callers: int, seconds: float, caller: Callable[[int], Call]) ->
         thread.join()
     if failures:
         raise failures[0]
-    return throughput(callers, sum(events), calls, time.perf_counter() - began)
+    return throughput(callers, events_a_call, sum(events), calls, time.perf_counter() - began)
 
 
 async def with_tasks(
-    callers: int, seconds: float, caller: Callable[[int], AsyncCall], cpu_seconds: Callable[[], float] | None = None
+    callers: int, events_a_call: int, seconds: float, caller: Callable[[int], AsyncCall], cpu_seconds: Callable[[], float] | None = None
 ) -> Throughput:
     """Measure callers that are asyncio tasks of this loop; ``cpu_seconds`` tells what the hub's process has used."""
     calls: list[float] = []
@@ -84,7 +86,8 @@ async def with_tasks(
         now = time.perf_counter()
         end = now + seconds
         while now < end:
-            events += await call()
+            recorded = await call()
+            events += recorded
             before, now = now, time.perf_counter()
             calls.append(now - before)
 
@@ -95,7 +98,7 @@ async def with_tasks(
             group.create_task(run(caller(number)))
     seconds_taken = time.perf_counter() - began
     cpu = None if cpu_seconds is None else (cpu_seconds() - hub_before, time.process_time() - own_before)
-    return throughput(callers, events, calls, seconds_taken, cpu)
+    return throughput(callers, events_a_call, events, calls, seconds_taken, cpu)
 
 
 def rate(seconds: float, work: Callable[[], object]) -> float:

@@ -27,7 +27,14 @@ class Plan:
 
 
 QUICK: Final = Plan(
-    name="quick", seconds_each=0.4, population=40, small_events=1_000, large_events=10_000, reads=150, cold_start_events=20_000, cold_starts=1
+    name="quick",
+    seconds_each=0.4,
+    population=40,
+    small_events=1_000,
+    large_events=10_000,
+    reads=150,
+    cold_start_events=20_000,
+    cold_starts=1,
 )
 FULL: Final = Plan(
     name="full",

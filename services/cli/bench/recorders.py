@@ -9,6 +9,7 @@ import secrets
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from eventsourcing.utils import Environment
 from sqlalchemy.engine import make_url
 
 from services.cli.bench.measuring import with_tasks, with_threads
-from services.cli.bench.plan import EVENT_BYTES, Plan, Recorder
+from services.cli.bench.plan import EVENT_BYTES, Plan, Recorder, Throughput
 from services.eventstore.local import LocalEventStore, LocalShard
 from services.eventstore.port import Accepted, Append, Expectation, ProposedEvent, Result
 
@@ -31,7 +32,9 @@ _STATE: Final = os.urandom(EVENT_BYTES)
 _HASH: Final = bytes(32)
 
 
-def measure_recorders(folder: Path, plan: Plan, postgresql: str | None, progress: Callable[[str], None]) -> tuple[list[Recorder], list[str]]:
+def measure_recorders(
+    folder: Path, plan: Plan, postgresql: str | None, progress: Callable[[str], None]
+) -> tuple[list[Recorder], list[str]]:
     """Measure the hub's store and its peers; return the figures and what was skipped, with the reason."""
     sizes = [(callers, 1) for callers in plan.callers] + [(callers, MANY_EVENTS) for callers in (1, max(plan.callers))]
     progress("recording at the store port, unsigned")
@@ -64,7 +67,7 @@ def _hub(folder: Path, plan: Plan, sizes: list[tuple[int, int]]) -> list[Recorde
         found = []
         for callers, events in sizes:
             by_tasks = _measured_by_tasks(callers, plan.seconds_each, shard, events)
-            by_threads = with_threads(callers, plan.seconds_each, lambda _number, events=events: _blocking_appends(shard, events))
+            by_threads = with_threads(callers, events, plan.seconds_each, partial(_blocking_appends, shard, events))
             found += [
                 Recorder(name=HUB, style="asyncio", throughput=by_tasks),
                 Recorder(name=HUB, style="threads", throughput=by_threads),
@@ -74,9 +77,9 @@ def _hub(folder: Path, plan: Plan, sizes: list[tuple[int, int]]) -> list[Recorde
         store.close()
 
 
-def _measured_by_tasks(callers: int, seconds: float, shard: LocalShard, events: int) -> Any:
+def _measured_by_tasks(callers: int, seconds: float, shard: LocalShard, events: int) -> Throughput:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(with_tasks(callers, seconds, lambda _number: _awaited_appends(shard, events)))
+        return runner.run(with_tasks(callers, events, seconds, partial(_awaited_appends, shard, events)))
 
 
 def _appends(events: int) -> Iterator[Append]:
@@ -93,12 +96,12 @@ def _appends(events: int) -> Iterator[Append]:
         version += events
 
 
-def _blocking_appends(shard: LocalShard, events: int) -> Callable[[], int]:
+def _blocking_appends(shard: LocalShard, events: int, _number: int) -> Callable[[], int]:
     appends = _appends(events)
     return lambda: _accepted(shard.append(next(appends)).result())
 
 
-def _awaited_appends(shard: LocalShard, events: int) -> Callable[[], Awaitable[int]]:
+def _awaited_appends(shard: LocalShard, events: int, _number: int) -> Callable[[], Awaitable[int]]:
     appends = _appends(events)
 
     async def append() -> int:
@@ -120,14 +123,14 @@ def _library(name: str, variables: dict[str, str], plan: Plan, sizes: list[tuple
         recorder = factory.application_recorder()
         found = []
         for callers, events in sizes:
-            measured = with_threads(callers, plan.seconds_each, lambda _number, events=events: _inserts(recorder, events))
+            measured = with_threads(callers, events, plan.seconds_each, partial(_inserts, recorder, events))
             found.append(Recorder(name=name, style="threads", throughput=measured))
         return found
     finally:
         factory.close()
 
 
-def _inserts(recorder: ApplicationRecorder, events: int) -> Callable[[], int]:
+def _inserts(recorder: ApplicationRecorder, events: int, _number: int) -> Callable[[], int]:
     """Return a call that inserts the next events of one new originator in one transaction."""
     originator, version = uuid.uuid4(), 0
 

@@ -4,7 +4,6 @@ import json
 from collections import Counter
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import holidays
@@ -37,11 +36,6 @@ def england() -> Population:
 
 def notifications(people: Population) -> list[IncidentNotified]:
     return [step.event for step in people.steps() if isinstance(step.event, IncidentNotified)]
-
-
-def slug(label: str) -> str:
-    words = label.lower().removesuffix(", of which:").replace("’", "").replace("–", "-")  # noqa: RUF001  # as printed
-    return "".join(one if one.isalnum() else "_" for one in words).strip("_")
 
 
 def working_days(first: date, last: date) -> int:
@@ -237,6 +231,5 @@ def test_nothing_in_a_population_names_anybody(england: Population) -> None:
 
 
 def test_every_area_has_its_own_name_and_its_own_council(england: Population) -> None:
-    fields: Any
-    for fields in ("name", "shard", "council", "business_unit"):
-        assert len({getattr(area, fields) for area in england.areas}) == len(england.areas) == 151
+    for name in ("name", "shard", "council", "business_unit"):
+        assert len({getattr(area, name) for area in england.areas}) == len(england.areas) == 151

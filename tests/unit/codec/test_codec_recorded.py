@@ -8,6 +8,7 @@ from domain.kernel.events import LawfulBasis, Marking, Purpose, Recorded
 from safeguarding.hub.v1.envelope_pb2 import EventHeader
 from safeguarding.hub.v1.log_pb2 import LoggedEvent
 from services.eventstore.codec import recorded_from
+from services.eventstore.conversion import reader
 from services.eventstore.port import Stored
 from services.runtime.errors import IntegrityError
 from tests.support.samples import sample_event
@@ -75,3 +76,11 @@ def test_a_header_that_says_no_purpose_is_a_matter_of_integrity() -> None:
     made.purpose = 0
     with pytest.raises(IntegrityError, match="northmoor/7"):
         recorded_from("northmoor", STORED, made, LoggedEvent(), None)
+
+
+def test_a_class_that_would_check_itself_when_made_is_not_read_past_its_check() -> None:
+    class Checked:
+        def __post_init__(self) -> None: ...
+
+    with pytest.raises(TypeError, match="Checked"):
+        reader(EventHeader.DESCRIPTOR, Checked)

@@ -22,7 +22,7 @@ from services.eventstore.fold import (
     judge_v1,
     next_digest,
 )
-from services.eventstore.port import Accepted, Append, Conflict, Malformed
+from services.eventstore.port import Accepted, Append, Conflict, Expectation, Malformed
 from tests.support.appends import an_append, an_event, an_id, naive_leaf
 from tests.support.dict_state import DictState
 
@@ -209,3 +209,27 @@ def test_a_conflict_on_version_0_names_no_negative_version() -> None:
     log = Log()
     log.append(an_append("1", an_event("library", 0), expects=[]))
     assert log.append(an_append("2", an_event("library", 0, name="x"), expects=[])).result == Conflict("library", 0, 0)
+
+
+def test_an_append_judged_on_a_prediction_is_void_when_another_event_took_the_predicted_place() -> None:
+    log = Log()
+    first = replace(an_append("ours", an_event("incident-a", 1)), expectations=(Expectation("incident-a", 0),))
+    resting_on_it = replace(
+        an_append("ours too", an_event("incident-a", 2)),
+        expectations=(Expectation("incident-a", 1, first.events[0].event_id),),
+    )
+    theirs = replace(an_append("theirs", an_event("incident-a", 1)), expectations=(Expectation("incident-a", 0),))
+    assert isinstance(log.append(theirs).result, Accepted)
+    assert log.append(first).result == Conflict("incident-a", 0, 1)
+    assert log.append(resting_on_it).result == Conflict("incident-a", 1, 1)
+
+
+def test_an_append_judged_on_a_prediction_is_accepted_when_the_prediction_came_true() -> None:
+    log = Log()
+    first = replace(an_append("ours", an_event("incident-a", 1)), expectations=(Expectation("incident-a", 0),))
+    resting_on_it = replace(
+        an_append("ours too", an_event("incident-a", 2)),
+        expectations=(Expectation("incident-a", 1, first.events[0].event_id),),
+    )
+    assert isinstance(log.append(first).result, Accepted)
+    assert isinstance(log.append(resting_on_it).result, Accepted)

@@ -34,7 +34,7 @@ appends = st.builds(
     st.binary(min_size=16, max_size=16),
     texts,
     texts,
-    st.lists(st.builds(Expectation, texts, unsigned), max_size=3).map(tuple),
+    st.lists(st.builds(Expectation, texts, unsigned, st.just(b"") | st.binary(min_size=16, max_size=16)), max_size=3).map(tuple),
     st.lists(events, max_size=3).map(tuple),
     st.none() | st.builds(Tracking, texts, unsigned),
 )

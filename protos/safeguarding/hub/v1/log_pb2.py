@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from safeguarding.hub.v1 import envelope_pb2 as safeguarding_dot_hub_dot_v1_dot_envelope__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsafeguarding/hub/v1/log.proto\x12\x13safeguarding.hub.v1\x1a\"safeguarding/hub/v1/envelope.proto\"\xd2\x01\n\x0bLoggedEvent\x12\x0e\n\x06header\x18\x01 \x01(\x0c\x12\x31\n\tsignature\x18\x02 \x01(\x0b\x32\x1e.safeguarding.hub.v1.Signature\x12\x0e\n\x06sealed\x18\x03 \x01(\x0c\x12\r\n\x05nonce\x18\x04 \x01(\x0c\x12\x13\n\x0b\x64\x61ta_key_id\x18\x05 \x01(\t\x12\x19\n\x11registry_position\x18\x06 \x01(\x04\x12\x0f\n\x07node_id\x18\x07 \x01(\t\x12\x10\n\x08\x66indings\x18\x08 \x03(\t\x12\x0e\n\x06mended\x18\t \x03(\t\"\xcb\x01\n\x0c\x41ppendRecord\x12\r\n\x05shard\x18\x01 \x01(\t\x12\x0f\n\x07node_id\x18\x02 \x01(\t\x12\x36\n\x0c\x65xpectations\x18\x03 \x03(\x0b\x32 .safeguarding.hub.v1.Expectation\x12\x32\n\x06\x65vents\x18\x04 \x03(\x0b\x32\".safeguarding.hub.v1.ProposedEvent\x12/\n\x08tracking\x18\x05 \x01(\x0b\x32\x1d.safeguarding.hub.v1.Tracking\".\n\x0b\x45xpectation\x12\x0e\n\x06stream\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\"\x84\x01\n\rProposedEvent\x12\x0e\n\x06stream\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x10\n\x08\x65vent_id\x18\x03 \x01(\x0c\x12\x13\n\x0bheader_hash\x18\x04 \x01(\x0c\x12\x0e\n\x06key_id\x18\x05 \x01(\t\x12\x0c\n\x04type\x18\x06 \x01(\t\x12\r\n\x05state\x18\x07 \x01(\x0c\"*\n\x08Tracking\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\x04\"?\n\x0eGenesisControl\x12\r\n\x05shard\x18\x01 \x01(\t\x12\r\n\x05rules\x18\x02 \x01(\r\x12\x0f\n\x07\x66ormats\x18\x03 \x03(\r\"0\n\x0cRulesControl\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x0f\n\x07\x66ormats\x18\x02 \x03(\r\"#\n\x11KeyRevokedControl\x12\x0e\n\x06key_id\x18\x01 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dsafeguarding/hub/v1/log.proto\x12\x13safeguarding.hub.v1\x1a\"safeguarding/hub/v1/envelope.proto\"\xd2\x01\n\x0bLoggedEvent\x12\x0e\n\x06header\x18\x01 \x01(\x0c\x12\x31\n\tsignature\x18\x02 \x01(\x0b\x32\x1e.safeguarding.hub.v1.Signature\x12\x0e\n\x06sealed\x18\x03 \x01(\x0c\x12\r\n\x05nonce\x18\x04 \x01(\x0c\x12\x13\n\x0b\x64\x61ta_key_id\x18\x05 \x01(\t\x12\x19\n\x11registry_position\x18\x06 \x01(\x04\x12\x0f\n\x07node_id\x18\x07 \x01(\t\x12\x10\n\x08\x66indings\x18\x08 \x03(\t\x12\x0e\n\x06mended\x18\t \x03(\t\"\xcb\x01\n\x0c\x41ppendRecord\x12\r\n\x05shard\x18\x01 \x01(\t\x12\x0f\n\x07node_id\x18\x02 \x01(\t\x12\x36\n\x0c\x65xpectations\x18\x03 \x03(\x0b\x32 .safeguarding.hub.v1.Expectation\x12\x32\n\x06\x65vents\x18\x04 \x03(\x0b\x32\".safeguarding.hub.v1.ProposedEvent\x12/\n\x08tracking\x18\x05 \x01(\x0b\x32\x1d.safeguarding.hub.v1.Tracking\"@\n\x0b\x45xpectation\x12\x0e\n\x06stream\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x10\n\x08\x65vent_id\x18\x03 \x01(\x0c\"\x84\x01\n\rProposedEvent\x12\x0e\n\x06stream\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x10\n\x08\x65vent_id\x18\x03 \x01(\x0c\x12\x13\n\x0bheader_hash\x18\x04 \x01(\x0c\x12\x0e\n\x06key_id\x18\x05 \x01(\t\x12\x0c\n\x04type\x18\x06 \x01(\t\x12\r\n\x05state\x18\x07 \x01(\x0c\"*\n\x08Tracking\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\x04\"?\n\x0eGenesisControl\x12\r\n\x05shard\x18\x01 \x01(\t\x12\r\n\x05rules\x18\x02 \x01(\r\x12\x0f\n\x07\x66ormats\x18\x03 \x03(\r\"0\n\x0cRulesControl\x12\x0f\n\x07version\x18\x01 \x01(\r\x12\x0f\n\x07\x66ormats\x18\x02 \x03(\r\"#\n\x11KeyRevokedControl\x12\x0e\n\x06key_id\x18\x01 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,15 +37,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_APPENDRECORD']._serialized_start=304
   _globals['_APPENDRECORD']._serialized_end=507
   _globals['_EXPECTATION']._serialized_start=509
-  _globals['_EXPECTATION']._serialized_end=555
-  _globals['_PROPOSEDEVENT']._serialized_start=558
-  _globals['_PROPOSEDEVENT']._serialized_end=690
-  _globals['_TRACKING']._serialized_start=692
-  _globals['_TRACKING']._serialized_end=734
-  _globals['_GENESISCONTROL']._serialized_start=736
-  _globals['_GENESISCONTROL']._serialized_end=799
-  _globals['_RULESCONTROL']._serialized_start=801
-  _globals['_RULESCONTROL']._serialized_end=849
-  _globals['_KEYREVOKEDCONTROL']._serialized_start=851
-  _globals['_KEYREVOKEDCONTROL']._serialized_end=886
+  _globals['_EXPECTATION']._serialized_end=573
+  _globals['_PROPOSEDEVENT']._serialized_start=576
+  _globals['_PROPOSEDEVENT']._serialized_end=708
+  _globals['_TRACKING']._serialized_start=710
+  _globals['_TRACKING']._serialized_end=752
+  _globals['_GENESISCONTROL']._serialized_start=754
+  _globals['_GENESISCONTROL']._serialized_end=817
+  _globals['_RULESCONTROL']._serialized_start=819
+  _globals['_RULESCONTROL']._serialized_end=867
+  _globals['_KEYREVOKEDCONTROL']._serialized_start=869
+  _globals['_KEYREVOKEDCONTROL']._serialized_end=904
 # @@protoc_insertion_point(module_scope)

@@ -131,19 +131,23 @@ class Expectation(_message.Message):
 
     STREAM_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    EVENT_ID_FIELD_NUMBER: _builtins.int
     stream: _builtins.str
     """The stream."""
     version: _builtins.int
     """Its version; 0 means that it must not exist."""
+    event_id: _builtins.bytes
+    """The event that must be at that version, where the decision rested on one that was not decided yet; else empty."""
     def __init__(
         self,
         *,
         stream: _builtins.str = ...,
         version: _builtins.int = ...,
+        event_id: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["stream", b"stream", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_id", b"event_id", "stream", b"stream", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

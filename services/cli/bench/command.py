@@ -1,0 +1,49 @@
+"""``hub bench``: measure the hub on this machine beside its peer and the raw floor."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import typer
+
+from services.cli.bench.plan import FULL, QUICK
+from services.cli.bench.report import show_report
+from services.cli.bench.run import Telling, measure
+from services.cli.options import Json
+from services.cli.output import emit, progress, tell
+from services.runtime.logs import configure_logging
+from services.runtime.settings import LogFormat, LogLevel
+
+
+def bench(
+    quick: Annotated[bool, typer.Option("--quick", help="Short measurements and small stores: under a minute.")] = False,
+    cold_start_events: Annotated[
+        int | None,
+        typer.Option("--cold-start-events", min=1_000, help="Events in the store at the cold start; else 1,000,000, quick 20,000."),
+    ] = None,
+    postgresql: Annotated[
+        str | None,
+        typer.Option("--postgresql", metavar="URL", envvar="HUBBENCH_POSTGRESQL", help="Measure eventsourcing on this database too."),
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--in", metavar="DIR", help="The folder whose disk is measured; else the temporary one.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Measure the hub, ``eventsourcing``'s recorders and the raw floor in one run.
+
+    Everything is made in a folder of its own, which is removed afterwards; no hub of yours is touched.
+    """
+    configure_logging(LogFormat.CONSOLE, LogLevel.WARNING)
+    plan = QUICK if quick else FULL
+    if cold_start_events is not None:
+        plan = replace(plan, cold_start_events=cold_start_events)
+    with TemporaryDirectory(prefix="hub-bench-", dir=folder) as made:
+        report = measure(Path(made), plan, postgresql, Telling(tell, progress))
+    if json:
+        emit(report)
+    else:
+        show_report(report)

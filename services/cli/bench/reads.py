@@ -1,0 +1,46 @@
+"""Reading chronologies through gRPC with mutual TLS, one caller, one case after another."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+from typing import Final
+
+import grpc
+
+from safeguarding.hub.v1.chronology_pb2 import GetChronologyRequest
+from safeguarding.hub.v1.chronology_pb2_grpc import ChronologyServiceStub
+from services.cli.bench.filling import SEED, Case
+from services.cli.bench.home import Home, serving
+from services.cli.bench.measuring import percentile
+from services.cli.bench.plan import Reads
+
+WARM_READS: Final = 20
+READ_MAX_SECONDS: Final = 15.0
+_METADATA: Final = (("hub-user", "bench"), ("hub-role", "analyst"), ("hub-purpose", "rapid_review"))
+
+
+def measure_reads(home: Home, cases: Sequence[Case], events: int, reads: int) -> Reads:
+    """Read cases drawn from all that are in the store, as the business unit that leads each."""
+    rng = random.Random(SEED)  # noqa: S311  # seeded, so that every run reads the same cases
+    first_unit = home.areas[0].business_unit
+    own = [case for case in cases if case.business_unit == first_unit]
+    calls, lines = [], 0
+    with serving(home) as served, grpc.secure_channel(served.address, home.credentials(first_unit)) as channel:
+        stub = ChronologyServiceStub(channel)
+        for number in range(WARM_READS + reads):
+            case = rng.choice(own)
+            request = GetChronologyRequest(shard=case.shard, case_id=case.case_id)
+            began = time.perf_counter()
+            answer = stub.GetChronology(request, metadata=_METADATA, timeout=READ_MAX_SECONDS)
+            if number >= WARM_READS:
+                calls.append(time.perf_counter() - began)
+                lines += len(answer.lines)
+    return Reads(
+        events_in_store=events,
+        lines_a_read=round(lines / reads, 1),
+        reads=reads,
+        p50_ms=round(percentile(calls, 50) * 1_000, 2),
+        p99_ms=round(percentile(calls, 99) * 1_000, 2),
+    )

@@ -1,0 +1,151 @@
+"""One run of the bench, section by section, in a folder that is removed afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import grpc
+import uvloop
+
+from services.bootstrap import open_parts
+from services.cli.bench.coldstart import measure_cold_start
+from services.cli.bench.filling import Filler
+from services.cli.bench.floor import measure_floor
+from services.cli.bench.home import Home, found
+from services.cli.bench.plan import Aim, ColdStart, Pass, Plan, Reads, Recorder, Report, Throughput
+from services.cli.bench.reads import measure_reads
+from services.cli.bench.recorders import HUB, compared, measure_recorders
+from services.cli.bench.signed import BATCH_EVENTS, measure_signed
+from services.cli.bench.views import begin_views, measure_catch_up, measure_rebuild
+
+SIGNED_AIM_PER_SECOND: Final = 2_500.0
+STORE_AIM_TIMES_PEER: Final = 2.0
+REBUILD_AIM_PER_SECOND: Final = 15_000.0
+READ_AIM_RATIO: Final = 1.5
+"""Reading from a store a hundred times as large takes at most this much as long: independent, within the noise."""
+COLD_START_AIM_SECONDS: Final = 3.0
+COLD_START_AIM_EVENTS: Final = 1_000_000
+
+Bar = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """How a run says what it is doing: in words, and with a bar where the length is known."""
+
+    words: Callable[[str], None]
+    bar: Bar
+
+
+def measure(folder: Path, plan: Plan, postgresql: str | None, telling: Telling) -> Report:
+    """Measure everything that the plan asks for; ``folder`` is empty."""
+    began = time.perf_counter()
+    surroundings = environment()
+    telling.words("the raw floor: SQLite commits and Ed25519")
+    floor = measure_floor(folder, plan.seconds_each)
+    recorders, skipped = measure_recorders(folder, plan, postgresql, telling.words)
+    beside = compared(recorders, floor.sqlite_commits_per_second)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        signed = runner.run(measure_signed(found(folder / "signed"), plan, telling.words))
+    passes, reads, cold_start = _grown(folder / "grown", plan, telling)
+    return Report(
+        plan=plan,
+        environment=surroundings,
+        floor=floor,
+        recorders=beside,
+        signed=signed,
+        passes=passes,
+        reads=reads,
+        cold_start=cold_start,
+        aims=_aims(beside, signed, passes, reads, cold_start),
+        skipped=tuple(skipped),
+        seconds=round(time.perf_counter() - began, 1),
+    )
+
+
+def _grown(folder: Path, plan: Plan, telling: Telling) -> tuple[tuple[Pass, ...], tuple[Reads, ...], ColdStart]:
+    """Grow one store and measure at each size: reads at the small one, views and reads at the large one, a cold start at the end."""
+    home = found(folder)
+    filler = Filler(home, plan.population)
+    with open_parts(home.settings) as parts:
+        begin_views(parts)
+    _grow(home, filler, plan.small_events, telling)
+    telling.words(f"reading chronologies, {plan.small_events:,} events in the store")
+    reads = [measure_reads(home, filler.cases, plan.small_events, plan.reads)]
+    caught_up = _grow(home, filler, plan.large_events, telling)
+    with open_parts(home.settings) as parts, telling.bar("rebuilding all views") as bar:
+        rebuilt = measure_rebuild(parts, bar)
+    telling.words(f"reading chronologies, {plan.large_events:,} events in the store")
+    reads.append(measure_reads(home, filler.cases, plan.large_events, plan.reads))
+    if plan.cold_start_events > plan.large_events:
+        _grow(home, filler, plan.cold_start_events, telling)
+    telling.words("cold start")
+    return (caught_up, rebuilt), tuple(reads), measure_cold_start(home, plan.cold_start_events, plan.cold_starts)
+
+
+def _grow(home: Home, filler: Filler, events: int, telling: Telling) -> Pass:
+    """Fill the store with the views standing still, then let them catch up."""
+    with open_parts(home.settings) as parts:
+        with telling.bar(f"filling the store to {events:,} events") as bar:
+            filler.fill(parts, events, bar)
+        telling.words("views catch up")
+        return measure_catch_up(parts)
+
+
+def _aims(
+    recorders: tuple[Recorder, ...], signed: tuple[Throughput, ...], passes: tuple[Pass, ...], reads: tuple[Reads, ...], cold: ColdStart
+) -> tuple[Aim, ...]:
+    """Hold what was found against what the hub is meant to reach."""
+    most = max(one.throughput.callers for one in recorders)
+    single = [one for one in recorders if one.name == HUB and one.throughput.callers == most and one.throughput.events_a_call == 1]
+    beside_peer = max(one.times_peer or 0.0 for one in single)
+    batches = next(one.per_second for one in signed if one.events_a_call == BATCH_EVENTS)
+    ratio = round(reads[-1].p50_ms / reads[0].p50_ms, 2)
+    rebuild = passes[-1].per_second
+    return (
+        _least(f"unsigned, one event an append, {most} callers: times eventsourcing's SQLite recorder", STORE_AIM_TIMES_PEER, beside_peer),
+        _least(f"signed end to end in batches of {BATCH_EVENTS}, events a second", SIGNED_AIM_PER_SECOND, batches),
+        _least("rebuild of all views, events a second", REBUILD_AIM_PER_SECOND, rebuild),
+        _most(f"chronology read p50, {reads[-1].events_in_store:,} against {reads[0].events_in_store:,} events", READ_AIM_RATIO, ratio),
+        _most(f"cold start with {cold.events_in_store:,} events, seconds", COLD_START_AIM_SECONDS, cold.seconds),
+    )
+
+
+def _least(what: str, target: float, found: float) -> Aim:
+    return Aim(what=f"{what}, at least", target=target, found=found, is_met=found >= target)
+
+
+def _most(what: str, target: float, found: float) -> Aim:
+    return Aim(what=f"{what}, at most", target=target, found=found, is_met=found <= target)
+
+
+def environment() -> dict[str, str]:
+    """Return what the figures depend on."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 0
+    load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
+    return {
+        "cpu": _cpu_model(),
+        "cores": str(usable),
+        "load_before": load,
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "sqlite": sqlite3.sqlite_version,
+        "grpc": grpc.__version__,
+    }
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor() or "unknown")

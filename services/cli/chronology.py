@@ -1,0 +1,185 @@
+"""``hub chronology``: the story of a case, as an agency may see it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Final
+
+import typer
+
+from domain.kernel.agencies import AgencyKind, kind_of
+from domain.kernel.events import Purpose
+from safeguarding.hub.v1 import chronology_pb2 as pb
+from safeguarding.hub.v1.chronology_pb2_grpc import ChronologyServiceStub
+from services.cli.agencies import agencies_of
+from services.cli.calling import Calling, shard_of_case, stamp
+from services.cli.failures import wrong_usage
+from services.cli.options import (
+    DEFAULT_PURPOSE,
+    DEFAULT_ROLE,
+    DEFAULT_USER,
+    As,
+    Csv,
+    Home,
+    Json,
+    Purposes,
+    Role,
+    ShardOption,
+    User,
+    Watch,
+    read_moment,
+    settings_of,
+)
+from services.cli.output import emit, emit_line, plain, say, show, write_csv
+from services.cli.wording import at, when
+from services.runtime.settings import Settings
+
+PAGE_LINES: Final = 500
+
+
+class Ordering(StrEnum):
+    """In which order the lines stand."""
+
+    HAPPENED = "happened"
+    KNOWN = "known"
+
+
+_ORDERS: Final = {Ordering.HAPPENED: pb.CHRONOLOGY_ORDER_AS_HAPPENED, Ordering.KNOWN: pb.CHRONOLOGY_ORDER_AS_KNOWN}
+_COLUMNS: Final = ("Happened", "Known", "Agency", "What", "Marks")
+_CSV_COLUMNS: Final = (
+    "position",
+    "happened",
+    "known",
+    "recorded",
+    "agency",
+    "event_type",
+    "headline",
+    "fact",
+    "why_significant",
+    "impact_on_child",
+    "childs_voice",
+    "outcome",
+    "marks",
+    "redactions",
+    "findings",
+    "signature",
+    "event_id",
+)
+
+
+def chronology(
+    case: Annotated[str, typer.Argument(metavar="CASE", help="The case's id, a UUID.")],
+    home: Home = None,
+    as_agency: As = None,
+    shard: ShardOption = None,
+    known_at: Annotated[
+        datetime | None,
+        typer.Option("--known-at", metavar="TIME", parser=read_moment, help="Only what was known by then; a bare day is its end."),
+    ] = None,
+    all_entries: Annotated[bool, typer.Option("--all", help="All entries, not only significant ones.")] = False,
+    order: Annotated[Ordering, typer.Option("--order", help="By when it happened, or by when it became known.")] = Ordering.HAPPENED,
+    watch: Watch = False,
+    user: User = DEFAULT_USER,
+    role: Role = DEFAULT_ROLE,
+    purpose: Purposes = DEFAULT_PURPOSE,
+    csv: Csv = False,
+    json: Json = False,
+) -> None:
+    """Show a case's chronology, with signatures' state and what is still to be mended.
+
+    Without --as it asks as the business unit of the case's partnership. That the case was read, by whom and what for, is recorded.
+    """
+    if sum((csv, json)) > 1 or (watch and (csv or known_at is not None)):
+        raise wrong_usage("these options do not go together", "one of --csv, --json; --watch shows the present and no CSV")
+    settings = settings_of(home)
+    found = shard or shard_of_case(settings, case)
+    asks = as_agency or _business_unit(settings, found)
+    calling = Calling(settings=settings, agency_id=asks, user=user, role=role, purpose=purpose)
+    if watch:
+        _watch(calling, pb.WatchChronologyRequest(shard=found, case_id=case, all_entries=all_entries), json=json)
+        return
+    request = pb.GetChronologyRequest(shard=found, case_id=case, all_entries=all_entries, order=_ORDERS[order], page_size=PAGE_LINES)
+    if known_at is not None:
+        request.known_at.CopyFrom(stamp(known_at))
+    story = _story(calling, request)
+    if json:
+        emit({"shard": found, "case_id": case, "as": asks, **plain(story)})
+    elif csv:
+        write_csv(_CSV_COLUMNS, [_csv_row(line) for line in story.lines])
+    else:
+        _print(story, f"Case {case} in {found}, as {asks} may see it")
+
+
+def _business_unit(settings: Settings, shard: str) -> str:
+    """Return the business unit of a shard whose certificate this home holds."""
+    calling = Calling(settings=settings, agency_id="operator", user=DEFAULT_USER, role=DEFAULT_ROLE, purpose=Purpose.ADMINISTRATION)
+    for agency in agencies_of(calling):
+        is_here = (settings.agency_folder(agency.agency_id) / "client.pem").exists()
+        if is_here and shard in agency.shards and kind_of(agency.agency_id) is AgencyKind.PARTNERSHIP:
+            return agency.agency_id
+    raise wrong_usage(f"this home holds no certificate of the business unit of {shard}", "--as says which agency asks")
+
+
+def _story(calling: Calling, request: pb.GetChronologyRequest) -> pb.GetChronologyResponse:
+    """Return all pages as one."""
+    whole = pb.GetChronologyResponse()
+    with calling.channel() as channel:
+        for page in calling.pages(ChronologyServiceStub(channel).GetChronology, request):
+            whole.lines.extend(page.lines)
+            del whole.gaps[:], whole.open_findings[:]
+            whole.gaps.extend(page.gaps)
+            whole.open_findings.extend(page.open_findings)
+            whole.freshness.CopyFrom(page.freshness)
+    return whole
+
+
+def _print(story: pb.GetChronologyResponse, title: str) -> None:
+    """Print a chronology and what hangs on it."""
+    show(title, _COLUMNS, [_row(line) for line in story.lines])
+    for gap in story.gaps:
+        say(f"nothing between {gap.from_on} and {gap.until_on}")
+    for finding in story.open_findings:
+        say(f"to be mended: {finding.words} ({finding.rule}); {finding.mend}")
+    for stream in story.freshness.parked_streams:
+        say(f"missing here, the operator knows: {stream}")
+    say(f"{len(story.lines)} lines, as of position {story.freshness.position} of {story.freshness.shard}")
+
+
+def _row(line: pb.ChronologyLine) -> tuple[str, ...]:
+    parts = [line.fact, line.outcome, *(f"[{why}]" for why in line.redactions), *(f"finding: {one}" for one in line.findings)]
+    said = line.headline + "".join(f"\n{part}" for part in parts if part)
+    signature = [] if line.signature_state == "valid" else [f"signature {line.signature_state}"]
+    return (when(line.occurred), at(line.known_at), line.agency_id, said, ", ".join([*line.marks, *signature]))
+
+
+def _csv_row(line: pb.ChronologyLine) -> tuple[object, ...]:
+    return (
+        line.position,
+        when(line.occurred),
+        line.known_at.ToJsonString(),
+        line.recorded_at.ToJsonString(),
+        line.agency_id,
+        line.event_type,
+        line.headline,
+        line.fact,
+        line.why_significant,
+        line.impact_on_child,
+        line.childs_voice,
+        line.outcome,
+        "; ".join(line.marks),
+        "; ".join(line.redactions),
+        "; ".join(line.findings),
+        line.signature_state,
+        line.event_id.hex(),
+    )
+
+
+def _watch(calling: Calling, request: pb.WatchChronologyRequest, *, json: bool) -> None:
+    """Print lines as they come, until interrupted."""
+    with calling.channel() as channel:
+        for response in ChronologyServiceStub(channel).WatchChronology(request, metadata=calling.metadata):
+            if json:
+                emit_line(plain(response))
+            elif response.lines:
+                show(f"up to position {response.position}", _COLUMNS, [_row(line) for line in response.lines])

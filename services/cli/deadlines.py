@@ -1,0 +1,220 @@
+"""``hub deadlines``: what is owed, by when, by whom, and why."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Final
+
+import typer
+
+from domain.kernel.agencies import PANEL_ID
+from domain.kernel.events import Purpose
+from safeguarding.hub.v1 import deadlines_pb2 as pb
+from safeguarding.hub.v1.deadlines_pb2_grpc import DeadlineServiceStub
+from services.cli.calling import Calling, shard_of_case, stamp
+from services.cli.failures import wrong_usage
+from services.cli.options import (
+    DEFAULT_ROLE,
+    DEFAULT_USER,
+    As,
+    Csv,
+    Home,
+    Json,
+    Purposes,
+    Role,
+    User,
+    Watch,
+    read_moment,
+    settings_of,
+)
+from services.cli.output import emit, emit_line, plain, say, show, write_csv
+from services.cli.wording import at, member
+from services.runtime.settings import Settings
+
+DEFAULT_LIMIT: Final = 200
+PAGE_MAX_ROWS: Final = 500
+_COLUMNS: Final = ("Due", "Status", "Clock", "What", "Owed by", "Case", "Shard", "Notes")
+_CSV_COLUMNS: Final = (
+    "shard",
+    "case_id",
+    "clock",
+    "instance",
+    "name",
+    "owed_by",
+    "owed_to",
+    "day_zero",
+    "due_on",
+    "band",
+    "status",
+    "met_at",
+)
+
+Moment = Annotated[
+    datetime | None, typer.Option("--as-of", metavar="TIME", parser=read_moment, help="As of then, past or future; a bare day is its end.")
+]
+Names = Annotated[list[str] | None, typer.Option("--clock", metavar="CLOCK", help="Only this clock, for instance K5B; may be repeated.")]
+
+
+def deadlines(
+    home: Home = None,
+    as_agency: As = None,
+    as_of: Moment = None,
+    overdue: Annotated[bool, typer.Option("--overdue", help="Only what is overdue.")] = False,
+    today: Annotated[bool, typer.Option("--today", help="Only what is due today.")] = False,
+    soon: Annotated[bool, typer.Option("--soon", help="Only what is due within two working days.")] = False,
+    later: Annotated[bool, typer.Option("--later", help="Only what is due later, or on no set day.")] = False,
+    met: Annotated[bool, typer.Option("--met", help="Only what is done or cancelled.")] = False,
+    case: Annotated[str, typer.Option("--case", metavar="CASE", help="Only this case; what is done is listed too.")] = "",
+    shard: Annotated[list[str] | None, typer.Option("--shard", metavar="SHARD", help="Only this partnership; may be repeated.")] = None,
+    clock: Names = None,
+    owed_by: Annotated[str, typer.Option("--owed-by", metavar="AGENCY", help="Only what this agency owes.")] = "",
+    explain: Annotated[
+        tuple[str, str] | None,
+        typer.Option("--explain", metavar="CASE CLOCK", help="Explain one deadline, day by day.", show_default=False),
+    ] = None,
+    instance: Annotated[str, typer.Option("--instance", help="With --explain: which, where a clock runs more than once.")] = "",
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most this many.")] = DEFAULT_LIMIT,
+    watch: Watch = False,
+    user: User = DEFAULT_USER,
+    role: Role = DEFAULT_ROLE,
+    purpose: Purposes = Purpose.OVERSIGHT,
+    csv: Csv = False,
+    json: Json = False,
+) -> None:
+    """List deadlines, the most urgent first, or explain one. Without --as it asks as the Panel, which sees all.
+
+    Unless bands are chosen, what is done is left out; the list of one case holds it.
+    """
+    settings = settings_of(home)
+    calling = Calling(settings=settings, agency_id=as_agency or PANEL_ID, user=user, role=role, purpose=purpose)
+    if (watch and (csv or as_of is not None)) or (csv and json):
+        raise wrong_usage("these options do not go together", "one of --csv, --json; --watch shows the present and no CSV")
+    if explain is not None:
+        _explain(calling, _explained(settings, shard, explain, instance, as_of), json=json)
+        return
+    wanted = pb.DeadlineFilter(shards=shard or (), case_id=case, clocks=clock or (), owed_by=owed_by)
+    wanted.bands.extend(_bands(overdue=overdue, today=today, soon=soon, later=later, met=met, is_case=bool(case)))
+    if watch:
+        _watch(calling, wanted, json=json)
+        return
+    found = _list(calling, wanted, as_of, limit)
+    if json:
+        emit({"as": calling.agency_id, "as_of": found.as_of.ToJsonString(), "more": bool(found.next_page_token), **_plain(found)})
+    elif csv:
+        write_csv(_CSV_COLUMNS, [_csv_row(one) for one in found.deadlines])
+    else:
+        show(f"Deadlines as of {at(found.as_of)}, as {calling.agency_id} may see them", _COLUMNS, [_row(one) for one in found.deadlines])
+        more = "; there are more: --limit" if found.next_page_token else ""
+        say(f"{len(found.deadlines)} deadlines{more}")
+
+
+def _bands(*, overdue: bool, today: bool, soon: bool, later: bool, met: bool, is_case: bool) -> list[pb.DeadlineBand.ValueType]:
+    """Return the bands that are asked for; without any, those of what is not done, and of one case all."""
+    chosen = {
+        pb.DEADLINE_BAND_OVERDUE: overdue,
+        pb.DEADLINE_BAND_DUE_TODAY: today,
+        pb.DEADLINE_BAND_DUE_SOON: soon,
+        pb.DEADLINE_BAND_LATER: later,
+        pb.DEADLINE_BAND_MET: met,
+    }
+    if any(chosen.values()):
+        return [band for band, is_wanted in chosen.items() if is_wanted]
+    return list(chosen) if is_case else [band for band in chosen if band != pb.DEADLINE_BAND_MET]
+
+
+def _list(calling: Calling, wanted: pb.DeadlineFilter, as_of: datetime | None, limit: int) -> pb.ListDeadlinesResponse:
+    """Return up to ``limit`` deadlines as one page."""
+    request = pb.ListDeadlinesRequest(filter=wanted, page_size=min(limit, PAGE_MAX_ROWS))
+    if as_of is not None:
+        request.as_of.CopyFrom(stamp(as_of))
+    whole = pb.ListDeadlinesResponse()
+    with calling.channel() as channel:
+        for page in calling.pages(DeadlineServiceStub(channel).ListDeadlines, request):
+            room = limit - len(whole.deadlines)
+            whole.deadlines.extend(page.deadlines[:room])
+            whole.as_of.CopyFrom(page.as_of)
+            request.as_of.CopyFrom(page.as_of)
+            whole.next_page_token = page.next_page_token or ("more" if len(page.deadlines) > room else "")
+            if len(whole.deadlines) == limit:
+                break
+    return whole
+
+
+def _explained(
+    settings: Settings, shards: list[str] | None, explain: tuple[str, str], instance: str, as_of: datetime | None
+) -> pb.ExplainDeadlineRequest:
+    case, clock = explain
+    shard = shards[0] if shards else shard_of_case(settings, case)
+    request = pb.ExplainDeadlineRequest(shard=shard, case_id=case, clock=clock.upper(), instance=instance)
+    if as_of is not None:
+        request.as_of.CopyFrom(stamp(as_of))
+    return request
+
+
+def _explain(calling: Calling, request: pb.ExplainDeadlineRequest, *, json: bool) -> None:
+    """Print why a deadline is what it is."""
+    with calling.channel() as channel:
+        found = calling.call(DeadlineServiceStub(channel).ExplainDeadline, request)
+    if json:
+        emit(found)
+        return
+    deadline = found.deadline
+    say(f"{deadline.clock} {deadline.name}: {deadline.status}")
+    say(f"case {deadline.case_id} in {deadline.shard}")
+    for line in found.lines:
+        say(f"  {line}")
+    for day in found.skipped_days:
+        say(f"  not counted: {day}")
+    say(f"  authority: {found.source} ({found.force})")
+    say(f"  rules {found.rules_version}, calendar {found.calendar_version}")
+
+
+def _watch(calling: Calling, wanted: pb.DeadlineFilter, *, json: bool) -> None:
+    """Print the list whenever it changes, until interrupted."""
+    with calling.channel() as channel:
+        for found in DeadlineServiceStub(channel).WatchDeadlines(pb.WatchDeadlinesRequest(filter=wanted), metadata=calling.metadata):
+            if json:
+                emit_line(_plain(found))
+            else:
+                show(f"{len(found.deadlines)} deadlines", _COLUMNS, [_row(one) for one in found.deadlines])
+
+
+def _plain(found: pb.ListDeadlinesResponse | pb.WatchDeadlinesResponse) -> dict[str, object]:
+    return {"deadlines": [{**plain(one), "band": _band(one)} for one in found.deadlines]}
+
+
+def _band(deadline: pb.Deadline) -> str:
+    return pb.DeadlineBand.Name(deadline.band).removeprefix("DEADLINE_BAND_").lower()
+
+
+def _row(deadline: pb.Deadline) -> tuple[str, ...]:
+    notes = [*deadline.findings]
+    notes += ["recorded late"] if deadline.recorded_late else []
+    notes += ["imported"] if deadline.imported else []
+    return (
+        deadline.due_on or "no set day",
+        deadline.status,
+        deadline.clock,
+        deadline.name,
+        ", ".join(deadline.owed_by),
+        deadline.case_id,
+        deadline.shard,
+        "; ".join(notes),
+    )
+
+
+def _csv_row(deadline: pb.Deadline) -> tuple[object, ...]:
+    return (
+        deadline.shard,
+        deadline.case_id,
+        deadline.clock,
+        deadline.instance,
+        deadline.name,
+        "; ".join(deadline.owed_by),
+        "; ".join(deadline.owed_to),
+        deadline.day_zero,
+        deadline.due_on,
+        member(pb.DeadlineBand.Name(deadline.band), "DEADLINE_BAND_"),
+        deadline.status,
+        deadline.met_at.ToJsonString() if deadline.HasField("met_at") else "",
+    )

@@ -1,0 +1,151 @@
+"""``hub keys``: whose signatures the hub takes. The operator says it, as signed events in the national shard."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from domain.agency.events import KeyRetired, KeyRevoked, RevocationReason
+from domain.kernel.agencies import OPERATOR_ID
+from domain.kernel.events import Purpose
+from domain.kernel.ids import AgencyId, KeyId
+from safeguarding.hub.client.outcomes import Outcome, Receipt
+from safeguarding.hub.v1 import registry_pb2 as pb
+from safeguarding.hub.v1.agency_pb2 import KeyAlgorithm
+from safeguarding.hub.v1.registry_pb2_grpc import RegistryServiceStub
+from services.cli.calling import Calling, agency_folder, operator_appends, settle
+from services.cli.failures import wrong_usage
+from services.cli.options import DEFAULT_ROLE, DEFAULT_USER, Agency, Home, Json, Yes, confirm, examples, settings_of
+from services.cli.output import emit, show
+from services.runtime.settings import Settings
+from services.trust.possession import registration
+from services.trust.signing import SigningKey
+
+app = typer.Typer(help="Register, retire, revoke and list signing keys.", no_args_is_help=True)
+
+Key = Annotated[str, typer.Argument(metavar="KEY", help="The key's id, for instance la-E08000016:1.")]
+
+
+@app.command(epilog=examples("hub keys register la-E08000016", "hub keys register la-E08000016 --rotate"))
+def register(
+    agency: Agency,
+    home: Home = None,
+    rotate: Annotated[
+        bool, typer.Option("--rotate", help="Make the agency's next key and use it from now on; then retire the old.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Register an agency's signing key, with the key's own proof that the agency holds it."""
+    settings = settings_of(home)
+    outcomes = _rotate(settings, agency) if rotate else _register(settings, agency)
+    settle(outcomes, json=json, agency=agency)
+
+
+@app.command(epilog=examples("hub keys retire la-E08000016:1"))
+def retire(key: Key, home: Home = None, yes: Yes = False, json: Json = False) -> None:
+    """Let a key sign nothing new. What it signed stays as good as it was."""
+    settings = settings_of(home)
+    confirm(f"Retire {key}?", yes=yes)
+    settle(operator_appends(settings, [KeyRetired(agency_id=_owner(settings, key), key_id=KeyId(key))]), json=json, key=key)
+
+
+@app.command(epilog=examples("hub keys revoke la-E08000016:1 --reason compromised"))
+def revoke(
+    key: Key,
+    reason: Annotated[RevocationReason, typer.Option("--reason", help="Why it is not to be trusted any more.")],
+    home: Home = None,
+    explanation: Annotated[str | None, typer.Option("--explanation", help="More on that; it stays on the log for good.")] = None,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Trust a key no more, from now on and in every shard."""
+    settings = settings_of(home)
+    confirm(f"Revoke {key}, for good?", yes=yes)
+    event = KeyRevoked(agency_id=_owner(settings, key), key_id=KeyId(key), reason=reason, explanation=explanation)
+    settle(operator_appends(settings, [event]), json=json, key=key)
+
+
+@app.command("list", epilog=examples("hub keys list", "hub keys list --of la-E08000016 --json"))
+def list_keys(
+    home: Home = None,
+    of: Annotated[str, typer.Option("--of", metavar="AGENCY", help="Only this agency's.")] = "",
+    json: Json = False,
+) -> None:
+    """List keys, those that are retired or revoked too."""
+    found = keys_of(settings_of(home), of)
+    if json:
+        emit({"keys": [_plain(one) for one in found]})
+        return
+    columns = ("Key", "Agency", "Algorithm", "State", "Registered", "Position", "Ended")
+    rows = [
+        (
+            one.key_id,
+            one.agency_id,
+            _algorithm(one),
+            one.state,
+            one.registered_at.ToJsonString()[:10],
+            one.registered_position,
+            one.ended_at.ToJsonString()[:10] if one.HasField("ended_at") else "",
+        )
+        for one in found
+    ]
+    show(f"{len(found)} keys", columns, rows, right=[5])
+
+
+def keys_of(settings: Settings, agency: str) -> list[pb.KeyRecord]:
+    """Return an agency's keys, everybody's if it is empty."""
+    calling = Calling(settings=settings, agency_id=OPERATOR_ID, user=DEFAULT_USER, role=DEFAULT_ROLE, purpose=Purpose.ADMINISTRATION)
+    with calling.channel() as channel:
+        pages = calling.pages(RegistryServiceStub(channel).ListKeys, pb.ListKeysRequest(agency_id=agency, page_size=1000))
+        return [key for page in pages for key in page.keys]
+
+
+def _register(settings: Settings, agency: str) -> list[Outcome]:
+    """Register the key in the agency's folder."""
+    folder = agency_folder(settings, agency)
+    key = SigningKey.load(folder / "sign.key")
+    return operator_appends(settings, [registration(key, agency, (folder / "key_id").read_text().strip())])
+
+
+def _rotate(settings: Settings, agency: str) -> list[Outcome]:
+    """Make the next key, register it, and only then put it in the place of the old: the agency is never without a good key."""
+    folder = agency_folder(settings, agency)
+    key, waiting = SigningKey.generate(), folder / "sign.key.next"
+    key_id = f"{agency}:{1 + max((_number(one.key_id) for one in keys_of(settings, agency)), default=0)}"
+    key.save(waiting, replace=True)
+    outcomes = operator_appends(settings, [registration(key, agency, key_id)])
+    if all(isinstance(one, Receipt) for one in outcomes):
+        waiting.replace(folder / "sign.key")
+        (folder / "key_id").write_text(key_id + "\n")
+    return outcomes
+
+
+def _number(key_id: str) -> int:
+    number = key_id.rpartition(":")[2]
+    return int(number) if number.isdecimal() else 0
+
+
+def _owner(settings: Settings, key: str) -> AgencyId:
+    """Return whose key it is; fail for one that is not registered."""
+    for one in keys_of(settings, ""):
+        if one.key_id == key:
+            return AgencyId(one.agency_id)
+    raise wrong_usage(f"there is no key {key!r}", "hub keys list shows all")
+
+
+def _algorithm(key: pb.KeyRecord) -> str:
+    return KeyAlgorithm.Name(key.algorithm).removeprefix("KEY_ALGORITHM_").lower()
+
+
+def _plain(key: pb.KeyRecord) -> dict[str, object]:
+    return {
+        "key_id": key.key_id,
+        "agency_id": key.agency_id,
+        "algorithm": _algorithm(key),
+        "state": key.state,
+        "public_key": key.public_key.hex(),
+        "registered_position": key.registered_position,
+        "registered_at": key.registered_at.ToJsonString(),
+        "ended_at": key.ended_at.ToJsonString() if key.HasField("ended_at") else None,
+    }

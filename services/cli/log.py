@@ -1,0 +1,152 @@
+"""``hub log``: what lies on the log, read from the hub's home while it serves or not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from typing import Annotated, Final
+
+import typer
+
+from domain.kernel.events import Recorded
+from safeguarding.hub.v1.envelope_pb2 import EventHeader
+from safeguarding.hub.v1.log_pb2 import LoggedEvent
+from services.bootstrap import key_encryption_key
+from services.cli.failures import wrong_usage
+from services.cli.options import Home, Json, settings_of
+from services.cli.output import emit, plain, say, show, tell
+from services.eventstore.opening import Opener
+from services.eventstore.port import Stored
+from services.eventstore.read_only import ReadOnlyEventStore, ReadOnlyShard, open_read_only
+from services.runtime.settings import Settings
+from services.trust.keystore import SqliteKeyStore
+
+DEFAULT_LIMIT: Final = 50
+BATCH_EVENTS: Final = 1_000
+
+
+def log(
+    what: Annotated[
+        str | None, typer.Argument(metavar="[SHARD|STREAM]", help="A shard or a stream; without it the shards are listed.")
+    ] = None,
+    home: Home = None,
+    after: Annotated[int, typer.Option("--after", min=0, help="Only behind this position (of a stream: this version).")] = 0,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="At most this many events.")] = DEFAULT_LIMIT,
+    event_type: Annotated[
+        list[str] | None, typer.Option("--type", metavar="TYPE", help="Only events of this type; may be repeated.")
+    ] = None,
+    body: Annotated[bool, typer.Option("--body", help="Bodies too. Reading them here is recorded nowhere; queries are.")] = False,
+    json: Json = False,
+) -> None:
+    """List the shards, or a shard's or stream's events: place, time, type, agency. Bodies stay sealed unless --body is given."""
+    settings = settings_of(home)
+    with open_read_only(settings.event_store_file) as store, ExitStack() as closing:
+        if what is None:
+            _shards(store, json=json)
+            return
+        opener = _opener(settings, closing) if body else None
+        types = frozenset(event_type or ())
+        events: list[dict[str, object]] = []
+        for shard, stored in _events(store, what, after):
+            if not types or stored.type in types:
+                if len(events) == limit:
+                    break
+                events.append(_entry(shard, stored, opener))
+    if json:
+        emit({"events": events})
+    else:
+        _print(events, what, limit, with_bodies=body)
+
+
+def _shards(store: ReadOnlyEventStore, *, json: bool) -> None:
+    """List the shards with how far each has come."""
+    heads = [(name, store.shard(name).head()) for name in store.shards()]
+    if json:
+        shards = [
+            {"shard": name, "position": head.position, "digest": head.digest.hex(), "recorded_at": _at(head.recorded_at_ms)}
+            for name, head in heads
+        ]
+        emit({"shards": shards})
+        return
+    rows = [(name, head.position, _at(head.recorded_at_ms) if head.position else "", head.digest.hex()[:16]) for name, head in heads]
+    show(f"{len(rows)} shards", ("Shard", "Position", "Last recorded", "Digest"), rows, right=[1])
+
+
+def _events(store: ReadOnlyEventStore, what: str, after: int) -> Iterator[tuple[ReadOnlyShard, Stored]]:
+    """Yield the events of a shard or a stream, in order."""
+    if what not in store.shards():
+        for shard in map(store.shard, store.shards()):
+            if shard.stream_version(what):
+                yield from ((shard, stored) for stored in shard.read_stream(what, after))
+                return
+        raise wrong_usage(f"{what!r} is neither a shard nor a stream of this hub", "hub log without it lists the shards")
+    shard = store.shard(what)
+    while batch := shard.read(after, BATCH_EVENTS):
+        yield from ((shard, stored) for stored in batch)
+        after = batch[-1].position
+
+
+def _opener(settings: Settings, closing: ExitStack) -> Opener:
+    """Return what opens bodies."""
+    keys = SqliteKeyStore(settings.key_store_file, key_encryption_key(settings))
+    closing.callback(keys.close)
+    tell("hub: bodies are read from the files: that is recorded nowhere")
+    return Opener(keys)
+
+
+def _entry(shard: ReadOnlyShard, stored: Stored, opener: Opener | None) -> dict[str, object]:
+    """Return an event as it is shown."""
+    logged = LoggedEvent.FromString(stored.state)
+    header = EventHeader.FromString(logged.header)
+    entry: dict[str, object] = {
+        "shard": shard.name,
+        "position": stored.position,
+        "recorded_at": _at(stored.recorded_at_ms),
+        "event_type": stored.type,
+        "stream": stored.stream,
+        "version": stored.version,
+        "agency_id": header.agency_id,
+        "key_id": header.key_id,
+        "source": header.source,
+        "source_sequence": header.source_sequence,
+        "imported": header.imported,
+        "event_id": stored.event_id.hex(),
+        "leaf": shard.leaf(stored).hex(),
+        "findings": list(logged.findings),
+        "mended": list(logged.mended),
+    }
+    if opener is not None:
+        entry["body"] = _body(opener.open(shard.name, stored))
+    return entry
+
+
+def _body(recorded: Recorded) -> object:
+    """Return what an event says, None if its body was destroyed."""
+    return None if recorded.event is None else plain(recorded.event)
+
+
+def _print(events: list[dict[str, object]], what: str, limit: int, *, with_bodies: bool) -> None:
+    """Print events as a table; bodies below it."""
+    columns = ("Position", "Recorded", "Type", "Stream", "Version", "Agency", "Marks")
+    rows = [
+        (one["position"], one["recorded_at"], one["event_type"], one["stream"], one["version"], one["agency_id"], _marks(one))
+        for one in events
+    ]
+    show(what, columns, rows, right=[0, 4])
+    if with_bodies:
+        for one in events:
+            say(f"{one['position']}: {one['body']}")
+    say(f"{len(events)} events{'; there may be more: --limit, --after' if len(events) == limit else ''}")
+
+
+def _marks(entry: dict[str, object]) -> str:
+    findings, mended = entry["findings"], entry["mended"]
+    marks = ["imported"] if entry["imported"] else []
+    marks += [f"finding {rule}" for rule in findings] if isinstance(findings, list) else []
+    marks += [f"mended {rule}" for rule in mended] if isinstance(mended, list) else []
+    return ", ".join(marks)
+
+
+def _at(unix_ms: int) -> str:
+    return datetime.fromtimestamp(unix_ms / 1_000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

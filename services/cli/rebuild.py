@@ -1,0 +1,57 @@
+"""``hub rebuild``: views filled anew from the log, beside those that are read, then swapped in."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+
+from projections.kernel.database import ViewDatabase
+from services.bootstrap import VIEWS, key_encryption_key
+from services.cli.failures import wrong_usage
+from services.cli.options import Home, Json, settings_of
+from services.cli.output import emit, progress, say
+from services.eventstore.opening import Opener
+from services.eventstore.read_only import open_read_only
+from services.projector.rebuild import Rebuild
+from services.trust.keystore import SqliteKeyStore
+
+
+def rebuild(
+    view: Annotated[list[str] | None, typer.Argument(metavar="[VIEW]...", help="Which; all of them if none is named.")] = None,
+    home: Home = None,
+    json: Json = False,
+) -> None:
+    """Fill views anew from the whole log and swap them in, while the hub serves or not. Reads go on from the old ones meanwhile.
+
+    Interrupted and begun again, it goes on from where it was.
+    """
+    settings = settings_of(home)
+    names = [one.name for one in VIEWS]
+    chosen = list(dict.fromkeys(view or names))
+    if unknown := sorted(set(chosen) - set(names)):
+        raise wrong_usage(f"there is no view {', '.join(unknown)}", f"there are: {', '.join(names)}")
+    began = time.monotonic()
+    with open_read_only(settings.event_store_file) as store:
+        keys = SqliteKeyStore(settings.key_store_file, key_encryption_key(settings))
+        views = ViewDatabase(f"sqlite:///{settings.view_store_file}", VIEWS)
+        try:
+            with progress(f"rebuilding {', '.join(chosen)}") as report:
+                Rebuild(store, Opener(keys), views, lambda made: report(made.applied, made.total)).run(chosen)
+            positions = {name: _positions(views, name) for name in chosen}
+        finally:
+            views.close()
+            keys.close()
+    events = max(sum(shards.values()) for shards in positions.values())
+    seconds = round(time.monotonic() - began, 3)
+    if json:
+        emit({"views": [{"view": name, "positions": positions[name]} for name in chosen], "events": events, "seconds": seconds})
+    else:
+        say(f"rebuilt {', '.join(chosen)} from {events} events in {seconds:.1f} s, and swapped in")
+
+
+def _positions(views: ViewDatabase, view: str) -> dict[str, int]:
+    """Return how far the live view has come in each shard."""
+    live = views.live(view)
+    return {} if live is None else views.positions(view, live.generation)
