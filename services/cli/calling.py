@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import grpc
+from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from grpc_status import rpc_status
@@ -178,7 +179,8 @@ def failure_of(error: grpc.RpcError, target: str) -> Failure:
     code = error.code()
     status = rpc_status.from_call(error) if isinstance(error, grpc.Call) else None
     info, fields = ErrorInfo(), BadRequest()
-    for detail in () if status is None else status.details:
+    details: Sequence[AnyMessage] = () if status is None else status.details
+    for detail in details:
         # Each unpacks its own kind only.
         detail.Unpack(info)
         detail.Unpack(fields)

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from eventsourcing.persistence import AggregateRecorder, ApplicationRecorder, InfrastructureFactory, ProcessRecorder
 from eventsourcing.utils import Environment, EnvType, resolve_topic
@@ -37,13 +37,6 @@ def system_clock() -> int:
     return time.time_ns() // 1_000_000
 
 
-class Wakeable(Protocol):
-    """What a commit wakes: a ``threading.Event``, or anything with its ``set``, quick and never raising."""
-
-    def set(self) -> None:
-        """Note that there is something new."""
-
-
 class LocalShard:
     """One shard of the embedded store; every method may be called from any thread."""
 
@@ -54,7 +47,7 @@ class LocalShard:
         self._reader = reader
         self._sequencer = sequencer
         self._changed = threading.Condition()
-        self._listeners: tuple[Wakeable, ...] = ()
+        self._listeners: tuple[recorders.Wakeable, ...] = ()
         self._closed = False
 
     @property
@@ -71,7 +64,7 @@ class LocalShard:
         return self._sequencer.propose(self._name, append.append_id, append)
 
     def append_async(self, append: Append) -> asyncio.Future[Result]:
-        """Do the same as ``append`` for a caller in a running event loop, at a third of the cost of wrapping its future."""
+        """Do the same as ``append`` for a caller in a running event loop, which is woken once a batch instead of once an append."""
         if append.shard != self._name:
             waiter: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
             waiter.set_result(self._elsewhere(append))
@@ -139,12 +132,12 @@ class LocalShard:
             self._changed.wait_for(lambda: self._closed or self._standing().position >= position, timeout_seconds)
         return self._standing().position >= position
 
-    def listen(self, listener: Wakeable) -> None:
+    def listen(self, listener: recorders.Wakeable) -> None:
         """Have every commit to this shard call ``listener.set()``, on the writer's thread."""
         with self._changed:
             self._listeners = (*self._listeners, listener)
 
-    def unlisten(self, listener: Wakeable) -> None:
+    def unlisten(self, listener: recorders.Wakeable) -> None:
         """Take a listener back; nothing happens for one that is not there."""
         with self._changed:
             self._listeners = tuple([each for each in self._listeners if each is not listener])

@@ -83,19 +83,15 @@ class Plan:
 class Load:
     """The callers of one client."""
 
-    def __init__(self, plan: Plan, hub: HubClient, diary: Diary) -> None:
-        """Speak through ``hub``."""
+    def __init__(self, plan: Plan, hub: HubClient, diary: Diary, stopping: asyncio.Event) -> None:
+        """Speak through ``hub`` until ``stopping`` is set."""
         self._plan = plan
         self._hub = hub
         self._diary = diary
         self._random = Random(f"{plan.seed} {plan.agency_id} {plan.run}")
-        self._stopping = asyncio.Event()
+        self._stopping = stopping
         self._version = 0
         self._position = 0
-
-    def stop(self) -> None:
-        """Begin nothing new."""
-        self._stopping.set()
 
     async def run(self) -> None:
         """Resume, then call until told to stop, then have everything decided."""
@@ -272,12 +268,12 @@ async def follow(plan: Plan) -> None:
     """Follow a plan to its end."""
     folder = Path(plan.folder)
     sender = Sender(agency_id=plan.agency_id, source="load", shard=plan.shard, log_origin=plan.log_origin, actor_role="tester")
+    stopping = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
     diary = Diary(Path(plan.diary), plan.client)
     try:
         async with asyncio.timeout(plan.lives_seconds), HubClient(plan.target, sender=sender, identity=Identity.from_folder(folder)) as hub:
-            load = Load(plan, hub, diary)
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, load.stop)
-            await load.run()
+            await Load(plan, hub, diary, stopping).run()
     except BaseException as error:
         diary.fail(error)
         raise

@@ -51,9 +51,7 @@ def publication(cast: Cast, decided_on: date, trial: RequestId, ids: Random) -> 
     for event, words in (*_work(decided_on, published_on, ids), *_report(decided_on, published_on, ids)):
         yield Saying(agency=cast.area.business_unit, event=event, words=words)
         if isinstance(event, DraftRequestedInWriting):
-            ended = ParallelProceedingClosed(
-                details=done(at(working_day(decided_on, 190), 17)), proceeding_id=trial, outcome="Convicted."
-            )
+            ended = ParallelProceedingClosed(details=done(at(working_day(decided_on, 190), 17)), proceeding_id=trial, outcome="Convicted.")
             yield Saying(agency=cast.area.police, event=ended, words="the trial ends: publication is no longer restrained")
     yield from _after_copies(cast, published_on, ids)
 

@@ -218,7 +218,7 @@ def test_an_append_judged_on_a_prediction_is_void_when_another_event_took_the_pr
         an_append("ours too", an_event("incident-a", 2)),
         expectations=(Expectation("incident-a", 1, first.events[0].event_id),),
     )
-    theirs = replace(an_append("theirs", an_event("incident-a", 1)), expectations=(Expectation("incident-a", 0),))
+    theirs = replace(an_append("theirs", an_event("incident-a", 1, name="theirs")), expectations=(Expectation("incident-a", 0),))
     assert isinstance(log.append(theirs).result, Accepted)
     assert log.append(first).result == Conflict("incident-a", 0, 1)
     assert log.append(resting_on_it).result == Conflict("incident-a", 1, 1)

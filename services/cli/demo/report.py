@@ -1,0 +1,212 @@
+"""What the demo shows, as lines of plain text no wider than 100 columns: no colour, no boxes, nothing that ssh would spoil."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from textwrap import wrap
+from typing import Final
+
+from projections.oversight.panel_table import Cell, Column, Kind, PanelTable, Row
+from projections.oversight.published import Comparison, Line, Verdict
+from safeguarding.hub.client.outcomes import Receipt, Refusal
+from safeguarding.hub.v1.chronology_pb2 import ChronologyLine, GetChronologyResponse
+from safeguarding.hub.v1.deadlines_pb2 import Deadline, ExplainDeadlineResponse
+from services.cli.demo.telling import Answered, Told
+from services.cli.wording import when
+
+WIDTH: Final = 100
+_UNSAID: Final = frozenset({"significant", "imported", "neutral"})
+"""Marks that nearly every line bears: said once, above."""
+
+
+def heading(text: str) -> list[str]:
+    """Return a heading."""
+    return ["", text, "=" * len(text)]
+
+
+def paragraph(text: str, indent: int = 0, hanging: int = 0) -> list[str]:
+    """Return text broken into lines; those after the first stand ``hanging`` further in."""
+    return wrap(text, WIDTH, initial_indent=" " * indent, subsequent_indent=" " * (indent + hanging), break_long_words=True) or [""]
+
+
+def grid(header: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iterable[int] = (), widest: int = 0) -> list[str]:
+    """Return a table of aligned columns; column ``widest`` gives way if all do not fit."""
+    lines = [list(header), *(list(row) for row in rows)]
+    widths = [max(len(line[index]) for line in lines) for index in range(len(header))]
+    over = sum(widths) + 2 * (len(widths) - 1) - WIDTH
+    widths[widest] = max(12, widths[widest] - max(0, over))
+    numbers = set(right)
+    return [
+        "  ".join(
+            _fit(text, width, to_the_right=index in numbers) for index, (text, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in (lines[0], ["-" * width for width in widths], *lines[1:])
+    ]
+
+
+def _fit(text: str, width: int, *, to_the_right: bool) -> str:
+    cut = text if len(text) <= width else text[: width - 2] + ".."
+    return cut.rjust(width) if to_the_right else cut.ljust(width)
+
+
+# ── telling ──
+
+
+def told(told_case: Told) -> Iterator[str]:
+    """Yield what happened while a case was told: each notable event with the hub's answer."""
+    for answered in told_case.shown:
+        yield from _answer(answered)
+    for replay in told_case.replays:
+        same = "the same receipt, byte for byte" if replay.first == replay.again else "ANOTHER receipt"
+        text = (
+            f"sent again, byte for byte: event {replay.event_id.hex()} is answered with {same}"
+            f" (position {replay.position}, sha256 {replay.digest}..)"
+        )
+        yield from paragraph(text, 2, 4)
+
+
+def _answer(answered: Answered) -> Iterator[str]:
+    saying, outcome = answered.saying, answered.outcome
+    yield from paragraph(f"{saying.words} [{saying.agency}]", 2, 4)
+    match outcome:
+        case Refusal():
+            yield from paragraph(f"REFUSED by {outcome.rule}: {outcome.reason}", 6, 2)
+        case Receipt(findings=findings, mended=mended):
+            for finding in findings:
+                yield from paragraph(f"ACCEPTED WITH A FINDING, {finding.rule}: {finding.words} Mended by: {finding.mend}.", 6, 2)
+            for rule in mended:
+                yield from paragraph(f"MENDED: {rule}", 6, 2)
+        case _:
+            yield from paragraph(f"NOT DECIDED: {outcome.reason}", 6, 2)
+
+
+# ── chronology ──
+
+
+def chronology(found: GetChronologyResponse) -> Iterator[str]:
+    """Yield a chronology, line by line."""
+    for line in found.lines:
+        yield from _chronology_line(line)
+    for gap in found.gaps:
+        yield f"no contact with anybody from {gap.from_on} to {gap.until_on}"
+
+
+def _chronology_line(line: ChronologyLine) -> Iterator[str]:
+    marks = [mark for mark in line.marks if mark not in _UNSAID]
+    marks += [] if "imported" in line.marks else ["live"]
+    marks += [f"finding {finding}" for finding in line.findings]
+    marks += [f"withheld: {reason}" for reason in line.redactions]
+    noted = f"  [{'; '.join(marks)}]" if marks else ""
+    if not line.fact:
+        yield from paragraph(f"{when(line.occurred)}  {line.headline}  ({line.agency_id}){noted}", 0, 4)
+        return
+    yield from paragraph(f"{when(line.occurred)}  {line.fact}  ({line.agency_id}){noted}", 0, 4)
+    for label, text in (
+        ("why it matters", line.why_significant),
+        ("for the child", line.impact_on_child),
+        ("the child's voice", line.childs_voice),
+        ("what came of it", line.outcome),
+    ):
+        if text:
+            yield from paragraph(f"{label}: {text}", 8, 2)
+    for dispute in line.disputes:
+        yield from paragraph(f"DISPUTED by {dispute}", 8, 2)
+
+
+# ── deadlines ──
+
+
+def deadlines(found: Iterable[Deadline]) -> list[str]:
+    """Return deadlines as a table."""
+    rows = [(one.clock, one.name, one.day_zero or "-", one.due_on or "no set day", _status(one)) for one in found]
+    return grid(("clock", "what is owed", "day 0", "due", "status"), rows, widest=1)
+
+
+def _status(deadline: Deadline) -> str:
+    return deadline.status + (", recorded late" if deadline.recorded_late else "")
+
+
+def explained(found: ExplainDeadlineResponse) -> Iterator[str]:
+    """Yield a deadline's explanation: the rule, the days that do not count, what stopped it."""
+    deadline = found.deadline
+    yield from paragraph(f"{deadline.clock}, {deadline.name}: {deadline.status}", 0, 4)
+    for line in found.lines:
+        yield from paragraph(line, 2, 2)
+    if found.skipped_days and not any("not counted" in line for line in found.lines):
+        yield from paragraph("days not counted: " + "; ".join(found.skipped_days), 2, 2)
+    yield from paragraph(f"authority: {found.source}; force: {found.force}", 2, 2)
+    yield f"  rules {found.rules_version}, calendar {found.calendar_version}"
+
+
+def overdue(found: Sequence[Deadline], longest: int) -> Iterator[str]:
+    """Yield who is overdue: how many by clock, and those who have been for longest."""
+    by_clock = Counter((one.clock, one.name, " and ".join(sorted({_kind(owner) for owner in one.owed_by}))) for one in found)
+    rows = [(clock, name, owner, str(number)) for (clock, name, owner), number in sorted(by_clock.items())]
+    yield from grid(("clock", "what is owed", "by", "overdue"), rows, right=[3], widest=1)
+    yield ""
+    yield f"the {min(longest, len(found))} that have been overdue for longest:"
+    first = sorted(found, key=lambda one: (one.due_on, one.shard, one.case_id))[:longest]
+    lines = [(one.clock, ", ".join(one.owed_by), one.shard, one.case_id[:8] + "..", one.due_on, one.status) for one in first]
+    yield from grid(("clock", "owed by", "partnership", "case", "due", "status"), lines, widest=1)
+
+
+def _kind(owner: str) -> str:
+    return {"la": "councils", "partnership": "partnerships", "partners": "partnerships", "panel": "the Panel"}.get(
+        owner.partition("-")[0], owner.partition("-")[0]
+    )
+
+
+# ── tables ──
+
+
+def table(counted: PanelTable, comparison: Comparison | None) -> Iterator[str]:
+    """Yield a table of ours, beside the printed one if there is a comparison, with every difference."""
+    yield ""
+    yield from paragraph(f"Table {counted.number}: {counted.title}" if counted.number[0].isdigit() else f"Chart: {counted.title}", 0, 4)
+    for label, words in counted.described()[:5]:
+        yield from paragraph(f"{label}: {words}", 2, 4)
+    lines = {} if comparison is None else {(line.row, line.column): line for line in comparison.lines}
+    header = ["", *(_short(column) for column in counted.columns)]
+    rows = [_table_row(counted, row, lines) for row in counted.all_rows()]
+    yield from grid(header, rows, right=range(1, len(header)), widest=0)
+    for note in counted.notes:
+        yield from paragraph(f"note: {note}", 2, 4)
+    if comparison is not None:
+        yield from _differences(comparison)
+
+
+def _short(column: Column) -> str:
+    return "%" if column.kind is Kind.PERCENT else column.label
+
+
+def _table_row(counted: PanelTable, row: Row, lines: Mapping[tuple[str, str], Line]) -> list[str]:
+    return [
+        "  " * row.level + row.label,
+        *(_beside(cell, lines.get((row.key, column.key))) for column, cell in zip(counted.columns, row.cells, strict=True)),
+    ]
+
+
+def _beside(ours: Cell, line: Line | None) -> str:
+    """Return our figure, and beside it the printed one: joined by = where equal, by != where not."""
+    if line is None:
+        return "" if ours is None else str(ours)
+    sign = "=" if line.verdict is Verdict.EQUAL else "!="
+    return f"{'-' if ours is None else ours}{sign}{'-' if line.printed is None else line.printed}"
+
+
+def _differences(comparison: Comparison) -> Iterator[str]:
+    """Yield every figure that differs, with the fault of the print behind it, or that there is none."""
+    if not comparison.differences:
+        yield f"  all {len(comparison.lines)} printed figures are equal to ours"
+        return
+    equal = len(comparison.lines) - len(comparison.differences)
+    yield f"  {equal} of {len(comparison.lines)} printed figures are equal to ours; the others:"
+    for line in comparison.differences:
+        text = f"{line.label}, {line.column.replace('_', ' ')}: ours {line.ours}, printed {line.printed}: "
+        if line.verdict is Verdict.PRINTED_FAULT:
+            text += "a fault of the print, whose own counts give ours"
+            text += "" if line.flag is None else f" ({line.flag.id}: {line.flag.finding})"
+        else:
+            text += "DIFFERENT"
+        yield from paragraph(text, 4, 4)

@@ -1,0 +1,246 @@
+"""Hubs and clients as processes that tests kill: started, watched and ended one by one, by their own ids and in bounded time."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+import grpc
+
+from safeguarding.hub.client.identity import Identity
+from safeguarding.hub.client.routes import append_stub
+from safeguarding.hub.v1.append_pb2 import GetReceiptRequest
+from services.bootstrap import VIEWS, key_encryption_key
+from services.eventstore.opening import Opener
+from services.eventstore.read_only import open_read_only
+from services.projector.verification import Verdict, Verification
+from services.runtime.settings import Settings
+from services.trust.keystore import SqliteKeyStore
+from services.trust.registry import RegistryState
+from services.trust.signing import load_public_key
+from projections.kernel.database import ViewDatabase
+from tests.support.history import Library, Log, LogReader
+from tests.support.load import Plan
+
+REPOSITORY: Final = Path(__file__).resolve().parents[2]
+START_MAX_SECONDS: Final = 60.0
+END_MAX_SECONDS: Final = 60.0
+_PORTS: Final = range(20_000, 32_000)
+"""Below those that the system gives out: a client that knocks while no hub listens must not come to hold the port itself."""
+
+
+def free_port(random: Random) -> int:
+    """Return a port that nobody listens on."""
+    while True:
+        port = random.choice(_PORTS)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+
+
+def environment(cache: Path) -> dict[str, str]:
+    """Return what the processes see: this source tree, compiled once into ``cache``, and no setting of this machine's."""
+    known = {name: value for name, value in os.environ.items() if not name.startswith("HUB_") and name != "PYTHONDONTWRITEBYTECODE"}
+    return {**known, "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'protos'}", "PYTHONPYCACHEPREFIX": str(cache)}
+
+
+@dataclass(slots=True)
+class Process:
+    """One process with its standard error in a file."""
+
+    popen: subprocess.Popen[bytes]
+    said: Path
+
+    @property
+    def pid(self) -> int:
+        """Its id."""
+        return self.popen.pid
+
+    def is_alive(self) -> bool:
+        """Tell whether it has not ended."""
+        return self.popen.poll() is None
+
+    def kill(self) -> None:
+        """End it with kill -9, unless it has ended."""
+        if self.is_alive():
+            self.popen.kill()
+        self.popen.wait(END_MAX_SECONDS)
+
+    def tell_to_end(self) -> None:
+        """Send it SIGTERM."""
+        self.popen.send_signal(signal.SIGTERM)
+
+    def ended(self, within_seconds: float = END_MAX_SECONDS) -> int:
+        """Wait for its end and return its exit code."""
+        return self.popen.wait(within_seconds)
+
+    def words(self) -> str:
+        """Return what it said on standard error."""
+        return self.said.read_text(errors="replace")
+
+
+class Processes:
+    """Starts processes and, at the end of a ``with`` block, ends those that still live."""
+
+    def __init__(self, folder: Path) -> None:
+        """Keep what they say in ``folder``."""
+        self._folder = folder
+        self._environment = environment(folder / "compiled")
+        self._all: list[Process] = []
+
+    def __enter__(self) -> Processes:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End what lives."""
+        for process in self._all:
+            process.kill()
+            if process.popen.stdout is not None:
+                process.popen.stdout.close()
+
+    def start(self, command: Sequence[str]) -> Process:
+        """Start a process."""
+        said = self._folder / f"{len(self._all):03}.stderr"
+        with said.open("wb") as stderr:
+            popen = subprocess.Popen(  # noqa: S603  this interpreter and programs of this repository
+                command, cwd=REPOSITORY, env=self._environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr
+            )
+        process = Process(popen, said)
+        self._all.append(process)
+        return process
+
+    def serve(self, home: Path, port: int) -> Process:
+        """Start ``hub serve`` on a home and port; it does not serve yet."""
+        options = ["--home", str(home), "--listen", f"127.0.0.1:{port}", "--json"]
+        return self.start([sys.executable, "-m", "services.cli.main", "serve", *options])
+
+
+def wait_until_serving(process: Process) -> dict[str, Any]:
+    """Return what a starting hub announces; fail with its words if it ends instead, or takes too long."""
+    stdout = process.popen.stdout
+    assert stdout is not None
+    ready, _, _ = select.select([stdout], [], [], START_MAX_SECONDS)
+    line = stdout.readline() if ready else b""
+    assert line, f"the hub did not serve: exit code {process.popen.poll()}\n{process.words()}"
+    announced: dict[str, Any] = json.loads(line)
+    return announced
+
+
+def wait_for(happened: Callable[[], bool], what: str, within_seconds: float = START_MAX_SECONDS) -> None:
+    """Wait until something has happened; fail if it does not."""
+    deadline = time.monotonic() + within_seconds
+    while not happened():
+        assert time.monotonic() < deadline, f"it did not happen within {within_seconds} s: {what}"
+        time.sleep(0.01)
+
+
+# ── a client that is killed and started again ──
+
+
+@dataclass(slots=True)
+class Client:
+    """One agency's client: at most one process of it lives, each run with a diary of its own."""
+
+    processes: Processes
+    plan: Plan
+    process: Process | None = field(default=None)
+
+    def start(self) -> None:
+        """Start the next run."""
+        self.plan = next_run(self.plan)
+        self.process = self.processes.start(self.plan.command())
+
+    def kill(self) -> None:
+        """End the run with kill -9."""
+        if self.process is not None:
+            self.process.kill()
+
+    def is_speaking(self) -> bool:
+        """Tell whether the run has written something into its diary; fail if it has ended."""
+        assert self.process is not None
+        assert self.process.is_alive(), f"{self.plan.client} ended with {self.process.popen.returncode}\n{self.process.words()}"
+        diary = Path(self.plan.diary)
+        return diary.exists() and diary.stat().st_size > 0
+
+    def end(self) -> int:
+        """Tell the run to come to its end and return its exit code; a run that is still starting is waited for."""
+        assert self.process is not None
+        wait_for(self.is_speaking, f"{self.plan.client} begins")
+        self.process.tell_to_end()
+        return self.process.ended()
+
+
+def next_run(plan: Plan) -> Plan:
+    """Return the plan of the run after this one."""
+    run = plan.run + 1
+    return plan.after(run, str(Path(plan.diary).with_name(f"{plan.agency_id}.{run:03}.jsonl")))
+
+
+# ── looking at a hub ──
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[Opener]:
+    """Give what opens the bodies of a hub's events, from beside it."""
+    keys = SqliteKeyStore(settings.key_store_file, key_encryption_key(settings))
+    try:
+        yield Opener(keys)
+    finally:
+        keys.close()
+
+
+def look(settings: Settings, reader: LogReader) -> Log:
+    """Read on in the log of a hub, from beside it, and let go of its files again."""
+    with opened(settings) as opener, open_read_only(settings.event_store_file) as store:
+        return reader.read(store, opener)
+
+
+def verified(settings: Settings) -> Verdict:
+    """Verify a hub as ``hub verify`` does."""
+    keys = SqliteKeyStore(settings.key_store_file, key_encryption_key(settings))
+    views = ViewDatabase(f"sqlite:///{settings.view_store_file}", VIEWS)
+    try:
+        with open_read_only(settings.event_store_file) as store:
+            registry = RegistryState(*load_public_key(settings.operator_public_key_file))
+            verification = Verification(store=store, keys=keys, registry=registry, log_origin=settings.log_origin, progress=lambda _: None)
+            return verification.run(views)
+    finally:
+        views.close()
+        keys.close()
+
+
+def asked_again(settings: Settings, target: str, held: dict[bytes, tuple[str, str, bytes]]) -> list[str]:
+    """Ask for receipts again and return those that are not byte for byte what was given; ``held``: agency, shard and bytes by event id."""
+    different = []
+    for agency_id in sorted({agency_id for agency_id, _, _ in held.values()}):
+        credentials = Identity.from_folder(settings.agency_folder(agency_id)).credentials.for_channel()
+        with grpc.secure_channel(target, credentials) as channel:
+            stub = append_stub(agency_id)(channel)
+            for event_id, (owner, shard, given) in held.items():
+                if owner == agency_id:
+                    request = GetReceiptRequest(shard=shard, event_id=event_id)
+                    answer = stub.GetReceipt(request, timeout=START_MAX_SECONDS, wait_for_ready=True)
+                    if answer.receipt.SerializeToString(deterministic=True) != given:
+                        different.append(f"{event_id.hex()}: {agency_id} is given another receipt now")
+    return different
+
+
+def held_receipts(library: Library) -> dict[bytes, tuple[str, str, bytes]]:
+    """Return every receipt that a client holds: agency, shard and bytes by event id."""
+    return library.held()
