@@ -44,7 +44,7 @@ class Precision(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class When:
-    """A moment as exactly as it is known: ``at`` for INSTANT; ``on`` (first day) for DAY, MONTH, YEAR; ``on`` to ``until_on`` for PERIOD."""
+    """A moment as exactly as it is known: ``at`` for INSTANT, ``on`` (first day) for DAY, MONTH, YEAR, to ``until_on`` for PERIOD."""
 
     precision: Precision
     at: datetime | None = None
@@ -63,7 +63,7 @@ class When:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Correction:
-    """This event replaces what an earlier event of the same type in the same stream said."""
+    """Which earlier event, of the same type in the same stream, this one replaces, and why."""
 
     event_id: bytes
     reason: Text

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import calendar
-from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime, timedelta
-from typing import Final
+from functools import cache
+from typing import Any, Final, get_args, get_type_hints
 
 from domain.kernel.decider import Context
 from domain.kernel.events import Event, Precision, When, london_day
@@ -38,11 +38,11 @@ _TOLERANCE: Final = timedelta(days=1)
 
 def check_times(event: Event, context: Context) -> None:
     """Raise ``Refused`` unless every moment the event asserts is whole, not in the future and, if imported, before the live day."""
-    moments = list(_moments(event))
-    for moment in moments:
-        if not is_whole(moment):
+    moments = _moments(event, [])
+    for _, moment in moments:
+        if isinstance(moment, When) and not is_whole(moment):
             raise Refused(INCOMPLETE)
-    asserted = [(name, value) for name, value in _asserted(event) if name not in PLANNED]
+    asserted = _asserted(moments)
     for name, value in asserted:
         if _is_future(value, context.now):
             raise Refused(FUTURE, f"{name} is more than one day after the event would be recorded")
@@ -100,26 +100,36 @@ def _day(value: date | datetime) -> date:
     return london_day(value) if isinstance(value, datetime) else value
 
 
-def _values(thing: object) -> Iterator[tuple[str, object]]:
-    """Yield every field inside ``thing`` by name, those of nested dataclasses and tuples included."""
-    if isinstance(thing, tuple):
-        for item in thing:
-            yield from _values(item)
-    elif is_dataclass(thing) and not isinstance(thing, type):
-        for one in fields(thing):
-            value = getattr(thing, one.name)
-            yield one.name, value
-            yield from _values(value)
+@cache
+def _dated(cls: type) -> tuple[str, ...]:
+    """Return the fields of a dataclass that may hold a moment, at any depth: looking at every field of every event is slow."""
+    hints = get_type_hints(cls)
+    return tuple(one.name for one in fields(cls) if _may_hold_moment(hints[one.name]))
 
 
-def _moments(event: Event) -> Iterator[When]:
-    return (value for _, value in _values(event) if isinstance(value, When))
+def _may_hold_moment(hint: Any) -> bool:
+    """Tell whether a value of this type is a moment or has one inside."""
+    if isinstance(hint, type) and not get_args(hint):
+        return issubclass(hint, date) or (is_dataclass(hint) and (hint is When or bool(_dated(hint))))
+    return any(_may_hold_moment(part) for part in get_args(hint))
 
 
-def _asserted(event: Event) -> Iterator[tuple[str, date | datetime]]:
-    """Yield every instant and day by the name of its field; a period's last day counts as asserted, a plan's does not."""
-    for name, value in _values(event):
-        if isinstance(value, When):
-            yield name, last_day(value) if value.precision is Precision.PERIOD else value.day
-        elif isinstance(value, date):
-            yield name, value
+def _moments(thing: Any, found: list[tuple[str, date | When]]) -> list[tuple[str, date | When]]:
+    """Add every moment inside a dataclass to ``found``, by the name of its field; what a ``When`` is made of follows it."""
+    for name in _dated(type(thing)):
+        value = getattr(thing, name)
+        for one in value if isinstance(value, tuple) else (value,):
+            if isinstance(one, date | When):
+                found.append((name, one))
+            if is_dataclass(one):
+                _moments(one, found)
+    return found
+
+
+def _asserted(moments: list[tuple[str, date | When]]) -> list[tuple[str, date | datetime]]:
+    """Return every instant and day by the name of its field; a period's last day counts as asserted, a plan's does not."""
+    return [(name, _asserted_day(value) if isinstance(value, When) else value) for name, value in moments if name not in PLANNED]
+
+
+def _asserted_day(moment: When) -> date:
+    return last_day(moment) if moment.precision is Precision.PERIOD else moment.day

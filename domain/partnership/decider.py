@@ -143,8 +143,8 @@ def _changed(state: Partnership, event: MembershipChanged, recorded: Recorded) -
     if isinstance(state, Unknown):
         return state
     said = noted(state.said, recorded, "")
-    newest = [note.root for note in state.said.values() if note.event_type == event.EVENT_TYPE][-1:]
-    if is_correction(event) and newest != [said[recorded.event_id].root]:
+    changes = [identity for identity, note in state.said.items() if note.event_type == event.EVENT_TYPE and note.root == identity]
+    if is_correction(event) and changes[-1:] != [said[recorded.event_id].root]:
         return replace(state, said=said)
     return replace(
         state,

@@ -77,11 +77,12 @@ class History:
         """Return the first receipt of every attempt that has one, by mark."""
         return {mark: receipts[0] for mark, answers in self.answers.items() if (receipts := receipts_of(answers))}
 
-    def last(self, mark: str) -> Outcome | None:
-        """Return what was said last of an attempt, a receipt if there ever was one, None if nothing was."""
-        answers = self.answers.get(mark, [])
-        receipts = receipts_of(answers)
-        return receipts[0] if receipts else answers[-1].outcome if answers else None
+    def held(self) -> dict[bytes, tuple[str, str, bytes]]:
+        """Return every receipt that a client holds: client, shard and the receipt's bytes, by event id."""
+        return {
+            receipt.event_id: (self.attempts[mark].client, receipt.shard, receipt_bytes(receipt))
+            for mark, receipt in self.receipts().items()
+        }
 
 
 def receipts_of(answers: Iterable[Answer]) -> list[Receipt]:

@@ -12,13 +12,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from random import Random
 from typing import Any, Final
 
 import grpc
 
+from projections.kernel.database import ViewDatabase
 from safeguarding.hub.client.identity import Identity
 from safeguarding.hub.client.routes import append_stub
 from safeguarding.hub.v1.append_pb2 import GetReceiptRequest
@@ -30,8 +32,7 @@ from services.runtime.settings import Settings
 from services.trust.keystore import SqliteKeyStore
 from services.trust.registry import RegistryState
 from services.trust.signing import load_public_key
-from projections.kernel.database import ViewDatabase
-from tests.support.history import Library, Log, LogReader
+from tests.support.history import Log, LogReader
 from tests.support.load import Plan
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
@@ -56,7 +57,7 @@ def free_port(random: Random) -> int:
 def environment(cache: Path) -> dict[str, str]:
     """Return what the processes see: this source tree, compiled once into ``cache``, and no setting of this machine's."""
     known = {name: value for name, value in os.environ.items() if not name.startswith("HUB_") and name != "PYTHONDONTWRITEBYTECODE"}
-    return {**known, "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'protos'}", "PYTHONPYCACHEPREFIX": str(cache)}
+    return {**known, "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'protos'}", "PYTHONPYCACHEPREFIX": str(cache), "HUB_METRICS_LISTEN": ""}
 
 
 @dataclass(slots=True)
@@ -163,7 +164,8 @@ class Client:
 
     def start(self) -> None:
         """Start the next run."""
-        self.plan = next_run(self.plan)
+        run = self.plan.run + 1
+        self.plan = replace(self.plan, run=run, diary=str(Path(self.plan.diary).with_name(f"{self.plan.agency_id}.{run:03}.jsonl")))
         self.process = self.processes.start(self.plan.command())
 
     def kill(self) -> None:
@@ -186,12 +188,6 @@ class Client:
         return self.process.ended()
 
 
-def next_run(plan: Plan) -> Plan:
-    """Return the plan of the run after this one."""
-    run = plan.run + 1
-    return plan.after(run, str(Path(plan.diary).with_name(f"{plan.agency_id}.{run:03}.jsonl")))
-
-
 # ── looking at a hub ──
 
 
@@ -212,11 +208,14 @@ def look(settings: Settings, reader: LogReader) -> Log:
 
 
 def verified(settings: Settings) -> Verdict:
-    """Verify a hub as ``hub verify`` does."""
+    """Verify a hub that nobody talks to, as ``hub verify`` does, once its views have come to the end of the log."""
     keys = SqliteKeyStore(settings.key_store_file, key_encryption_key(settings))
     views = ViewDatabase(f"sqlite:///{settings.view_store_file}", VIEWS)
     try:
         with open_read_only(settings.event_store_file) as store:
+            for view, shard in product(VIEWS, store.shards()):
+                head = store.shard(shard).head().position
+                assert views.wait_for(view.name, shard, head, START_MAX_SECONDS), f"{view.name} did not come to {head} of {shard}"
             registry = RegistryState(*load_public_key(settings.operator_public_key_file))
             verification = Verification(store=store, keys=keys, registry=registry, log_origin=settings.log_origin, progress=lambda _: None)
             return verification.run(views)
@@ -239,8 +238,3 @@ def asked_again(settings: Settings, target: str, held: dict[bytes, tuple[str, st
                     if answer.receipt.SerializeToString(deterministic=True) != given:
                         different.append(f"{event_id.hex()}: {agency_id} is given another receipt now")
     return different
-
-
-def held_receipts(library: Library) -> dict[bytes, tuple[str, str, bytes]]:
-    """Return every receipt that a client holds: agency, shard and bytes by event id."""
-    return library.held()

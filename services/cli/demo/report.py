@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
+from pathlib import Path
 from textwrap import wrap
 from typing import Final
 
@@ -12,8 +15,10 @@ from projections.oversight.published import Comparison, Line, Verdict
 from safeguarding.hub.client.outcomes import Receipt, Refusal
 from safeguarding.hub.v1.chronology_pb2 import ChronologyLine, GetChronologyResponse
 from safeguarding.hub.v1.deadlines_pb2 import Deadline, ExplainDeadlineResponse
+from services.cli.demo.callers import Tally
 from services.cli.demo.telling import Answered, Told
 from services.cli.wording import when
+from services.projector.verification import Verdict as Verified
 
 WIDTH: Final = 100
 _UNSAID: Final = frozenset({"significant", "imported", "neutral"})
@@ -50,11 +55,91 @@ def _fit(text: str, width: int, *, to_the_right: bool) -> str:
     return cut.rjust(width) if to_the_right else cut.ljust(width)
 
 
+# ── the beginning and the end ──
+
+
+def introduction() -> Iterator[str]:
+    """Yield what this is."""
+    yield from paragraph("Everything here is synthetic, made by a program: nobody in it exists. What the hub shows is read back from it.")
+
+
+def founded(address: str, agencies: Sequence[str]) -> Iterator[str]:
+    """Yield who takes part."""
+    names = {"la": "councils", "icb": "integrated care boards", "police": "police forces", "partnership": "partnerships"}
+    kinds = [agency.partition("-")[0] for agency in agencies]
+    counts = ", ".join([*(f"{kinds.count(kind)} {words}" for kind, words in names.items()), "a school, a youth justice service, the Panel"])
+    yield from heading("A hub of its own")
+    yield from paragraph(
+        f"It serves gRPC with mutual TLS at {address}, in a process of its own, and has founded its own certificate authority."
+        f" {len(agencies)} agencies have a certificate and a signing key each: {counts}."
+    )
+
+
+def sent(incidents: int, tally: Tally, seconds: float) -> Iterator[str]:
+    """Yield how much was sent."""
+    yield from paragraph(
+        f"{tally.events} events were signed and sent in {seconds:.1f} seconds, each by the agency that owes it: enrolments,"
+        f" partnerships, and {incidents} incidents with their rapid reviews, decisions and responses. {tally.receipts} have a receipt,"
+        f" {len(tally.refusals)} were refused as they should be."
+    )
+
+
+def verified(verdict: Verified) -> Iterator[str]:
+    """Yield what verification found."""
+    yield from heading("Does the log prove itself?")
+    for problem in verdict.problems:
+        yield from paragraph(f"WRONG at {problem.shard}/{problem.position}: {problem.check}: {problem.reason}", 0, 4)
+    for view in verdict.views:
+        yield f"view {view.view}: {'equal to' if view.matches else 'DIFFERENT from'} a rebuild from the log"
+    yield from paragraph(
+        f"{verdict.events} events in {verdict.shards} shards read again: every signature, commitment, position, version and digest"
+        f" {'holds' if verdict.passed else 'was checked'}. {'Verified.' if verdict.passed else 'NOT verified.'}"
+    )
+
+
+def what_next(case_id: str, council: str, keep: Path | None) -> Iterator[str]:
+    """Yield commands to go on with."""
+    yield from heading("What to try next")
+    if keep is None:
+        yield "This hub is gone now. To keep one and look around in it:"
+        yield "  hub demo --keep demo-hub"
+        yield "then, of that hub:"
+    home = shlex.quote(str(keep or "demo-hub"))
+    yield f"  hub serve --home {home}        (leave it running, and in another terminal:)"
+    yield f"  hub chronology {case_id} --home {home} --as {council}"
+    yield f"  hub deadlines --home {home} --overdue"
+    yield f"  hub deadlines --home {home} --explain {case_id} K10"
+    yield f"  hub panel table 6 --period 2020 --count-day 2021-03-31 --home {home}"
+    yield f"  hub verify --home {home}"
+    yield ""
+
+
 # ── telling ──
 
 
 def told(told_case: Told) -> Iterator[str]:
-    """Yield what happened while a case was told: each notable event with the hub's answer."""
+    """Yield what happened while the case was told: each notable event with the hub's answer."""
+    yield from heading("One case told in full")
+    yield from paragraph(
+        f"Case {told_case.cast.case_id}, one of the 482, in {told_case.cast.area.name}. A child has died; what is told is how"
+        f" {len({one.saying.agency for one in told_case.answers})} agencies said what they knew. It is history, entered now and marked"
+        f" imported. {len(told_case.answers)} events, of which the notable:"
+    )
+    yield from _answers(told_case)
+
+
+def told_today(told_case: Told) -> Iterator[str]:
+    """Yield what happened while today's case was told."""
+    yield from heading("Today: a live notification in the same partnership")
+    yield from paragraph(
+        f"Case {told_case.cast.case_id}. A live event counts when the hub records it, whatever it asserts: nobody meets a date by"
+        " backdating."
+    )
+    yield from _answers(told_case)
+    yield ""
+
+
+def _answers(told_case: Told) -> Iterator[str]:
     for answered in told_case.shown:
         yield from _answer(answered)
     for replay in told_case.replays:
@@ -63,18 +148,18 @@ def told(told_case: Told) -> Iterator[str]:
             f"sent again, byte for byte: event {replay.event_id.hex()} is answered with {same}"
             f" (position {replay.position}, sha256 {replay.digest}..)"
         )
-        yield from paragraph(text, 2, 4)
+        yield from paragraph(f"- {text}", 0, 4)
 
 
 def _answer(answered: Answered) -> Iterator[str]:
     saying, outcome = answered.saying, answered.outcome
-    yield from paragraph(f"{saying.words} [{saying.agency}]", 2, 4)
+    yield from paragraph(f"- {saying.words} [{saying.agency}]", 0, 4)
     match outcome:
         case Refusal():
             yield from paragraph(f"REFUSED by {outcome.rule}: {outcome.reason}", 6, 2)
         case Receipt(findings=findings, mended=mended):
             for finding in findings:
-                yield from paragraph(f"ACCEPTED WITH A FINDING, {finding.rule}: {finding.words} Mended by: {finding.mend}.", 6, 2)
+                yield from paragraph(f"ACCEPTED WITH A FINDING, {finding.rule}: {finding.words} It is mended by {finding.mend}.", 6, 2)
             for rule in mended:
                 yield from paragraph(f"MENDED: {rule}", 6, 2)
         case _:
@@ -84,12 +169,15 @@ def _answer(answered: Answered) -> Iterator[str]:
 # ── chronology ──
 
 
-def chronology(found: GetChronologyResponse) -> Iterator[str]:
+def chronology(case_id: str, viewer: str, found: GetChronologyResponse) -> Iterator[str]:
     """Yield a chronology, line by line."""
+    yield from heading(f"The chronology of {case_id}, as {viewer} sees it")
+    yield from paragraph("All lines are significant and imported history; other marks stand in brackets.")
     for line in found.lines:
         yield from _chronology_line(line)
-    for gap in found.gaps:
-        yield f"no contact with anybody from {gap.from_on} to {gap.until_on}"
+    gaps = ", ".join(f"{gap.from_on} to {gap.until_on}" for gap in found.gaps)
+    if gaps:
+        yield from paragraph(f"Without any contact: {gaps}", 0, 4)
 
 
 def _chronology_line(line: ChronologyLine) -> Iterator[str]:
@@ -97,11 +185,8 @@ def _chronology_line(line: ChronologyLine) -> Iterator[str]:
     marks += [] if "imported" in line.marks else ["live"]
     marks += [f"finding {finding}" for finding in line.findings]
     marks += [f"withheld: {reason}" for reason in line.redactions]
-    noted = f"  [{'; '.join(marks)}]" if marks else ""
-    if not line.fact:
-        yield from paragraph(f"{when(line.occurred)}  {line.headline}  ({line.agency_id}){noted}", 0, 4)
-        return
-    yield from paragraph(f"{when(line.occurred)}  {line.fact}  ({line.agency_id}){noted}", 0, 4)
+    noted = f" [{'; '.join(marks)}]" if marks else ""
+    yield from paragraph(f"{when(line.occurred)}  {line.fact or line.headline} ({line.agency_id}){noted}", 0, 4)
     for label, text in (
         ("why it matters", line.why_significant),
         ("for the child", line.impact_on_child),
@@ -114,13 +199,30 @@ def _chronology_line(line: ChronologyLine) -> Iterator[str]:
         yield from paragraph(f"DISPUTED by {dispute}", 8, 2)
 
 
+def who_sees_what(seen: Mapping[str, Sequence[ChronologyLine]]) -> Iterator[str]:
+    """Yield how many of the lines others see instead."""
+    entries = {agency: sum(bool(line.fact) for line in lines) for agency, lines in seen.items()}
+    counts = "; ".join(f"{agency} {len(lines)} lines, {entries[agency]} of them accounts" for agency, lines in seen.items())
+    yield ""
+    yield from paragraph(
+        f"Who sees how much of it: {counts}. The Panel sees the milestones and nothing that the agencies told each other; police"
+        f" intelligence is for the police alone; what concerns third parties is withheld outside the partnership."
+    )
+
+
 # ── deadlines ──
+
+
+def case_deadlines(case_id: str, found: Iterable[Deadline]) -> Iterator[str]:
+    """Yield the deadlines of the told case."""
+    yield from heading(f"The deadlines of {case_id}")
+    yield from deadlines(found)
 
 
 def deadlines(found: Iterable[Deadline]) -> list[str]:
     """Return deadlines as a table."""
-    rows = [(one.clock, one.name, one.day_zero or "-", one.due_on or "no set day", _status(one)) for one in found]
-    return grid(("clock", "what is owed", "day 0", "due", "status"), rows, widest=1)
+    rows = [(one.clock, one.name, ", ".join(one.owed_by), one.day_zero or "-", one.due_on or "no set day", _status(one)) for one in found]
+    return grid(("clock", "what is owed", "owed by", "day 0", "due", "status"), rows, widest=1)
 
 
 def _status(deadline: Deadline) -> str:
@@ -130,34 +232,35 @@ def _status(deadline: Deadline) -> str:
 def explained(found: ExplainDeadlineResponse) -> Iterator[str]:
     """Yield a deadline's explanation: the rule, the days that do not count, what stopped it."""
     deadline = found.deadline
-    yield from paragraph(f"{deadline.clock}, {deadline.name}: {deadline.status}", 0, 4)
+    yield ""
+    yield from paragraph(f"{deadline.clock} explained, {deadline.name}: {deadline.status}", 0, 4)
     for line in found.lines:
         yield from paragraph(line, 2, 2)
-    if found.skipped_days and not any("not counted" in line for line in found.lines):
-        yield from paragraph("days not counted: " + "; ".join(found.skipped_days), 2, 2)
-    yield from paragraph(f"authority: {found.source}; force: {found.force}", 2, 2)
+    yield from paragraph("days that do not count: " + "; ".join(found.skipped_days), 2, 2)
+    yield from paragraph(f"authority: {found.source} ({found.force})", 2, 2)
     yield f"  rules {found.rules_version}, calendar {found.calendar_version}"
 
 
-def overdue(found: Sequence[Deadline], longest: int) -> Iterator[str]:
+def overdue(day: date, found: Sequence[Deadline], longest: int) -> Iterator[str]:
     """Yield who is overdue: how many by clock, and those who have been for longest."""
-    by_clock = Counter((one.clock, one.name, " and ".join(sorted({_kind(owner) for owner in one.owed_by}))) for one in found)
-    rows = [(clock, name, owner, str(number)) for (clock, name, owner), number in sorted(by_clock.items())]
-    yield from grid(("clock", "what is owed", "by", "overdue"), rows, right=[3], widest=1)
+    yield from heading(f"Who was overdue in England at the end of {day.isoformat()}")
+    by_clock = Counter((one.clock, one.name) for one in found)
+    rows = [(clock, name, str(number)) for (clock, name), number in sorted(by_clock.items())]
+    yield from grid(("clock", "what is owed", "overdue"), rows, right=[2], widest=1)
     yield ""
-    yield f"the {min(longest, len(found))} that have been overdue for longest:"
+    yield f"{len(found)} in all; overdue for longest:"
     first = sorted(found, key=lambda one: (one.due_on, one.shard, one.case_id))[:longest]
-    lines = [(one.clock, ", ".join(one.owed_by), one.shard, one.case_id[:8] + "..", one.due_on, one.status) for one in first]
-    yield from grid(("clock", "owed by", "partnership", "case", "due", "status"), lines, widest=1)
-
-
-def _kind(owner: str) -> str:
-    return {"la": "councils", "partnership": "partnerships", "partners": "partnerships", "panel": "the Panel"}.get(
-        owner.partition("-")[0], owner.partition("-")[0]
-    )
+    lines = [(one.clock, ", ".join(one.owed_by), one.case_id, one.due_on, one.status) for one in first]
+    yield from grid(("clock", "owed by", "case", "due", "status"), lines, widest=1)
 
 
 # ── tables ──
+
+
+def tables_begin() -> Iterator[str]:
+    """Yield how the tables are to be read."""
+    yield from heading("The Panel's tables for 2020, beside its published figures")
+    yield from paragraph("A cell is ours=printed where they are equal, ours!=printed where they are not; one figure alone is ours.")
 
 
 def table(counted: PanelTable, comparison: Comparison | None) -> Iterator[str]:

@@ -747,6 +747,7 @@ def test_a_proceeding_opens_once_and_ends_once() -> None:
     SPEC.given(NOTIFIED, OPENED).when(a_proceeding(), by=POLICE).refused("incident.duplicate_proceeding")
     SPEC.given(NOTIFIED).when(_update(restricts=True), by=POLICE).refused("incident.unknown_proceeding")
     SPEC.given(NOTIFIED).when(ENDED, by=POLICE).refused("incident.unknown_proceeding")
+    SPEC.given().when(ENDED, by=POLICE).refused("incident.state")
     SPEC.given(NOTIFIED, OPENED, recorded(ENDED, by=POLICE)).when(_update(restricts=True), by=POLICE).refused("incident.proceeding_ended")
     SPEC.given(NOTIFIED, OPENED, recorded(ENDED, by=POLICE)).when(ENDED, by=POLICE).refused("incident.proceeding_ended")
 

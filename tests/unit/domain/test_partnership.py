@@ -144,6 +144,15 @@ def test_a_correction_of_an_earlier_change_leaves_the_newest_lists() -> None:
     assert (state.partners, state.changed_on) == ((SECOND_COUNCIL, ICB, POLICE), date(2023, 4, 1))
 
 
+def test_an_earlier_change_stays_earlier_however_often_it_is_corrected() -> None:
+    first = recorded(a_change(), by=OPERATOR, event_id=an_event_id(2))
+    second = recorded(a_change(effective_on=date(2023, 4, 1), partners=(SECOND_COUNCIL, ICB, POLICE)), by=OPERATOR, event_id=an_event_id(3))
+    once = recorded(a_change(details=corrects(an_event_id(2))), by=OPERATOR, event_id=an_event_id(4))
+    state = SPEC.given(_established(), first, second, once).when(a_change(details=corrects(an_event_id(4))), by=OPERATOR).then().state
+    assert isinstance(state, Established)
+    assert (state.partners, state.changed_on) == ((SECOND_COUNCIL, ICB, POLICE), date(2023, 4, 1))
+
+
 def test_a_correction_of_the_newest_change_replaces_it() -> None:
     first = recorded(a_change(), by=OPERATOR, event_id=an_event_id(2))
     corrected = a_change(effective_on=date(2022, 7, 1), partners=(COUNCIL, ICB, POLICE), details=corrects(an_event_id(2)))

@@ -1,0 +1,221 @@
+"""The hub and its clients killed at random moments under load: what was acknowledged is on the log exactly once, for ever.
+
+``HUBTEST_KILLS`` says how often the hub is killed (50), ``HUBTEST_SEED`` repeats a run's choices; the seed is printed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random, SystemRandom
+from typing import Final
+
+import pytest
+
+from safeguarding.hub.client.drafts import Draft
+from safeguarding.hub.client.identifiers import new_case_id
+from safeguarding.hub.client.outcomes import Receipt, Refusal, Unresolved
+from services.eventstore.codec import to_message
+from services.runtime.settings import Settings, load_settings
+from tests.support.builders import BUSINESS_UNIT, CHILD, COUNCIL, ICB, POLICE, SHARD, a_notification
+from tests.support.history import Library, LogReader
+from tests.support.history_checks import false_receipts, violations
+from tests.support.hub import running_hub
+from tests.support.killing import Client, Process, Processes, asked_again, free_port, look, verified, wait_for, wait_until_serving
+from tests.support.load import Plan
+
+KILLS: Final = int(os.environ.get("HUBTEST_KILLS", "50"))
+SEED: Final = int(os.environ.get("HUBTEST_SEED", "") or SystemRandom().randrange(1_000_000))
+CLIENTS: Final = (COUNCIL, ICB, POLICE, BUSINESS_UNIT)
+CASES: Final = 40
+"""Many, so that none becomes so long that a reading of it is more than a page."""
+UNDER_LOAD_MAX_SECONDS: Final = 0.6
+"""A hub that serves is killed at most this long after its first answer."""
+STARTING_SHARE: Final = 0.15
+"""Of so many kills the hub has not yet said that it serves."""
+STARTING_MAX_SECONDS: Final = 2.0
+CLIENT_SHARE: Final = 0.3
+"""Beside so many kills of the hub, one of a client."""
+ASKED_AGAIN_EACH_TIME: Final = 10
+ASKED_AGAIN_AT_LAST: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Founded:
+    """A hub's home with agencies and cases, which nobody serves."""
+
+    home: Path
+    cases: tuple[str, ...]
+
+
+@pytest.fixture(scope="module")
+def founded(tmp_path_factory: pytest.TempPathFactory) -> Founded:
+    """Found a hub, enrol the agencies and notify the cases, once; each test works on a copy."""
+    home: Path = tmp_path_factory.mktemp("founded") / "home"
+    cases = tuple(new_case_id() for _ in range(CASES))
+    with running_hub(home) as hub:
+
+        async def notify() -> None:
+            async with hub.client(COUNCIL) as client:
+                outcomes = await client.append_many([Draft(event=to_message(a_notification()), case_id=case_id) for case_id in cases])
+                assert {type(outcome) for outcome in outcomes} == {Receipt}
+
+        asyncio.run(notify())
+    return Founded(home, cases)
+
+
+@dataclass(slots=True)
+class Scene:
+    """A hub's home, its port, its clients, and what these have written down."""
+
+    settings: Settings
+    port: int
+    processes: Processes
+    clients: tuple[Client, ...]
+    library: Library
+    reader: LogReader = field(default_factory=LogReader)
+    looked_at_ns: int = 0
+
+    @property
+    def target(self) -> str:
+        """Where clients knock."""
+        return f"localhost:{self.port}"
+
+    def serve(self) -> Process:
+        """Start the hub; it does not serve yet."""
+        return self.processes.serve(self.settings.home, self.port)
+
+    def answers(self) -> int:
+        """Return how many attempts have had an answer so far."""
+        return len(self.library.read().history.answers)
+
+    def wait_for_answers(self, more: int = 1) -> None:
+        """Wait until the clients have had so many answers more."""
+        before = self.answers()
+        wait_for(lambda: self.answers() >= before + more, f"{more} answers more than {before}")
+
+    def check_now(self, random: Random) -> None:
+        """Hold the receipts that came since the last look against the log as it is now, and ask for some of all anew."""
+        since_ns, self.looked_at_ns = self.looked_at_ns, time.monotonic_ns()
+        history = self.library.read().history
+        log = look(self.settings, self.reader)
+        assert false_receipts(history, log, since_ns) == []
+        self.ask_again(random, ASKED_AGAIN_EACH_TIME)
+
+    def ask_again(self, random: Random, most: int) -> None:
+        """Ask for some receipts anew: they are byte for byte what was given."""
+        held = self.library.history.held()
+        some = random.sample(sorted(held), min(most, len(held)))
+        assert asked_again(self.settings, self.target, {event_id: held[event_id] for event_id in some}) == []
+
+    def end_clients(self) -> None:
+        """Have every client come to its end with nothing undecided."""
+        assert [client.end() for client in self.clients] == [0] * len(self.clients)
+        assert self.library.read().history.finished == {client.plan.client for client in self.clients}
+
+    def check_at_last(self) -> None:
+        """Hold everything against the whole log, read anew, and verify the hub; nobody talks to it now."""
+        seen = look(self.settings, self.reader)
+        log = look(self.settings, LogReader())
+        assert seen == log, "what was on the log once was not there at last"
+        assert violations(self.library.history, [log]) == []
+        verdict = verified(self.settings)
+        assert verdict.passed, verdict
+        assert [view.parked for view in verdict.views] == [0] * len(verdict.views)
+
+
+@pytest.fixture
+def scene(founded: Founded, tmp_path: Path) -> Iterator[Scene]:
+    """A copy of the founded hub with clients that are not started yet."""
+    print(f"\nHUBTEST_SEED={SEED} HUBTEST_KILLS={KILLS}")  # noqa: T201  # a failing run shows how to repeat it
+    home = tmp_path / "home"
+    shutil.copytree(founded.home, home)
+    settings = load_settings(home=home, metrics_listen="")
+    port = free_port(Random())
+    diaries = tmp_path / "diaries"
+    diaries.mkdir()
+    with Processes(tmp_path) as processes:
+        plans = [a_plan(settings, agency_id, founded.cases, port, diaries) for agency_id in CLIENTS]
+        clients = tuple(Client(processes, plan) for plan in plans)
+        yield Scene(settings, port, processes, clients, Library(diaries))
+
+
+def a_plan(settings: Settings, agency_id: str, cases: Sequence[str], port: int, diaries: Path) -> Plan:
+    """What a client will do in its first run."""
+    return Plan(
+        target=f"localhost:{port}",
+        folder=str(settings.agency_folder(agency_id)),
+        diary=str(diaries / "none"),
+        agency_id=agency_id,
+        shard=SHARD,
+        log_origin=settings.log_origin,
+        run=0,
+        seed=SEED,
+        cases=tuple(cases[1:]),
+        contended=cases[0],
+        child_id=CHILD,
+        lives_seconds=60.0 + 10.0 * KILLS,
+    )
+
+
+@pytest.mark.timeout(120 + 20 * KILLS)
+def test_however_hub_and_clients_are_killed_what_was_acknowledged_is_on_the_log_once(scene: Scene) -> None:
+    random = Random(SEED)
+    began = time.monotonic()
+    for client in scene.clients:
+        client.start()
+    starting = 0
+    for _ in range(KILLS):
+        hub = scene.serve()
+        if random.random() < STARTING_SHARE:
+            starting += 1
+            time.sleep(random.uniform(0.0, STARTING_MAX_SECONDS))
+        else:
+            wait_until_serving(hub)
+            scene.check_now(random)
+            scene.wait_for_answers()
+            time.sleep(random.uniform(0.0, UNDER_LOAD_MAX_SECONDS))
+        if random.random() < CLIENT_SHARE:
+            client = random.choice(scene.clients)
+            client.kill()
+            client.start()
+            time.sleep(random.uniform(0.0, 0.1))
+        assert hub.is_alive(), hub.words()
+        hub.kill()
+    hub = scene.serve()
+    wait_until_serving(hub)
+    scene.end_clients()
+    scene.ask_again(random, ASKED_AGAIN_AT_LAST)
+    hub.tell_to_end()
+    assert hub.ended() == 0, hub.words()
+    hub = scene.serve()
+    wait_until_serving(hub)
+    scene.check_at_last()
+    report(scene, starting, time.monotonic() - began)
+    assert {Receipt, Refusal} <= outcomes_of(scene).keys()
+
+
+def outcomes_of(scene: Scene) -> Counter[type]:
+    """How many answers of each kind the clients had."""
+    return Counter(type(answer.outcome) for answers in scene.library.history.answers.values() for answer in answers)
+
+
+def report(scene: Scene, starting: int, seconds: float) -> None:
+    """Say what the run was made of."""
+    counted = outcomes_of(scene)
+    history = scene.library.history
+    events = sum(map(len, scene.reader.log.values()))
+    runs = sum(client.plan.run for client in scene.clients)
+    unheard = len(history.attempts) - len(history.answers)
+    print(  # noqa: T201  # the figures belong to the result
+        f"{KILLS} kills of the hub ({starting} while it started) and {runs - len(scene.clients)} of clients in {seconds:.0f} s: {events} events,"
+        f" {len(history.held())} receipts held, {counted[Refusal]} refusals, {counted[Unresolved]} answers given up, {unheard} attempts"
+        f" never heard of, {len(history.readings)} readings"
+    )
