@@ -101,7 +101,7 @@ def _day(value: date | datetime) -> date:
 
 
 @cache
-def _dated(cls: type) -> tuple[str, ...]:
+def _dated(cls: type[Any]) -> tuple[str, ...]:
     """Return the fields of a dataclass that may hold a moment, at any depth: looking at every field of every event is slow."""
     hints = get_type_hints(cls)
     return tuple(one.name for one in fields(cls) if _may_hold_moment(hints[one.name]))

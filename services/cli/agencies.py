@@ -74,7 +74,7 @@ def list_agencies(home: Home = None, json: Json = False) -> None:
         return
     columns = ("Agency", "Kind", "Name", "Live from", "Shards", "Suspended")
     rows = [(one.agency_id, _kind(one), one.name, one.live_from, ", ".join(one.shards) or "all", one.suspended) for one in found]
-    show(f"{len(found)} agencies", columns, rows)
+    show(f"Agencies: {len(found)}", columns, rows)
 
 
 @app.command(epilog=examples('hub agencies suspend la-E08000016 --reason "left the hub"'))

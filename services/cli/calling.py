@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -197,6 +197,12 @@ def failure_of(error: grpc.RpcError, target: str) -> Failure:
     if code in _REFUSALS:
         return Failure(Exit.REFUSED, f"refused: {said}")
     return Failure(Exit.UNEXPECTED, f"the hub failed: {code.name}: {words}")
+
+
+def until_interrupted(stream: Iterable[T]) -> Iterator[T]:
+    """Yield what a watch brings; being interrupted is how it ends."""
+    with suppress(KeyboardInterrupt):
+        yield from stream
 
 
 def stamp(moment: datetime) -> Timestamp:

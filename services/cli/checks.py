@@ -21,11 +21,11 @@ from domain.kernel.agencies import HUB_ID, OPERATOR_ID
 from projections.kernel.database import ViewDatabase
 from safeguarding.hub.client.client import CHANNEL_OPTIONS
 from safeguarding.hub.client.identity import Credentials
-from services.bootstrap import VIEWS, key_encryption_key, now
+from services.bootstrap import VIEWS, now
 from services.cli.calling import address_of
+from services.cli.stores import opened_keys, opened_views
 from services.eventstore.read_only import open_read_only
 from services.runtime.settings import Settings
-from services.trust.keystore import SqliteKeyStore
 
 ANSWER_MAX_SECONDS: Final = 3.0
 EXPIRY_WARN_DAYS: Final = 30
@@ -128,8 +128,8 @@ def _expiry(file: Path, advice: str) -> Check:
 
 def _keys(settings: Settings) -> Iterator[Check]:
     """Open the key store with the key-encryption key."""
-    SqliteKeyStore(settings.key_store_file, key_encryption_key(settings)).close()
-    yield Check("keys", Grade.OK, f"the key-encryption key opens {settings.key_store_file.name}")
+    with opened_keys(settings):
+        yield Check("keys", Grade.OK, f"the key-encryption key opens {settings.key_store_file.name}")
 
 
 def _serving(settings: Settings) -> Iterator[Check]:
@@ -212,12 +212,9 @@ def _views(settings: Settings) -> Iterator[Check]:
         return
     with open_read_only(settings.event_store_file) as store:
         heads = {name: store.shard(name).head().position for name in store.shards()}
-    views = ViewDatabase(f"sqlite:///{settings.view_store_file}", VIEWS)
-    try:
+    with opened_views(settings) as views:
         for view in VIEWS:
             yield _view(views, view.name, heads)
-    finally:
-        views.close()
 
 
 def _view(views: ViewDatabase, name: str, heads: dict[str, int]) -> Check:

@@ -13,7 +13,7 @@ from domain.kernel.events import Purpose
 from safeguarding.hub.v1 import chronology_pb2 as pb
 from safeguarding.hub.v1.chronology_pb2_grpc import ChronologyServiceStub
 from services.cli.agencies import agencies_of
-from services.cli.calling import Calling, shard_of_case, stamp
+from services.cli.calling import Calling, shard_of_case, stamp, until_interrupted
 from services.cli.failures import wrong_usage
 from services.cli.options import (
     DEFAULT_PURPOSE,
@@ -46,7 +46,8 @@ class Ordering(StrEnum):
 
 
 _ORDERS: Final = {Ordering.HAPPENED: pb.CHRONOLOGY_ORDER_AS_HAPPENED, Ordering.KNOWN: pb.CHRONOLOGY_ORDER_AS_KNOWN}
-_COLUMNS: Final = ("Happened", "Known", "Agency", "What", "Marks")
+_COLUMNS: Final = ("Happened", "Agency", "What", "Marks")
+_WHOLE: Final = (0,)
 _CSV_COLUMNS: Final = (
     "position",
     "happened",
@@ -136,7 +137,7 @@ def _story(calling: Calling, request: pb.GetChronologyRequest) -> pb.GetChronolo
 
 def _print(story: pb.GetChronologyResponse, title: str) -> None:
     """Print a chronology and what hangs on it."""
-    show(title, _COLUMNS, [_row(line) for line in story.lines])
+    show(title, _COLUMNS, [_row(line) for line in story.lines], whole=_WHOLE)
     for gap in story.gaps:
         say(f"nothing between {gap.from_on} and {gap.until_on}")
     for finding in story.open_findings:
@@ -150,7 +151,9 @@ def _row(line: pb.ChronologyLine) -> tuple[str, ...]:
     parts = [line.fact, line.outcome, *(f"[{why}]" for why in line.redactions), *(f"finding: {one}" for one in line.findings)]
     said = line.headline + "".join(f"\n{part}" for part in parts if part)
     signature = [] if line.signature_state == "valid" else [f"signature {line.signature_state}"]
-    return (when(line.occurred), at(line.known_at), line.agency_id, said, ", ".join([*line.marks, *signature]))
+    happened, known = when(line.occurred), at(line.known_at)
+    learnt = [] if known.startswith(happened) else [f"known {known}"]
+    return (happened, line.agency_id, said, ", ".join([*line.marks, *learnt, *signature]))
 
 
 def _csv_row(line: pb.ChronologyLine) -> tuple[object, ...]:
@@ -178,8 +181,8 @@ def _csv_row(line: pb.ChronologyLine) -> tuple[object, ...]:
 def _watch(calling: Calling, request: pb.WatchChronologyRequest, *, json: bool) -> None:
     """Print lines as they come, until interrupted."""
     with calling.channel() as channel:
-        for response in ChronologyServiceStub(channel).WatchChronology(request, metadata=calling.metadata):
+        for response in until_interrupted(ChronologyServiceStub(channel).WatchChronology(request, metadata=calling.metadata)):
             if json:
                 emit_line(plain(response))
             elif response.lines:
-                show(f"up to position {response.position}", _COLUMNS, [_row(line) for line in response.lines])
+                show(f"up to position {response.position}", _COLUMNS, [_row(line) for line in response.lines], whole=_WHOLE)

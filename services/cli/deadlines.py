@@ -11,7 +11,7 @@ from domain.kernel.agencies import PANEL_ID
 from domain.kernel.events import Purpose
 from safeguarding.hub.v1 import deadlines_pb2 as pb
 from safeguarding.hub.v1.deadlines_pb2_grpc import DeadlineServiceStub
-from services.cli.calling import Calling, shard_of_case, stamp
+from services.cli.calling import Calling, shard_of_case, stamp, until_interrupted
 from services.cli.failures import wrong_usage
 from services.cli.options import (
     DEFAULT_ROLE,
@@ -33,7 +33,10 @@ from services.runtime.settings import Settings
 
 DEFAULT_LIMIT: Final = 200
 PAGE_MAX_ROWS: Final = 500
-_COLUMNS: Final = ("Due", "Status", "Clock", "What", "Owed by", "Case", "Shard", "Notes")
+VERSION_SHOWN: Final = 12
+"""Characters of a version's hash that people are shown; --json has them all."""
+_COLUMNS: Final = ("Due", "Status", "What", "Case")
+_WHOLE: Final = (0, 3)
 _CSV_COLUMNS: Final = (
     "shard",
     "case_id",
@@ -103,7 +106,8 @@ def deadlines(
     elif csv:
         write_csv(_CSV_COLUMNS, [_csv_row(one) for one in found.deadlines])
     else:
-        show(f"Deadlines as of {at(found.as_of)}, as {calling.agency_id} may see them", _COLUMNS, [_row(one) for one in found.deadlines])
+        title = f"Deadlines as of {at(found.as_of)}, as {calling.agency_id} may see them"
+        show(title, _COLUMNS, [_row(one) for one in found.deadlines], whole=_WHOLE)
         more = "; there are more: --limit" if found.next_page_token else ""
         say(f"{len(found.deadlines)} deadlines{more}")
 
@@ -158,25 +162,21 @@ def _explain(calling: Calling, request: pb.ExplainDeadlineRequest, *, json: bool
     if json:
         emit(found)
         return
-    deadline = found.deadline
-    say(f"{deadline.clock} {deadline.name}: {deadline.status}")
-    say(f"case {deadline.case_id} in {deadline.shard}")
+    say(f"Case {found.deadline.case_id} in {found.deadline.shard}")
     for line in found.lines:
         say(f"  {line}")
-    for day in found.skipped_days:
-        say(f"  not counted: {day}")
-    say(f"  authority: {found.source} ({found.force})")
-    say(f"  rules {found.rules_version}, calendar {found.calendar_version}")
+    say(f"  By rules {found.rules_version[:VERSION_SHOWN]}, calendar {found.calendar_version[:VERSION_SHOWN]}")
 
 
 def _watch(calling: Calling, wanted: pb.DeadlineFilter, *, json: bool) -> None:
     """Print the list whenever it changes, until interrupted."""
     with calling.channel() as channel:
-        for found in DeadlineServiceStub(channel).WatchDeadlines(pb.WatchDeadlinesRequest(filter=wanted), metadata=calling.metadata):
+        request = pb.WatchDeadlinesRequest(filter=wanted)
+        for found in until_interrupted(DeadlineServiceStub(channel).WatchDeadlines(request, metadata=calling.metadata)):
             if json:
                 emit_line(_plain(found))
             else:
-                show(f"{len(found.deadlines)} deadlines", _COLUMNS, [_row(one) for one in found.deadlines])
+                show(f"{len(found.deadlines)} deadlines", _COLUMNS, [_row(one) for one in found.deadlines], whole=_WHOLE)
 
 
 def _plain(found: pb.ListDeadlinesResponse | pb.WatchDeadlinesResponse) -> dict[str, object]:
@@ -188,18 +188,12 @@ def _band(deadline: pb.Deadline) -> str:
 
 
 def _row(deadline: pb.Deadline) -> tuple[str, ...]:
-    notes = [*deadline.findings]
-    notes += ["recorded late"] if deadline.recorded_late else []
-    notes += ["imported"] if deadline.imported else []
+    notes = [*(["recorded late"] if deadline.recorded_late else []), *(["imported"] if deadline.imported else []), *deadline.findings]
     return (
         deadline.due_on or "no set day",
-        deadline.status,
-        deadline.clock,
-        deadline.name,
-        ", ".join(deadline.owed_by),
-        deadline.case_id,
-        deadline.shard,
-        "; ".join(notes),
+        "\n".join([deadline.status, *notes]),
+        f"{deadline.clock} {deadline.name}\nowed by {', '.join(deadline.owed_by)}",
+        f"{deadline.case_id}\n{deadline.shard}",
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,10 +12,8 @@ import typer
 
 from projections.oversight.published import bundled_report
 from services.cli.output import plain, progress, tell
-from services.cli.synthetic.england import PARTNERSHIPS, england
-from services.cli.synthetic.lives import STAGES, Step, steps
-from services.cli.synthetic.population import populate
-from services.cli.synthetic.profile import drawn_profile, published_profile
+from services.cli.synthetic.generator import DEFAULT_SEED, england_2020, population
+from services.cli.synthetic.lives import STAGES, Step
 from services.eventstore.codec import to_message
 
 
@@ -25,29 +22,26 @@ def generate(
         int | None,
         typer.Option("--incidents", min=1, max=1_000_000, help="How many; else the counts of the Panel's report of 2020 exactly."),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same population.")] = 1,
-    areas: Annotated[int, typer.Option("--areas", min=1, max=PARTNERSHIPS, help="Over how many partnerships.")] = PARTNERSHIPS,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same population.")] = DEFAULT_SEED,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write there; else to standard output.")] = None,
 ) -> None:
     """Write a synthetic population's events as JSON Lines, in an order in which a hub can take them. Nothing in it is about anybody.
 
     Each line is one JSON document: stage, agency, role, shard, case_id, event_type, event.
     """
-    rng = random.Random(seed)  # noqa: S311  # a population is to be drawn again, not to be secret
-    model = published_profile(bundled_report())
-    profile = model if incidents is None else drawn_profile(model, incidents, rng)
-    population = populate(profile, england(areas), rng)
-    told = sorted((step for incident in population for step in steps(incident)), key=lambda step: step.stage)
+    report = bundled_report()
+    drawn = england_2020(report, seed) if incidents is None else population(report, incidents, seed)
+    told = sorted(drawn.steps(), key=lambda step: step.stage)
     if out is None:
         for line in _lines(told):
             sys.stdout.write(line)
         sys.stdout.flush()
     else:
-        with out.open("w", encoding="utf-8") as file, progress("writing") as report:
+        with out.open("w", encoding="utf-8") as file, progress("writing") as written:
             for number, line in enumerate(_lines(told), 1):
                 file.write(line)
-                report(number, len(told))
-    tell(f"hub: {len(population)} synthetic incidents, {len(told)} events in {STAGES} stages, seed {seed}")
+                written(number, len(told))
+    tell(f"hub: {len(drawn.incidents)} synthetic incidents, {len(told)} events in {STAGES} stages, seed {seed}")
 
 
 def _lines(told: list[Step]) -> Iterator[str]:

@@ -90,7 +90,7 @@ def list_keys(
         )
         for one in found
     ]
-    show(f"{len(found)} keys", columns, rows, right=[5])
+    show(f"Keys: {len(found)}", columns, rows, right=[5])
 
 
 def keys_of(settings: Settings, agency: str) -> list[pb.KeyRecord]:

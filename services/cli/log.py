@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from json import dumps
 from typing import Annotated, Final
 
 import typer
@@ -12,15 +13,14 @@ import typer
 from domain.kernel.events import Recorded
 from safeguarding.hub.v1.envelope_pb2 import EventHeader
 from safeguarding.hub.v1.log_pb2 import LoggedEvent
-from services.bootstrap import key_encryption_key
 from services.cli.failures import wrong_usage
 from services.cli.options import Home, Json, settings_of
 from services.cli.output import emit, plain, say, show, tell
+from services.cli.stores import opened_keys
 from services.eventstore.opening import Opener
 from services.eventstore.port import Stored
 from services.eventstore.read_only import ReadOnlyEventStore, ReadOnlyShard, open_read_only
 from services.runtime.settings import Settings
-from services.trust.keystore import SqliteKeyStore
 
 DEFAULT_LIMIT: Final = 50
 BATCH_EVENTS: Final = 1_000
@@ -70,7 +70,7 @@ def _shards(store: ReadOnlyEventStore, *, json: bool) -> None:
         emit({"shards": shards})
         return
     rows = [(name, head.position, _at(head.recorded_at_ms) if head.position else "", head.digest.hex()[:16]) for name, head in heads]
-    show(f"{len(rows)} shards", ("Shard", "Position", "Last recorded", "Digest"), rows, right=[1])
+    show(f"Shards: {len(rows)}", ("Shard", "Position", "Last recorded", "Digest"), rows, right=[1])
 
 
 def _events(store: ReadOnlyEventStore, what: str, after: int) -> Iterator[tuple[ReadOnlyShard, Stored]]:
@@ -89,8 +89,7 @@ def _events(store: ReadOnlyEventStore, what: str, after: int) -> Iterator[tuple[
 
 def _opener(settings: Settings, closing: ExitStack) -> Opener:
     """Return what opens bodies."""
-    keys = SqliteKeyStore(settings.key_store_file, key_encryption_key(settings))
-    closing.callback(keys.close)
+    keys = closing.enter_context(opened_keys(settings))
     tell("hub: bodies are read from the files: that is recorded nowhere")
     return Opener(keys)
 
@@ -136,7 +135,7 @@ def _print(events: list[dict[str, object]], what: str, limit: int, *, with_bodie
     show(what, columns, rows, right=[0, 4])
     if with_bodies:
         for one in events:
-            say(f"{one['position']}: {one['body']}")
+            say(f"{one['position']}: {dumps(one['body'], ensure_ascii=False)}")
     say(f"{len(events)} events{'; there may be more: --limit, --after' if len(events) == limit else ''}")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -26,6 +25,8 @@ from services.cli import (
     serve,
     verify,
 )
+from services.cli.bench import command as bench
+from services.cli.demo import command as demo
 from services.cli.failures import MEANINGS, Exit, Failure
 from services.cli.options import examples
 from services.cli.output import tell
@@ -52,54 +53,42 @@ def hub() -> None:
     """Take a command: the shell's exit codes are at the foot of this help."""
 
 
-CASE = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
-"""A case id for examples."""
+_CASE: Final = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
+_COMMANDS: Final[tuple[tuple[Callable[..., None], str, tuple[str, ...]], ...]] = (
+    (demo.demo, "See the hub do what it is for.", ("hub demo", "hub demo --keep ./hub-demo", "hub demo --json")),
+    (serve.serve, "Serve a hub.", ("hub serve --found", "HUB_LISTEN=127.0.0.1:0 hub serve --home /tmp/hub")),
+    (
+        chronology.chronology,
+        "Show the chronology of a case.",
+        (
+            f"hub chronology {_CASE}",
+            f"hub chronology {_CASE} --as panel --known-at 2020-06-30 --order known",
+            f"hub chronology {_CASE} --all --csv > case.csv",
+        ),
+    ),
+    (
+        deadlines.deadlines,
+        "List deadlines, or explain one.",
+        (
+            "hub deadlines --overdue",
+            "hub deadlines --as la-E08000016 --as-of 2020-12-31 --clock K5B",
+            f"hub deadlines --explain {_CASE} K5B",
+        ),
+    ),
+    (log.log, "Show what lies on the log.", ("hub log", "hub log national --limit 10", f"hub log incident-{_CASE} --json")),
+    (rebuild.rebuild, "Fill views anew from the log.", ("hub rebuild", "hub rebuild deadlines oversight")),
+    (verify.verify, "Check the whole log and every view.", ("hub verify", "hub verify --json")),
+    (doctor.doctor, "Say what is set, there and reachable.", ("hub doctor", "hub doctor --home /srv/hub --json")),
+    (generate.generate, "Make a synthetic population.", ("hub generate", "hub generate --incidents 1000 --seed 7 --out england.jsonl")),
+    (bench.bench, "Measure the hub on this machine.", ("hub bench --quick", "hub bench --json > bench.json")),
+)
+"""Each command, what the list of commands says of it, and examples for its own help."""
+_GROUPS: Final = {"pki": pki.app, "agencies": agencies.app, "partnerships": partnerships.app, "keys": keys.app, "panel": panel.app}
 
-app.command("serve", short_help="Serve a hub.", epilog=examples("hub serve --found", "HUB_LISTEN=127.0.0.1:0 hub serve --home /tmp/hub"))(
-    serve.serve
-)
-app.add_typer(pki.app, name="pki")
-app.add_typer(agencies.app, name="agencies")
-app.add_typer(partnerships.app, name="partnerships")
-app.add_typer(keys.app, name="keys")
-app.command(
-    "chronology",
-    short_help="Show the chronology of a case.",
-    epilog=examples(
-        f"hub chronology {CASE}",
-        f"hub chronology {CASE} --as panel --known-at 2020-06-30 --order known",
-        f"hub chronology {CASE} --all --csv > case.csv",
-    ),
-)(chronology.chronology)
-app.command(
-    "deadlines",
-    short_help="List deadlines, or explain one.",
-    epilog=examples(
-        "hub deadlines --overdue",
-        "hub deadlines --as la-E08000016 --as-of 2020-12-31 --clock K5B",
-        f"hub deadlines --explain {CASE} K5B",
-    ),
-)(deadlines.deadlines)
-app.add_typer(panel.app, name="panel")
-app.command(
-    "log",
-    short_help="Show what lies on the log.",
-    epilog=examples(
-        "hub log", "hub log national --limit 10", f"hub log incident-{CASE} --json", "hub log national --type agency.enrolled.v1"
-    ),
-)(log.log)
-app.command("rebuild", short_help="Fill views anew from the log.", epilog=examples("hub rebuild", "hub rebuild deadlines oversight"))(
-    rebuild.rebuild
-)
-app.command("verify", short_help="Check the whole log and every view.", epilog=examples("hub verify", "hub verify --json"))(verify.verify)
-app.command(
-    "generate",
-    short_help="Make a synthetic population.",
-    epilog=examples("hub generate", "hub generate --incidents 1000 --seed 7 --out england.jsonl"),
-)(generate.generate)
-app.command(
-    "doctor", short_help="Say what is set, there and reachable.", epilog=examples("hub doctor", "hub doctor --home /srv/hub --json")
-)(doctor.doctor)
+for _function, _words, _examples in _COMMANDS:
+    app.command(short_help=_words, epilog=examples(*_examples))(_function)
+for _name, _group in _GROUPS.items():
+    app.add_typer(_group, name=_name)
 
 
 def run() -> None:
@@ -111,6 +100,8 @@ def main(arguments: list[str]) -> int:
     """Run one command and return its exit code; every failure is said on standard error, with what to do."""
     try:
         result = typer.main.get_command(app).main(arguments, prog_name="hub", standalone_mode=False)
+    except SystemExit as end:  # typer's answer to a reader of the output that has had enough
+        return Exit.OK if isinstance(end.__context__, BrokenPipeError) else Exit.UNEXPECTED
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # the last place that can turn it into words
         return _ended_by(error)
     return int(result) if isinstance(result, int) else Exit.OK
@@ -120,9 +111,6 @@ def _ended_by(error: BaseException) -> int:
     """Say what went wrong and return the exit code for it."""
     if isinstance(error, typer.Exit):
         return error.exit_code
-    if isinstance(error, BrokenPipeError):  # whoever read the output has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.OK
     for kind, failure in _FAILURES:
         if isinstance(error, kind):
             return _say(failure(error))

@@ -111,14 +111,18 @@ def tell(text: str) -> None:
     console(sys.stderr).print(Text(visible(text)), soft_wrap=True)
 
 
-def show(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Iterable[int] = ()) -> None:
-    """Print a table; the columns of ``right`` stand to the right."""
+def show(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Iterable[int] = (), whole: Iterable[int] = ()
+) -> None:
+    """Print a table; the columns of ``right`` stand to the right, those of ``whole`` are not folded."""
     table = Table(title=Text(visible(title)) if title else None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    numbers = set(right)
+    cells = [[visible(cell(one)) for one in row] for row in rows]
+    numbers, unfolded = set(right), set(whole)
     for index, column in enumerate(columns):
-        table.add_column(Text(column), justify="right" if index in numbers else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(visible(cell(one))) for one in row))
+        widest = max((len(line) for row in cells for line in row[index].split("\n")), default=0) if index in unfolded else None
+        table.add_column(Text(column), justify="right" if index in numbers else "left", overflow="fold", min_width=widest)
+    for row in cells:
+        table.add_row(*map(Text, row))
     console(sys.stdout).print(table)
 
 

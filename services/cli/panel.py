@@ -21,6 +21,8 @@ from services.cli.output import emit, plain, say, show, write_csv
 app = typer.Typer(help="The Panel's tables and cases, as the Panel sees them.", no_args_is_help=True)
 
 DEFAULT_LIMIT: Final = 200
+VERSION_SHOWN: Final = 12
+"""Characters of a version's hash that people are shown; --json has them all."""
 _CASE_COLUMNS: Final = (
     "case_id",
     "shard",
@@ -127,7 +129,7 @@ def cases(
     elif csv:
         write_csv(_CASE_COLUMNS, rows)
     else:
-        show("", [name.removesuffix("_id").replace("_", " ").capitalize() for name in _CASE_COLUMNS], rows, right=[6, 9])
+        show("", ("Case", "Notified", "Stage", "Rapid review", "Decision"), [_case_row(one) for one in found[:limit]], whole=[0])
         say(f"{len(rows)} cases{'; there are more: --limit' if has_more else ''}")
 
 
@@ -145,7 +147,7 @@ def _print(found: pb.PanelTable) -> None:
     say(f"basis: {found.basis}, {found.period}, as at the end of {found.count_day}")
     for note in found.notes:
         say(f"note: {note}")
-    say(f"rules {found.rules_version}, calendar {found.calendar_version}")
+    say(f"by rules {found.rules_version[:VERSION_SHOWN]}, calendar {found.calendar_version[:VERSION_SHOWN]}")
 
 
 def _rows(found: pb.PanelTable) -> list[pb.PanelRow]:
@@ -163,6 +165,20 @@ def _cells(found: pb.PanelTable, row: pb.PanelRow) -> list[str]:
 
 def _csv_row(row: pb.PanelRow) -> list[str]:
     return [row.key, row.group, row.label, *row.cells]
+
+
+def _case_row(case: pb.CaseSummary) -> tuple[str, ...]:
+    review = [f"due {case.review_due_on}"] if case.review_due_on else []
+    review += [f"received {case.review_received_on}"] if case.review_received_on else []
+    review += [f"{case.working_days} working days"] if case.HasField("working_days") else []
+    children = "1 child" if case.children == 1 else f"{case.children} children"
+    return (
+        f"{case.case_id}\n{case.shard}",
+        f"{case.notified_on} by {case.authority}\n{case.notification_type.replace('_', ' ')}, {children}",
+        case.stage.replace("_", " "),
+        "\n".join(review),
+        "\n".join([case.decision.replace("_", " "), *([f"Panel {case.response.replace('_', ' ')}"] if case.response else [])]),
+    )
 
 
 def _field(case: pb.CaseSummary, name: str) -> object:

@@ -8,14 +8,14 @@ from typing import Annotated
 import typer
 
 from projections.kernel.database import ViewDatabase
-from services.bootstrap import VIEWS, key_encryption_key
+from services.bootstrap import VIEWS
 from services.cli.failures import wrong_usage
 from services.cli.options import Home, Json, settings_of
 from services.cli.output import emit, progress, say
+from services.cli.stores import opened_keys, opened_views
 from services.eventstore.opening import Opener
 from services.eventstore.read_only import open_read_only
 from services.projector.rebuild import Rebuild
-from services.trust.keystore import SqliteKeyStore
 
 
 def rebuild(
@@ -33,16 +33,10 @@ def rebuild(
     if unknown := sorted(set(chosen) - set(names)):
         raise wrong_usage(f"there is no view {', '.join(unknown)}", f"there are: {', '.join(names)}")
     began = time.monotonic()
-    with open_read_only(settings.event_store_file) as store:
-        keys = SqliteKeyStore(settings.key_store_file, key_encryption_key(settings))
-        views = ViewDatabase(f"sqlite:///{settings.view_store_file}", VIEWS)
-        try:
-            with progress(f"rebuilding {', '.join(chosen)}") as report:
-                Rebuild(store, Opener(keys), views, lambda made: report(made.applied, made.total)).run(chosen)
-            positions = {name: _positions(views, name) for name in chosen}
-        finally:
-            views.close()
-            keys.close()
+    with open_read_only(settings.event_store_file) as store, opened_keys(settings) as keys, opened_views(settings) as views:
+        with progress(f"rebuilding {', '.join(chosen)}") as report:
+            Rebuild(store, Opener(keys), views, lambda made: report(made.applied, made.total)).run(chosen)
+        positions = {name: _positions(views, name) for name in chosen}
     events = max(sum(shards.values()) for shards in positions.values())
     seconds = round(time.monotonic() - began, 3)
     if json:

@@ -17,6 +17,7 @@ from services.cli.calling import address_file
 from services.cli.failures import Exit, Failure, wrong_usage
 from services.cli.options import Home, Json, settings_of
 from services.cli.output import emit_line, say
+from services.cli.stores import kek_of
 from services.runtime.errors import Unavailable
 from services.runtime.logs import configure_logging
 from services.runtime.settings import Settings
@@ -45,8 +46,9 @@ def serve(
 
 
 def _settle(settings: Settings, *, found: bool) -> None:
-    """Make sure that there is a hub to serve."""
+    """Make sure that there is a hub to serve, and the key to serve it with."""
     if settings.event_store_file.exists():
+        kek_of(settings)
         return
     if not found:
         raise wrong_usage(f"{settings.home} holds no hub", f"to found one there: hub serve --found --home {settings.home}")

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import time
 
-from projections.kernel.database import ViewDatabase
-from services.bootstrap import VIEWS, key_encryption_key
 from services.cli.failures import Exit, Failure
 from services.cli.options import Home, Json, settings_of
 from services.cli.output import emit, plain, progress, say
+from services.cli.stores import opened_keys, opened_views
 from services.eventstore.read_only import open_read_only
 from services.projector.verification import Verdict, Verification
 from services.runtime.settings import Settings
-from services.trust.keystore import SqliteKeyStore
 from services.trust.registry import RegistryState
 from services.trust.signing import load_public_key
 
@@ -36,21 +34,19 @@ def verify(home: Home = None, json: Json = False) -> None:
 
 def verdict_of(settings: Settings) -> Verdict:
     """Verify the hub of a home."""
-    with open_read_only(settings.event_store_file) as store:
-        keys = SqliteKeyStore(settings.key_store_file, key_encryption_key(settings))
-        views = ViewDatabase(f"sqlite:///{settings.view_store_file}", VIEWS)
-        try:
-            with progress("verifying") as report:
-                return Verification(
-                    store=store,
-                    keys=keys,
-                    registry=RegistryState(*load_public_key(settings.operator_public_key_file)),
-                    log_origin=settings.log_origin,
-                    progress=lambda made: report(made.applied, made.total),
-                ).run(views)
-        finally:
-            views.close()
-            keys.close()
+    with (
+        open_read_only(settings.event_store_file) as store,
+        opened_keys(settings) as keys,
+        opened_views(settings) as views,
+        progress("verifying") as report,
+    ):
+        return Verification(
+            store=store,
+            keys=keys,
+            registry=RegistryState(*load_public_key(settings.operator_public_key_file)),
+            log_origin=settings.log_origin,
+            progress=lambda made: report(made.applied, made.total),
+        ).run(views)
 
 
 def _print(verdict: Verdict, seconds: float) -> None:

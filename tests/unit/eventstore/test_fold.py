@@ -105,6 +105,7 @@ def test_an_append_in_process_is_decided_like_its_record() -> None:
 def test_nothing_counts_before_genesis_and_only_the_first_counts() -> None:
     log = Log(begun=False)
     append = an_append("1", an_event("incident-a", 1))
+    assert fold_append(log.state, append, 1_000).result == Malformed("the shard has no GENESIS before this record")
     assert isinstance(log.append(append).result, Malformed)
     assert isinstance(log.control(frame.KeyRevoked("key-1")).result, Malformed)
     assert isinstance(log.control(frame.RulesChange(1, (1,))).result, Malformed)

@@ -293,7 +293,7 @@ def controls(draw: st.DrawFn) -> Step:
     control: frame.Control = draw(
         st.one_of(
             st.builds(frame.KeyRevoked, st.sampled_from((*KEYS, ""))),
-            st.builds(frame.RulesChange, st.sampled_from((1, 2, 2, 3)), st.sampled_from(((1,), (1, 2), (2,), ()))),
+            st.builds(frame.RulesChange, st.sampled_from((1, 2, 2, 4)), st.sampled_from(((1,), (1, 2), (2,), ()))),
             st.builds(frame.Genesis, shards, st.sampled_from((0, 1)), st.sampled_from(((1,), ()))),
         )
     )

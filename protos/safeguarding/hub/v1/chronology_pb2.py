@@ -29,7 +29,7 @@ from safeguarding.hub.v1 import common_pb2 as safeguarding_dot_hub_dot_v1_dot_co
 from safeguarding.hub.v1 import query_pb2 as safeguarding_dot_hub_dot_v1_dot_query__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$safeguarding/hub/v1/chronology.proto\x12\x13safeguarding.hub.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a safeguarding/hub/v1/append.proto\x1a safeguarding/hub/v1/common.proto\x1a\x1fsafeguarding/hub/v1/query.proto\"\xf2\x02\n\x14GetChronologyRequest\x12/\n\x05shard\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[a-z0-9][a-z0-9-]{0,62}$\x12V\n\x07\x63\x61se_id\x18\x02 \x01(\tBE\xbaHBr@2>^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$\x12\x13\n\x0b\x61ll_entries\x18\x03 \x01(\x08\x12=\n\x05order\x18\x04 \x01(\x0e\x32$.safeguarding.hub.v1.ChronologyOrderB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12,\n\x08known_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cmin_position\x18\x06 \x01(\x04\x12\x1b\n\tpage_size\x18\x07 \x01(\rB\x08\xbaH\x05*\x03\x18\xe8\x07\x12\x1c\n\npage_token\x18\x08 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"\x82\x02\n\x15GetChronologyResponse\x12\x32\n\x05lines\x18\x01 \x03(\x0b\x32#.safeguarding.hub.v1.ChronologyLine\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x31\n\tfreshness\x18\x03 \x01(\x0b\x32\x1e.safeguarding.hub.v1.Freshness\x12\x30\n\x04gaps\x18\x04 \x03(\x0b\x32\".safeguarding.hub.v1.ChronologyGap\x12\x37\n\ropen_findings\x18\x05 \x03(\x0b\x32 .safeguarding.hub.v1.FindingNote\"2\n\rChronologyGap\x12\x0f\n\x07\x66rom_on\x18\x01 \x01(\t\x12\x10\n\x08until_on\x18\x02 \x01(\t\"\xe8\x04\n\x0e\x43hronologyLine\x12\x10\n\x08position\x18\x01 \x01(\x04\x12\x10\n\x08\x65vent_id\x18\x02 \x01(\x0c\x12\x12\n\nevent_type\x18\x03 \x01(\t\x12\x0e\n\x06stream\x18\x04 \x01(\t\x12\x0f\n\x07version\x18\x05 \x01(\x04\x12\x10\n\x08\x65ntry_id\x18\x06 \x01(\t\x12\x11\n\tagency_id\x18\x07 \x01(\t\x12+\n\x08occurred\x18\x08 \x01(\x0b\x32\x19.safeguarding.hub.v1.When\x12/\n\x0brecorded_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08known_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08headline\x18\x0b \x01(\t\x12\x0c\n\x04\x66\x61\x63t\x18\x0c \x01(\t\x12\x17\n\x0fwhy_significant\x18\r \x01(\t\x12\x17\n\x0fimpact_on_child\x18\x0e \x01(\t\x12\x14\n\x0c\x63hilds_voice\x18\x0f \x01(\t\x12\x0f\n\x07outcome\x18\x10 \x01(\t\x12\r\n\x05marks\x18\x11 \x03(\t\x12\x12\n\nredactions\x18\x12 \x03(\t\x12-\n\x07marking\x18\x13 \x01(\x0e\x32\x1c.safeguarding.hub.v1.Marking\x12\x10\n\x08\x63hildren\x18\x14 \x03(\t\x12\x14\n\x0c\x63orrected_by\x18\x15 \x01(\x0c\x12\x10\n\x08\x64isputes\x18\x16 \x03(\t\x12\x10\n\x08\x66indings\x18\x17 \x03(\t\x12\x0e\n\x06key_id\x18\x18 \x01(\t\x12\x17\n\x0fsignature_state\x18\x19 \x01(\t\x12\x0c\n\x04leaf\x18\x1a \x01(\x0c\"\xce\x01\n\x16WatchChronologyRequest\x12/\n\x05shard\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[a-z0-9][a-z0-9-]{0,62}$\x12V\n\x07\x63\x61se_id\x18\x02 \x01(\tBE\xbaHBr@2>^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$\x12\x13\n\x0b\x61ll_entries\x18\x03 \x01(\x08\x12\x16\n\x0e\x61\x66ter_position\x18\x04 \x01(\x04\"_\n\x17WatchChronologyResponse\x12\x32\n\x05lines\x18\x01 \x03(\x0b\x32#.safeguarding.hub.v1.ChronologyLine\x12\x10\n\x08position\x18\x02 \x01(\x04*t\n\x0f\x43hronologyOrder\x12 \n\x1c\x43HRONOLOGY_ORDER_UNSPECIFIED\x10\x00\x12 \n\x1c\x43HRONOLOGY_ORDER_AS_HAPPENED\x10\x01\x12\x1d\n\x19\x43HRONOLOGY_ORDER_AS_KNOWN\x10\x02\x32\xeb\x01\n\x11\x43hronologyService\x12\x66\n\rGetChronology\x12).safeguarding.hub.v1.GetChronologyRequest\x1a*.safeguarding.hub.v1.GetChronologyResponse\x12n\n\x0fWatchChronology\x12+.safeguarding.hub.v1.WatchChronologyRequest\x1a,.safeguarding.hub.v1.WatchChronologyResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$safeguarding/hub/v1/chronology.proto\x12\x13safeguarding.hub.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a safeguarding/hub/v1/append.proto\x1a safeguarding/hub/v1/common.proto\x1a\x1fsafeguarding/hub/v1/query.proto\"\x83\x03\n\x14GetChronologyRequest\x12/\n\x05shard\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[a-z0-9][a-z0-9-]{0,62}$\x12V\n\x07\x63\x61se_id\x18\x02 \x01(\tBE\xbaHBr@2>^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$\x12\x13\n\x0b\x61ll_entries\x18\x03 \x01(\x08\x12=\n\x05order\x18\x04 \x01(\x0e\x32$.safeguarding.hub.v1.ChronologyOrderB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12,\n\x08known_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12%\n\x0cmin_position\x18\x06 \x01(\x04\x42\x0f\xbaH\x0c\x32\n\x18\xff\xff\xff\xff\xff\xff\xff\xff\x7f\x12\x1b\n\tpage_size\x18\x07 \x01(\rB\x08\xbaH\x05*\x03\x18\xe8\x07\x12\x1c\n\npage_token\x18\x08 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"\x82\x02\n\x15GetChronologyResponse\x12\x32\n\x05lines\x18\x01 \x03(\x0b\x32#.safeguarding.hub.v1.ChronologyLine\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x31\n\tfreshness\x18\x03 \x01(\x0b\x32\x1e.safeguarding.hub.v1.Freshness\x12\x30\n\x04gaps\x18\x04 \x03(\x0b\x32\".safeguarding.hub.v1.ChronologyGap\x12\x37\n\ropen_findings\x18\x05 \x03(\x0b\x32 .safeguarding.hub.v1.FindingNote\"2\n\rChronologyGap\x12\x0f\n\x07\x66rom_on\x18\x01 \x01(\t\x12\x10\n\x08until_on\x18\x02 \x01(\t\"\xa8\x05\n\x0e\x43hronologyLine\x12\x10\n\x08position\x18\x01 \x01(\x04\x12\x10\n\x08\x65vent_id\x18\x02 \x01(\x0c\x12\x12\n\nevent_type\x18\x03 \x01(\t\x12\x0e\n\x06stream\x18\x04 \x01(\t\x12\x0f\n\x07version\x18\x05 \x01(\x04\x12\x10\n\x08\x65ntry_id\x18\x06 \x01(\t\x12\x11\n\tagency_id\x18\x07 \x01(\t\x12+\n\x08occurred\x18\x08 \x01(\x0b\x32\x19.safeguarding.hub.v1.When\x12/\n\x0brecorded_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08known_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08headline\x18\x0b \x01(\t\x12\x0c\n\x04\x66\x61\x63t\x18\x0c \x01(\t\x12\x17\n\x0fwhy_significant\x18\r \x01(\t\x12\x17\n\x0fimpact_on_child\x18\x0e \x01(\t\x12\x14\n\x0c\x63hilds_voice\x18\x0f \x01(\t\x12\x0f\n\x07outcome\x18\x10 \x01(\t\x12\r\n\x05marks\x18\x11 \x03(\t\x12\x12\n\nredactions\x18\x12 \x03(\t\x12-\n\x07marking\x18\x13 \x01(\x0e\x32\x1c.safeguarding.hub.v1.Marking\x12\x10\n\x08\x63hildren\x18\x14 \x03(\t\x12\x14\n\x0c\x63orrected_by\x18\x15 \x01(\x0c\x12\x10\n\x08\x64isputes\x18\x16 \x03(\t\x12\x10\n\x08\x66indings\x18\x17 \x03(\t\x12\x0e\n\x06key_id\x18\x18 \x01(\t\x12\x17\n\x0fsignature_state\x18\x19 \x01(\t\x12\x0c\n\x04leaf\x18\x1a \x01(\x0c\x12\x11\n\tquestions\x18\x1b \x03(\t\x12\x10\n\x08\x63orrects\x18\x1c \x01(\x0c\x12\x19\n\x11\x63orrection_reason\x18\x1d \x01(\t\"\xdf\x01\n\x16WatchChronologyRequest\x12/\n\x05shard\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[a-z0-9][a-z0-9-]{0,62}$\x12V\n\x07\x63\x61se_id\x18\x02 \x01(\tBE\xbaHBr@2>^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$\x12\x13\n\x0b\x61ll_entries\x18\x03 \x01(\x08\x12\'\n\x0e\x61\x66ter_position\x18\x04 \x01(\x04\x42\x0f\xbaH\x0c\x32\n\x18\xff\xff\xff\xff\xff\xff\xff\xff\x7f\"_\n\x17WatchChronologyResponse\x12\x32\n\x05lines\x18\x01 \x03(\x0b\x32#.safeguarding.hub.v1.ChronologyLine\x12\x10\n\x08position\x18\x02 \x01(\x04*t\n\x0f\x43hronologyOrder\x12 \n\x1c\x43HRONOLOGY_ORDER_UNSPECIFIED\x10\x00\x12 \n\x1c\x43HRONOLOGY_ORDER_AS_HAPPENED\x10\x01\x12\x1d\n\x19\x43HRONOLOGY_ORDER_AS_KNOWN\x10\x02\x32\xeb\x01\n\x11\x43hronologyService\x12\x66\n\rGetChronology\x12).safeguarding.hub.v1.GetChronologyRequest\x1a*.safeguarding.hub.v1.GetChronologyResponse\x12n\n\x0fWatchChronology\x12+.safeguarding.hub.v1.WatchChronologyRequest\x1a,.safeguarding.hub.v1.WatchChronologyResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,6 +42,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETCHRONOLOGYREQUEST'].fields_by_name['case_id']._serialized_options = b'\272HBr@2>^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'
   _globals['_GETCHRONOLOGYREQUEST'].fields_by_name['order']._loaded_options = None
   _globals['_GETCHRONOLOGYREQUEST'].fields_by_name['order']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_GETCHRONOLOGYREQUEST'].fields_by_name['min_position']._loaded_options = None
+  _globals['_GETCHRONOLOGYREQUEST'].fields_by_name['min_position']._serialized_options = b'\272H\0142\n\030\377\377\377\377\377\377\377\377\177'
   _globals['_GETCHRONOLOGYREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_GETCHRONOLOGYREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\005*\003\030\350\007'
   _globals['_GETCHRONOLOGYREQUEST'].fields_by_name['page_token']._loaded_options = None
@@ -50,20 +52,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHCHRONOLOGYREQUEST'].fields_by_name['shard']._serialized_options = b'\272H\035r\0332\031^[a-z0-9][a-z0-9-]{0,62}$'
   _globals['_WATCHCHRONOLOGYREQUEST'].fields_by_name['case_id']._loaded_options = None
   _globals['_WATCHCHRONOLOGYREQUEST'].fields_by_name['case_id']._serialized_options = b'\272HBr@2>^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'
-  _globals['_CHRONOLOGYORDER']._serialized_start=1835
-  _globals['_CHRONOLOGYORDER']._serialized_end=1951
+  _globals['_WATCHCHRONOLOGYREQUEST'].fields_by_name['after_position']._loaded_options = None
+  _globals['_WATCHCHRONOLOGYREQUEST'].fields_by_name['after_position']._serialized_options = b'\272H\0142\n\030\377\377\377\377\377\377\377\377\177'
+  _globals['_CHRONOLOGYORDER']._serialized_start=1933
+  _globals['_CHRONOLOGYORDER']._serialized_end=2049
   _globals['_GETCHRONOLOGYREQUEST']._serialized_start=225
-  _globals['_GETCHRONOLOGYREQUEST']._serialized_end=595
-  _globals['_GETCHRONOLOGYRESPONSE']._serialized_start=598
-  _globals['_GETCHRONOLOGYRESPONSE']._serialized_end=856
-  _globals['_CHRONOLOGYGAP']._serialized_start=858
-  _globals['_CHRONOLOGYGAP']._serialized_end=908
-  _globals['_CHRONOLOGYLINE']._serialized_start=911
-  _globals['_CHRONOLOGYLINE']._serialized_end=1527
-  _globals['_WATCHCHRONOLOGYREQUEST']._serialized_start=1530
-  _globals['_WATCHCHRONOLOGYREQUEST']._serialized_end=1736
-  _globals['_WATCHCHRONOLOGYRESPONSE']._serialized_start=1738
-  _globals['_WATCHCHRONOLOGYRESPONSE']._serialized_end=1833
-  _globals['_CHRONOLOGYSERVICE']._serialized_start=1954
-  _globals['_CHRONOLOGYSERVICE']._serialized_end=2189
+  _globals['_GETCHRONOLOGYREQUEST']._serialized_end=612
+  _globals['_GETCHRONOLOGYRESPONSE']._serialized_start=615
+  _globals['_GETCHRONOLOGYRESPONSE']._serialized_end=873
+  _globals['_CHRONOLOGYGAP']._serialized_start=875
+  _globals['_CHRONOLOGYGAP']._serialized_end=925
+  _globals['_CHRONOLOGYLINE']._serialized_start=928
+  _globals['_CHRONOLOGYLINE']._serialized_end=1608
+  _globals['_WATCHCHRONOLOGYREQUEST']._serialized_start=1611
+  _globals['_WATCHCHRONOLOGYREQUEST']._serialized_end=1834
+  _globals['_WATCHCHRONOLOGYRESPONSE']._serialized_start=1836
+  _globals['_WATCHCHRONOLOGYRESPONSE']._serialized_end=1931
+  _globals['_CHRONOLOGYSERVICE']._serialized_start=2052
+  _globals['_CHRONOLOGYSERVICE']._serialized_end=2287
 # @@protoc_insertion_point(module_scope)

@@ -122,7 +122,7 @@ class GetChronologyResponse(_message.Message):
 
     @_builtins.property
     def gaps(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChronologyGap]:
-        """Months without any contact."""
+        """Whole months in which no agency recorded a contact, between the first entry and the last that the reader may see."""
 
     @_builtins.property
     def open_findings(self) -> _containers.RepeatedCompositeFieldContainer[_append_pb2.FindingNote]:
@@ -147,16 +147,16 @@ Global___GetChronologyResponse: _TypeAlias = GetChronologyResponse  # noqa: Y015
 
 @_typing.final
 class ChronologyGap(_message.Message):
-    """Days on which nothing happened, between two lines."""
+    """Whole months without any contact."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     FROM_ON_FIELD_NUMBER: _builtins.int
     UNTIL_ON_FIELD_NUMBER: _builtins.int
     from_on: _builtins.str
-    """The last day before, as YYYY-MM-DD."""
+    """The first day of the first such month, as YYYY-MM-DD."""
     until_on: _builtins.str
-    """The first day after, as YYYY-MM-DD."""
+    """The last day of the last one, as YYYY-MM-DD."""
     def __init__(
         self,
         *,
@@ -203,6 +203,9 @@ class ChronologyLine(_message.Message):
     KEY_ID_FIELD_NUMBER: _builtins.int
     SIGNATURE_STATE_FIELD_NUMBER: _builtins.int
     LEAF_FIELD_NUMBER: _builtins.int
+    QUESTIONS_FIELD_NUMBER: _builtins.int
+    CORRECTS_FIELD_NUMBER: _builtins.int
+    CORRECTION_REASON_FIELD_NUMBER: _builtins.int
     position: _builtins.int
     """The event's place in the shard."""
     event_id: _builtins.bytes
@@ -239,6 +242,10 @@ class ChronologyLine(_message.Message):
     """The signature's state as of now: "valid", "valid, key retired since" or "valid, key revoked since"."""
     leaf: _builtins.bytes
     """The leaf hash of its receipt, 32 bytes."""
+    corrects: _builtins.bytes
+    """The event that this line replaces, if it is a correction."""
+    correction_reason: _builtins.str
+    """Why an entry was corrected."""
     @_builtins.property
     def occurred(self) -> _common_pb2.When:
         """When it happened, as exactly as it is known."""
@@ -273,6 +280,10 @@ class ChronologyLine(_message.Message):
     def findings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Rules that this event broke, each open or mended."""
 
+    @_builtins.property
+    def questions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What was asked about it, and by whom, where the reader may see it."""
+
     def __init__(
         self,
         *,
@@ -302,10 +313,13 @@ class ChronologyLine(_message.Message):
         key_id: _builtins.str = ...,
         signature_state: _builtins.str = ...,
         leaf: _builtins.bytes = ...,
+        questions: _abc.Iterable[_builtins.str] | None = ...,
+        corrects: _builtins.bytes = ...,
+        correction_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["known_at", b"known_at", "occurred", b"occurred", "recorded_at", b"recorded_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agency_id", b"agency_id", "children", b"children", "childs_voice", b"childs_voice", "corrected_by", b"corrected_by", "disputes", b"disputes", "entry_id", b"entry_id", "event_id", b"event_id", "event_type", b"event_type", "fact", b"fact", "findings", b"findings", "headline", b"headline", "impact_on_child", b"impact_on_child", "key_id", b"key_id", "known_at", b"known_at", "leaf", b"leaf", "marking", b"marking", "marks", b"marks", "occurred", b"occurred", "outcome", b"outcome", "position", b"position", "recorded_at", b"recorded_at", "redactions", b"redactions", "signature_state", b"signature_state", "stream", b"stream", "version", b"version", "why_significant", b"why_significant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agency_id", b"agency_id", "children", b"children", "childs_voice", b"childs_voice", "corrected_by", b"corrected_by", "correction_reason", b"correction_reason", "corrects", b"corrects", "disputes", b"disputes", "entry_id", b"entry_id", "event_id", b"event_id", "event_type", b"event_type", "fact", b"fact", "findings", b"findings", "headline", b"headline", "impact_on_child", b"impact_on_child", "key_id", b"key_id", "known_at", b"known_at", "leaf", b"leaf", "marking", b"marking", "marks", b"marks", "occurred", b"occurred", "outcome", b"outcome", "position", b"position", "questions", b"questions", "recorded_at", b"recorded_at", "redactions", b"redactions", "signature_state", b"signature_state", "stream", b"stream", "version", b"version", "why_significant", b"why_significant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -347,7 +361,7 @@ Global___WatchChronologyRequest: _TypeAlias = WatchChronologyRequest  # noqa: Y0
 
 @_typing.final
 class WatchChronologyResponse(_message.Message):
-    """New lines of a watched chronology."""
+    """What is new in a watched chronology."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -357,7 +371,7 @@ class WatchChronologyResponse(_message.Message):
     """Everything up to here was sent: resume with it."""
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChronologyLine]:
-        """The lines."""
+        """New lines, and lines that were corrected, disputed, asked about or mended since they were sent; by when that was recorded."""
 
     def __init__(
         self,

@@ -61,7 +61,8 @@ class ChronologyServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchChronology(self, request, context):
-        """Returns what is there and then every new line as it is recorded.
+        """Returns what is there and then what is new, as it is recorded. A watcher that leaves an answer lying while more than 1000 events
+        are recorded is ended with RESOURCE_EXHAUSTED and the position to resume from.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

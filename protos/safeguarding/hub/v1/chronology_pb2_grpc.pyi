@@ -38,7 +38,9 @@ class ChronologyServiceStub:
     GetChronology: _grpc.UnaryUnaryMultiCallable[_chronology_pb2.GetChronologyRequest, _chronology_pb2.GetChronologyResponse]
     """Returns a page of a case's chronology."""
     WatchChronology: _grpc.UnaryStreamMultiCallable[_chronology_pb2.WatchChronologyRequest, _chronology_pb2.WatchChronologyResponse]
-    """Returns what is there and then every new line as it is recorded."""
+    """Returns what is there and then what is new, as it is recorded. A watcher that leaves an answer lying while more than 1000 events
+    are recorded is ended with RESOURCE_EXHAUSTED and the position to resume from.
+    """
 
 @_typing.type_check_only
 class ChronologyServiceAsyncStub(ChronologyServiceStub):
@@ -50,7 +52,9 @@ class ChronologyServiceAsyncStub(ChronologyServiceStub):
     GetChronology: _aio.UnaryUnaryMultiCallable[_chronology_pb2.GetChronologyRequest, _chronology_pb2.GetChronologyResponse]  # type: ignore[assignment]
     """Returns a page of a case's chronology."""
     WatchChronology: _aio.UnaryStreamMultiCallable[_chronology_pb2.WatchChronologyRequest, _chronology_pb2.WatchChronologyResponse]  # type: ignore[assignment]
-    """Returns what is there and then every new line as it is recorded."""
+    """Returns what is there and then what is new, as it is recorded. A watcher that leaves an answer lying while more than 1000 events
+    are recorded is ended with RESOURCE_EXHAUSTED and the position to resume from.
+    """
 
 class ChronologyServiceServicer(metaclass=_abc_1.ABCMeta):
     """Chronologies, for the statutory partners and business unit of a case's partnership, agencies linked to the case, and the Panel
@@ -71,6 +75,8 @@ class ChronologyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _chronology_pb2.WatchChronologyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_chronology_pb2.WatchChronologyResponse], _abc.AsyncIterator[_chronology_pb2.WatchChronologyResponse]]:
-        """Returns what is there and then every new line as it is recorded."""
+        """Returns what is there and then what is new, as it is recorded. A watcher that leaves an answer lying while more than 1000 events
+        are recorded is ended with RESOURCE_EXHAUSTED and the position to resume from.
+        """
 
 def add_ChronologyServiceServicer_to_server(servicer: ChronologyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -122,7 +122,7 @@ class ListDeadlinesRequest(_message.Message):
 
     @_builtins.property
     def as_of(self) -> _timestamp_pb2.Timestamp:
-        """As of this moment, past or future; now by default."""
+        """As of this moment, past or future; now by default. Later pages keep the moment of the first."""
 
     @_builtins.property
     def min_positions(self) -> _containers.RepeatedCompositeFieldContainer[_query_pb2.MinPosition]:
@@ -398,18 +398,22 @@ class WatchDeadlinesResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DEADLINES_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
+    more: _builtins.bool
+    """Whether there are more than these."""
     @_builtins.property
     def deadlines(self) -> _containers.RepeatedCompositeFieldContainer[Global___Deadline]:
-        """The deadlines."""
+        """The deadlines: the 500 most urgent."""
 
     def __init__(
         self,
         *,
         deadlines: _abc.Iterable[Global___Deadline] | None = ...,
+        more: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deadlines", b"deadlines"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deadlines", b"deadlines", "more", b"more"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

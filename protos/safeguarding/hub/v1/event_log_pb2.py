@@ -25,9 +25,10 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from safeguarding.hub.v1 import envelope_pb2 as safeguarding_dot_hub_dot_v1_dot_envelope__pb2
+from safeguarding.hub.v1 import query_pb2 as safeguarding_dot_hub_dot_v1_dot_query__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#safeguarding/hub/v1/event_log.proto\x12\x13safeguarding.hub.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"safeguarding/hub/v1/envelope.proto\"\xd8\x01\n\x11ReadStreamRequest\x12/\n\x05shard\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[a-z0-9][a-z0-9-]{0,62}$\x12H\n\x06stream\x18\x02 \x01(\tB8\xbaH5r321^[a-z][a-z_]{0,31}-[A-Za-z0-9][A-Za-z0-9-]{0,62}$\x12\x15\n\rafter_version\x18\x03 \x01(\x04\x12\x1b\n\tpage_size\x18\x04 \x01(\rB\x08\xbaH\x05*\x03\x18\xe8\x07\x12\x14\n\x0cmin_position\x18\x05 \x01(\x04\"R\n\x12ReadStreamResponse\x12.\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1d.safeguarding.hub.v1.LogEntry\x12\x0c\n\x04more\x18\x02 \x01(\x08\"[\n\x10SubscribeRequest\x12/\n\x05shard\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[a-z0-9][a-z0-9-]{0,62}$\x12\x16\n\x0e\x61\x66ter_position\x18\x02 \x01(\x04\"U\n\x11SubscribeResponse\x12.\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1d.safeguarding.hub.v1.LogEntry\x12\x10\n\x08position\x18\x02 \x01(\x04\"\xd5\x02\n\x08LogEntry\x12\x10\n\x08position\x18\x01 \x01(\x04\x12\x0e\n\x06stream\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x04\x12\x10\n\x08\x65vent_id\x18\x04 \x01(\x0c\x12\x12\n\nevent_type\x18\x05 \x01(\t\x12/\n\x0brecorded_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04leaf\x18\x07 \x01(\x0c\x12\x0e\n\x06header\x18\x08 \x01(\x0c\x12\x31\n\tsignature\x18\t \x01(\x0b\x32\x1e.safeguarding.hub.v1.Signature\x12\x0c\n\x04\x62ody\x18\n \x01(\x0c\x12\x0c\n\x04salt\x18\x0b \x01(\x0c\x12\x15\n\rbody_withheld\x18\x0c \x01(\t\x12\x10\n\x08\x66indings\x18\r \x03(\t\x12\x0e\n\x06mended\x18\x0e \x03(\t\x12\x19\n\x11registry_position\x18\x0f \x01(\x04\x32\xce\x01\n\x0f\x45ventLogService\x12]\n\nReadStream\x12&.safeguarding.hub.v1.ReadStreamRequest\x1a\'.safeguarding.hub.v1.ReadStreamResponse\x12\\\n\tSubscribe\x12%.safeguarding.hub.v1.SubscribeRequest\x1a&.safeguarding.hub.v1.SubscribeResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#safeguarding/hub/v1/event_log.proto\x12\x13safeguarding.hub.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"safeguarding/hub/v1/envelope.proto\x1a\x1fsafeguarding/hub/v1/query.proto\"\xfa\x01\n\x11ReadStreamRequest\x12/\n\x05shard\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[a-z0-9][a-z0-9-]{0,62}$\x12H\n\x06stream\x18\x02 \x01(\tB8\xbaH5r321^[a-z][a-z_]{0,31}-[A-Za-z0-9][A-Za-z0-9-]{0,62}$\x12&\n\rafter_version\x18\x03 \x01(\x04\x42\x0f\xbaH\x0c\x32\n\x18\xff\xff\xff\xff\xff\xff\xff\xff\x7f\x12\x1b\n\tpage_size\x18\x04 \x01(\rB\x08\xbaH\x05*\x03\x18\xe8\x07\x12%\n\x0cmin_position\x18\x05 \x01(\x04\x42\x0f\xbaH\x0c\x32\n\x18\xff\xff\xff\xff\xff\xff\xff\xff\x7f\"\x85\x01\n\x12ReadStreamResponse\x12.\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1d.safeguarding.hub.v1.LogEntry\x12\x0c\n\x04more\x18\x02 \x01(\x08\x12\x31\n\tfreshness\x18\x03 \x01(\x0b\x32\x1e.safeguarding.hub.v1.Freshness\"l\n\x10SubscribeRequest\x12/\n\x05shard\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[a-z0-9][a-z0-9-]{0,62}$\x12\'\n\x0e\x61\x66ter_position\x18\x02 \x01(\x04\x42\x0f\xbaH\x0c\x32\n\x18\xff\xff\xff\xff\xff\xff\xff\xff\x7f\"m\n\x11SubscribeResponse\x12.\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1d.safeguarding.hub.v1.LogEntry\x12\x10\n\x08position\x18\x02 \x01(\x04\x12\x16\n\x0eparked_streams\x18\x03 \x03(\t\"\xd5\x02\n\x08LogEntry\x12\x10\n\x08position\x18\x01 \x01(\x04\x12\x0e\n\x06stream\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x04\x12\x10\n\x08\x65vent_id\x18\x04 \x01(\x0c\x12\x12\n\nevent_type\x18\x05 \x01(\t\x12/\n\x0brecorded_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04leaf\x18\x07 \x01(\x0c\x12\x0e\n\x06header\x18\x08 \x01(\x0c\x12\x31\n\tsignature\x18\t \x01(\x0b\x32\x1e.safeguarding.hub.v1.Signature\x12\x0c\n\x04\x62ody\x18\n \x01(\x0c\x12\x0c\n\x04salt\x18\x0b \x01(\x0c\x12\x15\n\rbody_withheld\x18\x0c \x01(\t\x12\x10\n\x08\x66indings\x18\r \x03(\t\x12\x0e\n\x06mended\x18\x0e \x03(\t\x12\x19\n\x11registry_position\x18\x0f \x01(\x04\x32\xce\x01\n\x0f\x45ventLogService\x12]\n\nReadStream\x12&.safeguarding.hub.v1.ReadStreamRequest\x1a\'.safeguarding.hub.v1.ReadStreamResponse\x12\\\n\tSubscribe\x12%.safeguarding.hub.v1.SubscribeRequest\x1a&.safeguarding.hub.v1.SubscribeResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,20 +39,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_READSTREAMREQUEST'].fields_by_name['shard']._serialized_options = b'\272H\035r\0332\031^[a-z0-9][a-z0-9-]{0,62}$'
   _globals['_READSTREAMREQUEST'].fields_by_name['stream']._loaded_options = None
   _globals['_READSTREAMREQUEST'].fields_by_name['stream']._serialized_options = b'\272H5r321^[a-z][a-z_]{0,31}-[A-Za-z0-9][A-Za-z0-9-]{0,62}$'
+  _globals['_READSTREAMREQUEST'].fields_by_name['after_version']._loaded_options = None
+  _globals['_READSTREAMREQUEST'].fields_by_name['after_version']._serialized_options = b'\272H\0142\n\030\377\377\377\377\377\377\377\377\177'
   _globals['_READSTREAMREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_READSTREAMREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\005*\003\030\350\007'
+  _globals['_READSTREAMREQUEST'].fields_by_name['min_position']._loaded_options = None
+  _globals['_READSTREAMREQUEST'].fields_by_name['min_position']._serialized_options = b'\272H\0142\n\030\377\377\377\377\377\377\377\377\177'
   _globals['_SUBSCRIBEREQUEST'].fields_by_name['shard']._loaded_options = None
   _globals['_SUBSCRIBEREQUEST'].fields_by_name['shard']._serialized_options = b'\272H\035r\0332\031^[a-z0-9][a-z0-9-]{0,62}$'
-  _globals['_READSTREAMREQUEST']._serialized_start=159
-  _globals['_READSTREAMREQUEST']._serialized_end=375
-  _globals['_READSTREAMRESPONSE']._serialized_start=377
-  _globals['_READSTREAMRESPONSE']._serialized_end=459
-  _globals['_SUBSCRIBEREQUEST']._serialized_start=461
-  _globals['_SUBSCRIBEREQUEST']._serialized_end=552
-  _globals['_SUBSCRIBERESPONSE']._serialized_start=554
-  _globals['_SUBSCRIBERESPONSE']._serialized_end=639
-  _globals['_LOGENTRY']._serialized_start=642
-  _globals['_LOGENTRY']._serialized_end=983
-  _globals['_EVENTLOGSERVICE']._serialized_start=986
-  _globals['_EVENTLOGSERVICE']._serialized_end=1192
+  _globals['_SUBSCRIBEREQUEST'].fields_by_name['after_position']._loaded_options = None
+  _globals['_SUBSCRIBEREQUEST'].fields_by_name['after_position']._serialized_options = b'\272H\0142\n\030\377\377\377\377\377\377\377\377\177'
+  _globals['_READSTREAMREQUEST']._serialized_start=192
+  _globals['_READSTREAMREQUEST']._serialized_end=442
+  _globals['_READSTREAMRESPONSE']._serialized_start=445
+  _globals['_READSTREAMRESPONSE']._serialized_end=578
+  _globals['_SUBSCRIBEREQUEST']._serialized_start=580
+  _globals['_SUBSCRIBEREQUEST']._serialized_end=688
+  _globals['_SUBSCRIBERESPONSE']._serialized_start=690
+  _globals['_SUBSCRIBERESPONSE']._serialized_end=799
+  _globals['_LOGENTRY']._serialized_start=802
+  _globals['_LOGENTRY']._serialized_end=1143
+  _globals['_EVENTLOGSERVICE']._serialized_start=1146
+  _globals['_EVENTLOGSERVICE']._serialized_end=1352
 # @@protoc_insertion_point(module_scope)

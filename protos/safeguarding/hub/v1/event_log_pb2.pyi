@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from safeguarding.hub.v1 import envelope_pb2 as _envelope_pb2
+from safeguarding.hub.v1 import query_pb2 as _query_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -66,21 +67,27 @@ class ReadStreamResponse(_message.Message):
 
     ENTRIES_FIELD_NUMBER: _builtins.int
     MORE_FIELD_NUMBER: _builtins.int
+    FRESHNESS_FIELD_NUMBER: _builtins.int
     more: _builtins.bool
     """Whether more follow."""
     @_builtins.property
     def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___LogEntry]:
-        """The events, in order."""
+        """The events, in order; what the caller must not know of is passed over."""
+
+    @_builtins.property
+    def freshness(self) -> _query_pb2.Freshness:
+        """How current the judgement of what may be read is; a parked stream is passed over from where it is parked."""
 
     def __init__(
         self,
         *,
         entries: _abc.Iterable[Global___LogEntry] | None = ...,
         more: _builtins.bool = ...,
+        freshness: _query_pb2.Freshness | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "more", b"more"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "freshness", b"freshness", "more", b"more"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -120,21 +127,27 @@ class SubscribeResponse(_message.Message):
 
     ENTRIES_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
+    PARKED_STREAMS_FIELD_NUMBER: _builtins.int
     position: _builtins.int
     """Everything up to here was looked at: resume with it."""
     @_builtins.property
     def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___LogEntry]:
         """Events that the caller may read, in order; what it may not read is passed over."""
 
+    @_builtins.property
+    def parked_streams(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Streams that cannot be judged and are passed over from where they are parked: the operator knows. Only cases that may be read."""
+
     def __init__(
         self,
         *,
         entries: _abc.Iterable[Global___LogEntry] | None = ...,
         position: _builtins.int = ...,
+        parked_streams: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "position", b"position"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "parked_streams", b"parked_streams", "position", b"position"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -193,11 +206,11 @@ class LogEntry(_message.Message):
 
     @_builtins.property
     def findings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Rules that it broke."""
+        """Rules that it broke; for the partnership, the Panel and its author."""
 
     @_builtins.property
     def mended(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Rules of earlier findings that it mended."""
+        """Rules of earlier findings that it mended; likewise."""
 
     def __init__(
         self,

@@ -36,7 +36,10 @@ class EventLogServiceStub:
     ReadStream: _grpc.UnaryUnaryMultiCallable[_event_log_pb2.ReadStreamRequest, _event_log_pb2.ReadStreamResponse]
     """Returns a page of a stream."""
     Subscribe: _grpc.UnaryStreamMultiCallable[_event_log_pb2.SubscribeRequest, _event_log_pb2.SubscribeResponse]
-    """Returns the shard's events that the caller may read, from a position on, and then every new one."""
+    """Returns the shard's events that the caller may read, from a position on, and then every new one. The hub's own record of who
+    read what is passed over (ReadStream has it). A watcher that leaves an answer lying while more than 1000 events are recorded
+    is ended with RESOURCE_EXHAUSTED and the position to resume from.
+    """
 
 @_typing.type_check_only
 class EventLogServiceAsyncStub(EventLogServiceStub):
@@ -46,7 +49,10 @@ class EventLogServiceAsyncStub(EventLogServiceStub):
     ReadStream: _aio.UnaryUnaryMultiCallable[_event_log_pb2.ReadStreamRequest, _event_log_pb2.ReadStreamResponse]  # type: ignore[assignment]
     """Returns a page of a stream."""
     Subscribe: _aio.UnaryStreamMultiCallable[_event_log_pb2.SubscribeRequest, _event_log_pb2.SubscribeResponse]  # type: ignore[assignment]
-    """Returns the shard's events that the caller may read, from a position on, and then every new one."""
+    """Returns the shard's events that the caller may read, from a position on, and then every new one. The hub's own record of who
+    read what is passed over (ReadStream has it). A watcher that leaves an answer lying while more than 1000 events are recorded
+    is ended with RESOURCE_EXHAUSTED and the position to resume from.
+    """
 
 class EventLogServiceServicer(metaclass=_abc_1.ABCMeta):
     """Reading the log, by the access rule."""
@@ -65,6 +71,9 @@ class EventLogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _event_log_pb2.SubscribeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_event_log_pb2.SubscribeResponse], _abc.AsyncIterator[_event_log_pb2.SubscribeResponse]]:
-        """Returns the shard's events that the caller may read, from a position on, and then every new one."""
+        """Returns the shard's events that the caller may read, from a position on, and then every new one. The hub's own record of who
+        read what is passed over (ReadStream has it). A watcher that leaves an answer lying while more than 1000 events are recorded
+        is ended with RESOURCE_EXHAUSTED and the position to resume from.
+        """
 
 def add_EventLogServiceServicer_to_server(servicer: EventLogServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

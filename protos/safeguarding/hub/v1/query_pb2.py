@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fsafeguarding/hub/v1/query.proto\x12\x13safeguarding.hub.v1\x1a\x1b\x62uf/validate/validate.proto\"P\n\x0bMinPosition\x12/\n\x05shard\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[a-z0-9][a-z0-9-]{0,62}$\x12\x10\n\x08position\x18\x02 \x01(\x04\"D\n\tFreshness\x12\r\n\x05shard\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\x04\x12\x16\n\x0eparked_streams\x18\x03 \x03(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fsafeguarding/hub/v1/query.proto\x12\x13safeguarding.hub.v1\x1a\x1b\x62uf/validate/validate.proto\"a\n\x0bMinPosition\x12/\n\x05shard\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[a-z0-9][a-z0-9-]{0,62}$\x12!\n\x08position\x18\x02 \x01(\x04\x42\x0f\xbaH\x0c\x32\n\x18\xff\xff\xff\xff\xff\xff\xff\xff\x7f\"D\n\tFreshness\x12\r\n\x05shard\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\x04\x12\x16\n\x0eparked_streams\x18\x03 \x03(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,8 +34,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_MINPOSITION'].fields_by_name['shard']._loaded_options = None
   _globals['_MINPOSITION'].fields_by_name['shard']._serialized_options = b'\272H\035r\0332\031^[a-z0-9][a-z0-9-]{0,62}$'
+  _globals['_MINPOSITION'].fields_by_name['position']._loaded_options = None
+  _globals['_MINPOSITION'].fields_by_name['position']._serialized_options = b'\272H\0142\n\030\377\377\377\377\377\377\377\377\177'
   _globals['_MINPOSITION']._serialized_start=85
-  _globals['_MINPOSITION']._serialized_end=165
-  _globals['_FRESHNESS']._serialized_start=167
-  _globals['_FRESHNESS']._serialized_end=235
+  _globals['_MINPOSITION']._serialized_end=182
+  _globals['_FRESHNESS']._serialized_start=184
+  _globals['_FRESHNESS']._serialized_end=252
 # @@protoc_insertion_point(module_scope)

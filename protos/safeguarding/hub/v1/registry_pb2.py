@@ -26,9 +26,10 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from safeguarding.hub.v1 import agency_pb2 as safeguarding_dot_hub_dot_v1_dot_agency__pb2
 from safeguarding.hub.v1 import common_pb2 as safeguarding_dot_hub_dot_v1_dot_common__pb2
+from safeguarding.hub.v1 import query_pb2 as safeguarding_dot_hub_dot_v1_dot_query__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"safeguarding/hub/v1/registry.proto\x12\x13safeguarding.hub.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a safeguarding/hub/v1/agency.proto\x1a safeguarding/hub/v1/common.proto\"\x9f\x01\n\x13ListAgenciesRequest\x12\x37\n\x04kind\x18\x01 \x01(\x0e\x32\x1f.safeguarding.hub.v1.AgencyKindB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x14\n\x0cmin_position\x18\x02 \x01(\x04\x12\x1b\n\tpage_size\x18\x03 \x01(\rB\x08\xbaH\x05*\x03\x18\xe8\x07\x12\x1c\n\npage_token\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"d\n\x14ListAgenciesResponse\x12\x33\n\x08\x61gencies\x18\x01 \x03(\x0b\x32!.safeguarding.hub.v1.AgencyRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x94\x01\n\x0c\x41gencyRecord\x12\x11\n\tagency_id\x18\x01 \x01(\t\x12-\n\x04kind\x18\x02 \x01(\x0e\x32\x1f.safeguarding.hub.v1.AgencyKind\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x11\n\tlive_from\x18\x04 \x01(\t\x12\x0e\n\x06shards\x18\x05 \x03(\t\x12\x11\n\tsuspended\x18\x06 \x01(\x08\"~\n\x0fListKeysRequest\x12\x1a\n\tagency_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x14\n\x0cmin_position\x18\x02 \x01(\x04\x12\x1b\n\tpage_size\x18\x03 \x01(\rB\x08\xbaH\x05*\x03\x18\xe8\x07\x12\x1c\n\npage_token\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"Y\n\x10ListKeysResponse\x12,\n\x04keys\x18\x01 \x03(\x0b\x32\x1e.safeguarding.hub.v1.KeyRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x85\x02\n\tKeyRecord\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x11\n\tagency_id\x18\x02 \x01(\t\x12\x34\n\talgorithm\x18\x03 \x01(\x0e\x32!.safeguarding.hub.v1.KeyAlgorithm\x12\x12\n\npublic_key\x18\x04 \x01(\x0c\x12\r\n\x05state\x18\x05 \x01(\t\x12\x1b\n\x13registered_position\x18\x06 \x01(\x04\x12\x31\n\rregistered_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\xcf\x01\n\x0fRegistryService\x12\x63\n\x0cListAgencies\x12(.safeguarding.hub.v1.ListAgenciesRequest\x1a).safeguarding.hub.v1.ListAgenciesResponse\x12W\n\x08ListKeys\x12$.safeguarding.hub.v1.ListKeysRequest\x1a%.safeguarding.hub.v1.ListKeysResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"safeguarding/hub/v1/registry.proto\x12\x13safeguarding.hub.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a safeguarding/hub/v1/agency.proto\x1a safeguarding/hub/v1/common.proto\x1a\x1fsafeguarding/hub/v1/query.proto\"\xb0\x01\n\x13ListAgenciesRequest\x12\x37\n\x04kind\x18\x01 \x01(\x0e\x32\x1f.safeguarding.hub.v1.AgencyKindB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12%\n\x0cmin_position\x18\x02 \x01(\x04\x42\x0f\xbaH\x0c\x32\n\x18\xff\xff\xff\xff\xff\xff\xff\xff\x7f\x12\x1b\n\tpage_size\x18\x03 \x01(\rB\x08\xbaH\x05*\x03\x18\xe8\x07\x12\x1c\n\npage_token\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"\x97\x01\n\x14ListAgenciesResponse\x12\x33\n\x08\x61gencies\x18\x01 \x03(\x0b\x32!.safeguarding.hub.v1.AgencyRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x31\n\tfreshness\x18\x03 \x01(\x0b\x32\x1e.safeguarding.hub.v1.Freshness\"\x94\x01\n\x0c\x41gencyRecord\x12\x11\n\tagency_id\x18\x01 \x01(\t\x12-\n\x04kind\x18\x02 \x01(\x0e\x32\x1f.safeguarding.hub.v1.AgencyKind\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x11\n\tlive_from\x18\x04 \x01(\t\x12\x0e\n\x06shards\x18\x05 \x03(\t\x12\x11\n\tsuspended\x18\x06 \x01(\x08\"\x8f\x01\n\x0fListKeysRequest\x12\x1a\n\tagency_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12%\n\x0cmin_position\x18\x02 \x01(\x04\x42\x0f\xbaH\x0c\x32\n\x18\xff\xff\xff\xff\xff\xff\xff\xff\x7f\x12\x1b\n\tpage_size\x18\x03 \x01(\rB\x08\xbaH\x05*\x03\x18\xe8\x07\x12\x1c\n\npage_token\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"\x8c\x01\n\x10ListKeysResponse\x12,\n\x04keys\x18\x01 \x03(\x0b\x32\x1e.safeguarding.hub.v1.KeyRecord\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x31\n\tfreshness\x18\x03 \x01(\x0b\x32\x1e.safeguarding.hub.v1.Freshness\"\x85\x02\n\tKeyRecord\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x11\n\tagency_id\x18\x02 \x01(\t\x12\x34\n\talgorithm\x18\x03 \x01(\x0e\x32!.safeguarding.hub.v1.KeyAlgorithm\x12\x12\n\npublic_key\x18\x04 \x01(\x0c\x12\r\n\x05state\x18\x05 \x01(\t\x12\x1b\n\x13registered_position\x18\x06 \x01(\x04\x12\x31\n\rregistered_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\xcf\x01\n\x0fRegistryService\x12\x63\n\x0cListAgencies\x12(.safeguarding.hub.v1.ListAgenciesRequest\x1a).safeguarding.hub.v1.ListAgenciesResponse\x12W\n\x08ListKeys\x12$.safeguarding.hub.v1.ListKeysRequest\x1a%.safeguarding.hub.v1.ListKeysResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,28 +38,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_LISTAGENCIESREQUEST'].fields_by_name['kind']._loaded_options = None
   _globals['_LISTAGENCIESREQUEST'].fields_by_name['kind']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_LISTAGENCIESREQUEST'].fields_by_name['min_position']._loaded_options = None
+  _globals['_LISTAGENCIESREQUEST'].fields_by_name['min_position']._serialized_options = b'\272H\0142\n\030\377\377\377\377\377\377\377\377\177'
   _globals['_LISTAGENCIESREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTAGENCIESREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\005*\003\030\350\007'
   _globals['_LISTAGENCIESREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTAGENCIESREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\310\001'
   _globals['_LISTKEYSREQUEST'].fields_by_name['agency_id']._loaded_options = None
   _globals['_LISTKEYSREQUEST'].fields_by_name['agency_id']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_LISTKEYSREQUEST'].fields_by_name['min_position']._loaded_options = None
+  _globals['_LISTKEYSREQUEST'].fields_by_name['min_position']._serialized_options = b'\272H\0142\n\030\377\377\377\377\377\377\377\377\177'
   _globals['_LISTKEYSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTKEYSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\005*\003\030\350\007'
   _globals['_LISTKEYSREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTKEYSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\310\001'
-  _globals['_LISTAGENCIESREQUEST']._serialized_start=190
-  _globals['_LISTAGENCIESREQUEST']._serialized_end=349
-  _globals['_LISTAGENCIESRESPONSE']._serialized_start=351
-  _globals['_LISTAGENCIESRESPONSE']._serialized_end=451
-  _globals['_AGENCYRECORD']._serialized_start=454
-  _globals['_AGENCYRECORD']._serialized_end=602
-  _globals['_LISTKEYSREQUEST']._serialized_start=604
-  _globals['_LISTKEYSREQUEST']._serialized_end=730
-  _globals['_LISTKEYSRESPONSE']._serialized_start=732
-  _globals['_LISTKEYSRESPONSE']._serialized_end=821
-  _globals['_KEYRECORD']._serialized_start=824
-  _globals['_KEYRECORD']._serialized_end=1085
-  _globals['_REGISTRYSERVICE']._serialized_start=1088
-  _globals['_REGISTRYSERVICE']._serialized_end=1295
+  _globals['_LISTAGENCIESREQUEST']._serialized_start=223
+  _globals['_LISTAGENCIESREQUEST']._serialized_end=399
+  _globals['_LISTAGENCIESRESPONSE']._serialized_start=402
+  _globals['_LISTAGENCIESRESPONSE']._serialized_end=553
+  _globals['_AGENCYRECORD']._serialized_start=556
+  _globals['_AGENCYRECORD']._serialized_end=704
+  _globals['_LISTKEYSREQUEST']._serialized_start=707
+  _globals['_LISTKEYSREQUEST']._serialized_end=850
+  _globals['_LISTKEYSRESPONSE']._serialized_start=853
+  _globals['_LISTKEYSRESPONSE']._serialized_end=993
+  _globals['_KEYRECORD']._serialized_start=996
+  _globals['_KEYRECORD']._serialized_end=1257
+  _globals['_REGISTRYSERVICE']._serialized_start=1260
+  _globals['_REGISTRYSERVICE']._serialized_end=1467
 # @@protoc_insertion_point(module_scope)
