@@ -186,8 +186,10 @@ class Hub:
     def __init__(self, parts: Parts) -> None:
         """Prepare to serve ``parts``."""
         self._parts = parts
+        self._gate = Gate(events_per_second=parts.settings.agency_events_per_second, monotonic_seconds=time.monotonic)
+        self._interceptor = RpcInterceptor(parts.metrics)
         self._server = grpc.aio.server(
-            options=server_options(), interceptors=[RpcInterceptor(parts.metrics)], maximum_concurrent_rpcs=CONCURRENT_MAX_RPCS
+            options=server_options(), interceptors=[self._interceptor], maximum_concurrent_rpcs=CONCURRENT_MAX_RPCS
         )
         self._health: Health | None = None
         self._metrics_server: MetricsServer | None = None
@@ -198,9 +200,8 @@ class Hub:
         """Serve; returns when calls are answered. ``address`` then says where. Raises ``OSError`` if the port is taken."""
         parts, settings = self._parts, self._parts.settings
         identify = Identities(settings.trust_domain).caller
-        gate = Gate(events_per_second=settings.agency_events_per_second, monotonic_seconds=time.monotonic)
         for service in APPEND_SERVICES:
-            service.add_to_server(service(intake=parts.intake, identify=identify, gate=gate), self._server)
+            service.add_to_server(service(intake=parts.intake, identify=identify, gate=self._gate), self._server)
         desk = Desk(views=parts.views, own=parts.own, registry=parts.registry, identify=identify, clock=now)
         ticker = Ticker(parts.views)
         chronology = Chronology(desk=desk, proofs=Proofs(parts.store, parts.registry), ticker=ticker)
@@ -256,6 +257,8 @@ class Hub:
             self._measuring = None
         if self._health is not None:
             await self._health.drain()
+        self._gate.drain()
+        self._interceptor.drain()
         await self._server.stop(DRAIN_MAX_SECONDS)
         await asyncio.to_thread(self._parts.projector.stop, STOP_MAX_SECONDS)
         if self._metrics_server is not None:

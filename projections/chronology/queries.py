@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, select
 
 from domain.calendar.days import Calendar
 from domain.kernel.events import Marking
 from domain.sharing.events import Caveat
 from projections.chronology.access import AccessFacts, Membership, Restriction
 from projections.chronology.projection import Kind, Role
-from projections.chronology.story import Fact, Line, Order, Place, compose
+from projections.chronology.story import Fact, Line, Order, compose
 from projections.kernel.view import Tables
 
 
@@ -31,12 +31,6 @@ def case_lines(
     facts = _facts(connection, tables, shard, case_id)
     restrictions = _restrictions(connection, tables, shard, case_id)
     return compose(facts, restrictions, order=order, known_at=known_at, calendar=calendar)
-
-
-def case_position(connection: Connection, tables: Tables, shard: str, case_id: str) -> int:
-    """Return the position of the last fact of a case, 0 for an unknown one: while it stays, the case's lines stay."""
-    table = tables["fact"]
-    return connection.execute(select(func.max(table.c.position)).where(table.c.shard == shard, table.c.case_id == case_id)).scalar() or 0
 
 
 def cases_of_child(connection: Connection, tables: Tables, shard: str, child_id: str) -> tuple[str, ...]:
@@ -57,13 +51,10 @@ def significant(lines: Sequence[Line]) -> tuple[Line, ...]:
     return tuple(line for line in lines if line.significant)
 
 
-def page(lines: Sequence[Line], order: Order, after: Place | None, limit: int) -> tuple[tuple[Line, ...], Place | None]:
-    """Return ``limit`` lines behind a place in the order, and the ``after`` of the next page; None at the end.
-
-    What is recorded, restricted or opened between two pages makes no other line come twice or not at all.
-    """
-    rest = [line for line in lines if after is None or line.place_in(order) > after]
-    return tuple(rest[:limit]), rest[limit - 1].place_in(order) if len(rest) > limit else None
+def page(lines: Sequence[Line], after: int, limit: int) -> tuple[tuple[Line, ...], int | None]:
+    """Return ``limit`` lines behind the first ``after``, and the ``after`` of the next page; None at the end."""
+    end = after + limit
+    return tuple(lines[after:end]), end if end < len(lines) else None
 
 
 def access_facts(connection: Connection, tables: Tables, shard: str, case_id: str) -> AccessFacts:
@@ -79,7 +70,7 @@ def access_facts(connection: Connection, tables: Tables, shard: str, case_id: st
         authors=wrote,
         requested=frozenset(connection.execute(requested).scalars()),
         restrictions=_restrictions(connection, tables, shard, case_id),
-        memberships=memberships_of(connection, tables, shard),
+        memberships=_memberships(connection, tables, shard),
     )
 
 
@@ -108,22 +99,20 @@ def _restrictions(connection: Connection, tables: Tables, shard: str, case_id: s
     """Return a case's restrictions by position."""
     table = tables["case_restriction"]
     statement = select(table).where(table.c.shard == shard, table.c.case_id == case_id).order_by(table.c.position, table.c.ordinal)
-    return tuple(restriction_of(row) for row in connection.execute(statement))
-
-
-def restriction_of(row: Row[Any]) -> Restriction:
-    """Return one row as a restriction."""
-    return Restriction(
-        event_id=row.event_id,
-        corrects=row.corrects,
-        entry_id=row.entry_id,
-        marking=Marking(row.marking),
-        caveats=tuple(Caveat(code) for code in row.caveats),
-        named_agencies=frozenset(row.named_agencies),
+    return tuple(
+        Restriction(
+            event_id=row.event_id,
+            corrects=row.corrects,
+            entry_id=row.entry_id,
+            marking=Marking(row.marking),
+            caveats=tuple(Caveat(code) for code in row.caveats),
+            named_agencies=frozenset(row.named_agencies),
+        )
+        for row in connection.execute(statement)
     )
 
 
-def memberships_of(connection: Connection, tables: Tables, shard: str) -> tuple[Membership, ...]:
+def _memberships(connection: Connection, tables: Tables, shard: str) -> tuple[Membership, ...]:
     """Return a partnership's lists of members by position."""
     table = tables["partnership_member"]
     statement = select(table).where(table.c.shard == shard).order_by(table.c.position, table.c.ordinal)

@@ -52,7 +52,6 @@ def _fact(metadata: MetaData, prefix: str) -> Table:
         Column("entry_id", Text),
         Column("content", Json, nullable=False),
         Index(f"{prefix}fact_case", "shard", "case_id", "position", "ordinal"),
-        Index(f"{prefix}fact_agency", "agency_id", "shard", "case_id"),
     )
 
 

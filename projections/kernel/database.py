@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, MetaData, and_, delete, func, insert,
 from sqlalchemy.engine import make_url
 
 from domain.kernel.events import Recorded
-from projections.kernel.batch import Place, Unreadable, apply_batch, concerns, position_of
+from projections.kernel.batch import Place, Unreadable, apply_batch, position_of
 from projections.kernel.digest import row_digest, shape_of
 from projections.kernel.schema import GENERATIONS, KERNEL, PARKED, TRACKING
 from projections.kernel.sqlite import Access, sqlite_engine
@@ -70,17 +70,6 @@ class ParkedStream:
     skipped: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Move:
-    """A live view was written: it has come to ``position`` of a shard, or another generation was swapped in (no shard)."""
-
-    view: str
-    shard: str | None
-    position: int
-    changed: bool
-    """Whether an event that the view handles was among what was written; if not, its rows are what they were."""
-
-
 @dataclass(frozen=True, slots=True)
 class Reading:
     """A consistent look at a live view: use ``connection`` for every query of one answer."""
@@ -116,7 +105,6 @@ class ViewDatabase:
         self._turn: Final = threading.RLock()
         self._moved: Final = threading.Condition()
         self._moves = 0
-        self._listeners: tuple[Callable[[Move], None], ...] = ()
         self._defined: Final[dict[tuple[str, int], Tables]] = {}
         self._shapes: Final = {view.name: shape_of(view.define(MetaData(), "")) for view in views}
         with self._write() as connection:
@@ -204,7 +192,7 @@ class ViewDatabase:
                 self._drop(connection, view, former)
             chosen = and_(GENERATIONS.c.view == view, GENERATIONS.c.generation == generation)
             connection.execute(update(GENERATIONS).where(chosen).values(state=State.LIVE.value))
-        self._announce(Move(view=view, shard=None, position=0, changed=True))
+        self._announce()
 
     def apply(self, view: str, generation: int, shard: str, batch: Sequence[Recorded | Unreadable], upto_position: int) -> bool:
         """Write a batch's rows and tracking in ONE transaction; False, and nothing written, if tracking is there already.
@@ -214,14 +202,12 @@ class ViewDatabase:
         Raise ``GenerationGone`` if there is no such generation any more.
         """
         with self._write() as connection:
-            state = self._state(connection, view, generation)
-            if state is None:
+            if self._state(connection, view, generation) is None:
                 raise GenerationGone(f"view {view} has no generation {generation}")
             place = Place(self._views[view], generation, shard, self._tables(view, generation))
             moved = apply_batch(connection, place, batch, upto_position)
-        if moved and state is State.LIVE:
-            changed = any(concerns(self._views[view], item) for item in batch)
-            self._announce(Move(view=view, shard=shard, position=upto_position, changed=changed))
+        if moved:
+            self._announce()
         return moved
 
     def tracking(self, view: str, generation: int, shard: str) -> int:
@@ -259,16 +245,6 @@ class ViewDatabase:
             with self._moved:
                 self._moved.wait_for(lambda: self._moves != seen, min(remaining, _LOOK_AGAIN_SECONDS))  # noqa: B023 (called here only)
 
-    def listen(self, heard: Callable[[Move], None]) -> None:
-        """Call ``heard`` after every commit of this process, on the writer's thread: it must neither block nor raise."""
-        with self._moved:
-            self._listeners = (*self._listeners, heard)
-
-    def unlisten(self, heard: Callable[[Move], None]) -> None:
-        """Call it no more."""
-        with self._moved:
-            self._listeners = tuple(one for one in self._listeners if one != heard)
-
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Keep other writers of this process waiting, so that a generation can catch up with the live one and be swapped in."""
@@ -281,14 +257,11 @@ class ViewDatabase:
         with self._turn, self._writer.begin() as connection:
             yield connection
 
-    def _announce(self, move: Move) -> None:
-        """Wake readers that wait for a position, and tell who listens."""
+    def _announce(self) -> None:
+        """Wake readers that wait for a position."""
         with self._moved:
             self._moves += 1
             self._moved.notify_all()
-            listeners = self._listeners
-        for heard in listeners:
-            heard(move)
 
     def _tables(self, view: str, generation: int) -> Tables:
         """Return a generation's tables as this code defines them."""

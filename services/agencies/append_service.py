@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeAlias
 
@@ -13,9 +12,9 @@ from domain.kernel.ids import AgencyId
 from safeguarding.hub.v1.append_pb2 import AppendEventsRequest, AppendEventsResponse, GetReceiptRequest, GetReceiptResponse
 from services.agencies.gate import Gate
 from services.intake.intake import Intake
-from services.runtime.errors import HubError, Invalid, NotPermitted, Unavailable, Violation
+from services.runtime.errors import HubError, Invalid, NotPermitted, Violation
 from services.runtime.interceptors import Unreadable
-from services.runtime.limits import REQUEST_MAX_BYTES, REQUEST_MAX_EVENTS, STREAM_IDLE_MAX_SECONDS
+from services.runtime.limits import REQUEST_MAX_BYTES, REQUEST_MAX_EVENTS
 from services.runtime.status import status_of
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -42,13 +41,18 @@ class AppendService:
 
     async def AppendEvents(self, _requests: object, context: Context) -> None:  # noqa: N802  # the RPC's name
         """Answer each request in order; a request that cannot be taken as a whole is answered so, and the stream goes on."""
-        request = await _next(context)
+        request = await self._next(context)
         # Judged after the first message: grpc.aio's client reports INTERNAL if its write meets a call that has ended already.
         caller = self._caller(context)
         with self._gate.stream(caller):
             while request is not None:
                 await context.write(await self._answer(caller, request))
-                request = await _next(context)
+                request = await self._next(context)
+
+    async def _next(self, context: Context) -> AppendEventsRequest | Unreadable | None:
+        """Return the next request, None when the client has finished; raise ``Unavailable`` when there will be none."""
+        request = await self._gate.next(context.read)
+        return None if request is grpc.aio.EOF else request
 
     async def _answer(self, caller: AgencyId, request: AppendEventsRequest | Unreadable) -> AppendEventsResponse:
         try:
@@ -61,15 +65,6 @@ class AppendService:
     async def GetReceipt(self, request: GetReceiptRequest, context: Context) -> GetReceiptResponse:  # noqa: N802  # the RPC's name
         """Return the receipt of an event that the caller appended."""
         return GetReceiptResponse(receipt=self._intake.receipt(self._caller(context), request.shard, request.event_id))
-
-
-async def _next(context: Context) -> AppendEventsRequest | Unreadable | None:
-    """Return the next request, None when the client has finished; raise ``Unavailable`` for a stream that is idle too long."""
-    try:
-        request = await asyncio.wait_for(context.read(), STREAM_IDLE_MAX_SECONDS)
-    except TimeoutError:
-        raise Unavailable(f"no message for {STREAM_IDLE_MAX_SECONDS:.0f} seconds; open a new stream") from None
-    return None if request is grpc.aio.EOF else request
 
 
 def check_request(request: AppendEventsRequest | Unreadable) -> AppendEventsRequest:

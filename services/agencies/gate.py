@@ -1,14 +1,18 @@
-"""How much one agency may ask of the hub at a time."""
+"""How much one agency may ask of the hub at a time, and until when."""
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from domain.kernel.ids import AgencyId
 from services.runtime.errors import Unavailable
-from services.runtime.limits import AGENCY_MAX_STREAMS
+from services.runtime.limits import AGENCY_MAX_STREAMS, STREAM_IDLE_MAX_SECONDS
+
+T = TypeVar("T")
 
 
 class Gate:
@@ -20,6 +24,31 @@ class Gate:
         self._monotonic_seconds = monotonic_seconds
         self._open: Counter[AgencyId] = Counter()
         self._buckets: dict[AgencyId, tuple[float, float]] = {}
+        self._reads: set[asyncio.Task[Any]] = set()
+        self._draining = False
+
+    def drain(self) -> None:
+        """End every stream: those that wait for a request at once, those that have read one when it is answered."""
+        self._draining = True
+        for reading in self._reads:
+            reading.cancel()
+
+    async def next(self, read: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Return what a stream reads next; raise ``Unavailable`` if nothing comes for too long, or nothing more is taken."""
+        if self._draining:
+            raise _stopping()
+        reading = asyncio.ensure_future(read())
+        self._reads.add(reading)
+        try:
+            return await asyncio.wait_for(reading, STREAM_IDLE_MAX_SECONDS)
+        except TimeoutError:
+            raise Unavailable(f"no message for {STREAM_IDLE_MAX_SECONDS:.0f} seconds; open a new stream") from None
+        except asyncio.CancelledError:
+            if self._draining:
+                raise _stopping() from None
+            raise
+        finally:
+            self._reads.discard(reading)
 
     @contextmanager
     def stream(self, caller: AgencyId) -> Iterator[None]:
@@ -45,3 +74,8 @@ class Gate:
             wait_seconds = (min(events, burst) - left) / self._events_per_second
             raise Unavailable("the agency's quota of events a second is used up", retry_after_seconds=wait_seconds)
         self._buckets[caller] = (left - events, now)
+
+
+def _stopping() -> Unavailable:
+    """Return what ends the streams of a hub that stops."""
+    return Unavailable("the hub is stopping; open a new stream")

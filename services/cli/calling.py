@@ -58,12 +58,14 @@ def address_file(settings: Settings) -> Path:
 
 
 def address_of(settings: Settings) -> str:
-    """Return where to call the hub of this home: where it says it serves, else where it is set to listen."""
+    """Return where to call the hub of this home: where it says it serves, else where it is set to listen; fail if that is nowhere."""
     try:
         text = address_file(settings).read_text().strip()
     except FileNotFoundError:
         text = settings.listen
     host, _, port = text.rpartition(":")
+    if port == "0":
+        raise Failure(Exit.UNAVAILABLE, f"no hub of {settings.home} is serving", "start it with: hub serve")
     return f"localhost:{port}" if host in _EVERYWHERE else text
 
 

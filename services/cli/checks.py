@@ -23,6 +23,7 @@ from safeguarding.hub.client.client import CHANNEL_OPTIONS
 from safeguarding.hub.client.identity import Credentials
 from services.bootstrap import VIEWS, now
 from services.cli.calling import address_of
+from services.cli.failures import Failure
 from services.cli.stores import opened_keys, opened_views
 from services.eventstore.read_only import open_read_only
 from services.runtime.settings import Settings
@@ -134,13 +135,18 @@ def _keys(settings: Settings) -> Iterator[Check]:
 
 def _serving(settings: Settings) -> Iterator[Check]:
     """Ask the hub, and see whether its ports are free if it does not answer."""
-    address, folder = address_of(settings), settings.agency_folder(OPERATOR_ID)
+    try:
+        address = address_of(settings)
+    except Failure as nowhere:
+        yield Check("serving", Grade.WARN, nowhere.message, nowhere.hint)
+        return
+    folder = settings.agency_folder(OPERATOR_ID)
     credentials = Credentials.from_files(folder / "ca.pem", folder / "client.pem", folder / "client.key")
     with grpc.secure_channel(address, credentials.for_channel(), options=CHANNEL_OPTIONS) as channel:
         try:
             answer = HealthStub(channel).Check(HealthCheckRequest(), timeout=ANSWER_MAX_SECONDS, wait_for_ready=False)
         except grpc.RpcError as error:
-            yield _port(address, "gRPC", f"{error.code().name}")
+            yield _port(address, error.code().name)
         else:
             status = HealthCheckResponse.ServingStatus.Name(answer.status)
             is_serving = answer.status == HealthCheckResponse.SERVING
@@ -152,12 +158,10 @@ def _serving(settings: Settings) -> Iterator[Check]:
         yield Check("metrics", Grade.OK, found)
 
 
-def _port(address: str, name: str, code: str) -> Check:
+def _port(address: str, code: str) -> Check:
     """Say what is at a port where no hub answers."""
-    if address.endswith(":0"):
-        return Check("serving", Grade.WARN, "no hub of this home is serving", "hub serve starts it")
     if _listens(address):
-        return Check("serving", Grade.FAIL, f"something at {address} is no hub of this home ({name}: {code})", "stop it, or set HUB_LISTEN")
+        return Check("serving", Grade.FAIL, f"something at {address} is no hub of this home ({code})", "stop it, or set HUB_LISTEN")
     return Check("serving", Grade.WARN, f"no hub is serving; {address} is free", "hub serve starts it")
 
 

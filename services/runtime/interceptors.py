@@ -16,7 +16,7 @@ import structlog
 from google.protobuf.message import DecodeError
 
 from domain.kernel.rules import Refused
-from services.runtime.errors import HubError, IntegrityError, Invalid, Violation
+from services.runtime.errors import HubError, IntegrityError, Invalid, Unavailable, Violation
 from services.runtime.limits import QUERY_DEADLINE_SECONDS
 from services.runtime.metrics import OTHER, Metrics
 from services.runtime.status import abort
@@ -66,6 +66,14 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
         self._monotonic_seconds = monotonic_seconds
         self._deadline_seconds = deadline_seconds
         self._log = structlog.get_logger()
+        self._watches: set[asyncio.Task[Any]] = set()
+        self._draining = False
+
+    def drain(self) -> None:
+        """End every watch: it would go on for ever, and its watcher can go on elsewhere."""
+        self._draining = True
+        for watch in self._watches:
+            watch.cancel()
 
     async def intercept_service(
         self, continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]], handler_call_details: grpc.HandlerCallDetails
@@ -107,13 +115,13 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
         if not inspect.isasyncgenfunction(behaviour):
 
             async def write_answers(request: Any, context: Context) -> None:
-                async with self._watched(method, rpc_type, context):
+                async with self._watched(method, rpc_type, context), self._ended_by_drain(rpc_type):
                     await behaviour(_checked(request), context)
 
             return write_answers
 
         async def answers(request: Any, context: Context) -> AsyncIterator[Any]:
-            async with self._watched(method, rpc_type, context), aclosing(behaviour(_checked(request), context)) as given:
+            async with self._watched(method, rpc_type, context), self._ended_by_drain(rpc_type), aclosing(behaviour(_checked(request), context)) as given:
                 async for answer in given:
                     yield answer
 
@@ -126,6 +134,25 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
             return
         async with asyncio.timeout(self._deadline_seconds):
             yield
+
+    @asynccontextmanager
+    async def _ended_by_drain(self, rpc_type: str) -> AsyncIterator[None]:
+        """Have a watch end when the hub drains."""
+        task = asyncio.current_task()
+        if rpc_type != "server_stream" or task is None:
+            yield
+            return
+        if self._draining:
+            raise _stopping()
+        self._watches.add(task)
+        try:
+            yield
+        except asyncio.CancelledError:
+            if self._draining and task.uncancel() == 0:
+                raise _stopping() from None
+            raise
+        finally:
+            self._watches.discard(task)
 
     @asynccontextmanager
     async def _watched(self, method: str, rpc_type: str, context: Context) -> AsyncIterator[None]:
@@ -159,6 +186,11 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
             self._log.error("rpc.integrity", method=method, error=error)
         elif not isinstance(error, HubError | Refused | TimeoutError):
             self._log.error("rpc.failed", method=method, error=error)
+
+
+def _stopping() -> Unavailable:
+    """Return what ends the watches of a hub that stops."""
+    return Unavailable("the hub is stopping; watch again")
 
 
 def readable(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | None:

@@ -49,16 +49,18 @@ ASKED_AGAIN_AT_LAST: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Founded:
-    """A hub's home with agencies and cases, which nobody serves."""
+    """A hub's home with agencies and cases, which nobody serves; ``compiled``: where this run's processes may keep compiled code."""
 
     home: Path
+    compiled: Path
     cases: tuple[str, ...]
 
 
 @pytest.fixture(scope="module")
 def founded(tmp_path_factory: pytest.TempPathFactory) -> Founded:
     """Found a hub, enrol the agencies and notify the cases, once; each test works on a copy."""
-    home: Path = tmp_path_factory.mktemp("founded") / "home"
+    folder: Path = tmp_path_factory.mktemp("founded")
+    home = folder / "home"
     cases = tuple(new_case_id() for _ in range(CASES))
     with running_hub(home) as hub:
 
@@ -68,7 +70,7 @@ def founded(tmp_path_factory: pytest.TempPathFactory) -> Founded:
                 assert {type(outcome) for outcome in outcomes} == {Receipt}
 
         asyncio.run(notify())
-    return Founded(home, cases)
+    return Founded(home, folder / "compiled", cases)
 
 
 @dataclass(slots=True)
@@ -99,7 +101,13 @@ class Scene:
     def wait_for_answers(self, more: int = 1) -> None:
         """Wait until the clients have had so many answers more."""
         before = self.answers()
-        wait_for(lambda: self.answers() >= before + more, f"{more} answers more than {before}")
+        wait_for(lambda: self._all_live() and self.answers() >= before + more, f"{more} answers more than {before}")
+
+    def _all_live(self) -> bool:
+        """Tell that every client lives; one that has ended of itself fails the test with its words."""
+        for client in self.clients:
+            client.check_lives()
+        return True
 
     def check_now(self, random: Random) -> None:
         """Hold the receipts that came since the last look against the log as it is now, and ask for some of all anew."""
@@ -141,7 +149,7 @@ def scene(founded: Founded, tmp_path: Path) -> Iterator[Scene]:
     port = free_port(Random())
     diaries = tmp_path / "diaries"
     diaries.mkdir()
-    with Processes(tmp_path) as processes:
+    with Processes(tmp_path, founded.compiled) as processes:
         plans = [a_plan(settings, agency_id, founded.cases, port, diaries) for agency_id in CLIENTS]
         clients = tuple(Client(processes, plan) for plan in plans)
         yield Scene(settings, port, processes, clients, Library(diaries))
@@ -219,3 +227,19 @@ def report(scene: Scene, starting: int, seconds: float) -> None:
         f" {len(history.held())} receipts held, {counted[Refusal]} refusals, {counted[Unresolved]} answers given up, {unheard} attempts"
         f" never heard of, {len(history.readings)} readings"
     )
+
+
+@pytest.mark.timeout(300)
+def test_a_hub_told_to_end_under_load_answers_what_it_accepted_and_ends_with_0(scene: Scene) -> None:
+    for client in scene.clients:
+        client.start()
+    hub = scene.serve()
+    wait_until_serving(hub)
+    scene.wait_for_answers(50)
+    began = time.monotonic()
+    hub.tell_to_end()
+    assert hub.ended() == 0, hub.words()
+    print(f"it ended in {time.monotonic() - began:.2f} s")
+    log = look(scene.settings, scene.reader)
+    accepted = {fact.mark for facts in log.values() for fact in facts if fact.mark}
+    wait_for(lambda: scene.answers() >= 0 and accepted <= scene.library.history.receipts().keys(), "all that is on the log is answered", 5.0)

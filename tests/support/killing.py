@@ -54,10 +54,12 @@ def free_port(random: Random) -> int:
             return port
 
 
-def environment(cache: Path) -> dict[str, str]:
-    """Return what the processes see: this source tree, compiled once into ``cache``, and no setting of this machine's."""
-    known = {name: value for name, value in os.environ.items() if not name.startswith("HUB_") and name != "PYTHONDONTWRITEBYTECODE"}
-    return {**known, "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'protos'}", "PYTHONPYCACHEPREFIX": str(cache), "HUB_METRICS_LISTEN": ""}
+def environment(folder: Path) -> dict[str, str]:
+    """Return what the processes see: this source tree, and no setting of this machine's."""
+    known = {name: value for name, value in os.environ.items() if not name.startswith("HUB_")}
+    if known.pop("PYTHONDONTWRITEBYTECODE", ""):  # Every start would compile everything anew, which takes longer than all the rest.
+        known["PYTHONPYCACHEPREFIX"] = str(folder)
+    return {**known, "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'protos'}", "HUB_METRICS_LISTEN": ""}
 
 
 @dataclass(slots=True)
@@ -98,10 +100,10 @@ class Process:
 class Processes:
     """Starts processes and, at the end of a ``with`` block, ends those that still live."""
 
-    def __init__(self, folder: Path) -> None:
-        """Keep what they say in ``folder``."""
+    def __init__(self, folder: Path, compiled: Path) -> None:
+        """Keep what they say in ``folder``, and their code in ``compiled`` if they may keep it nowhere else."""
         self._folder = folder
-        self._environment = environment(folder / "compiled")
+        self._environment = environment(compiled)
         self._all: list[Process] = []
 
     def __enter__(self) -> Processes:
@@ -173,12 +175,15 @@ class Client:
         if self.process is not None:
             self.process.kill()
 
-    def is_speaking(self) -> bool:
-        """Tell whether the run has written something into its diary; fail if it has ended."""
+    def check_lives(self) -> None:
+        """Fail with its words if the run has ended of itself."""
         assert self.process is not None
         assert self.process.is_alive(), f"{self.plan.client} ended with {self.process.popen.returncode}\n{self.process.words()}"
-        diary = Path(self.plan.diary)
-        return diary.exists() and diary.stat().st_size > 0
+
+    def is_speaking(self) -> bool:
+        """Tell whether the run has begun its diary: from then on it comes to its end when told to."""
+        self.check_lives()
+        return Path(self.plan.diary).exists()
 
     def end(self) -> int:
         """Tell the run to come to its end and return its exit code; a run that is still starting is waited for."""

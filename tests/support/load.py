@@ -188,6 +188,7 @@ class Load:
         except grpc.aio.AioRpcError as error:
             if error.code() not in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}:
                 raise
+            await asyncio.sleep(BACKOFF_MAX_SECONDS)
             return
         shown = frozenset(line.event_id.hex() for line in answer.lines if line.entry_id)
         self._diary.reading(replace(reading, position=answer.freshness.position, events=shown))

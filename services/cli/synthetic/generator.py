@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from services.cli.synthetic.changes import changes
-from services.cli.synthetic.england import PARTNERSHIPS, Area, england
+from services.cli.synthetic.england import Area, england
 from services.cli.synthetic.lives import Step, steps
 from services.cli.synthetic.population import Incident, populate
 from services.cli.synthetic.profile import drawn_profile, published_profile
@@ -36,16 +36,16 @@ class Population:
             yield from self.story(incident)
 
 
-def england_2020(report: Mapping[str, Any], seed: int = DEFAULT_SEED, partnerships: int = PARTNERSHIPS) -> Population:
+def england_2020(report: Mapping[str, Any], seed: int = DEFAULT_SEED) -> Population:
     """Return a population with exactly the counts that ``report`` prints; the same seed gives the same incidents and events."""
-    areas = england(partnerships)
+    areas = england()
     rng = random.Random(seed)  # noqa: S311  # synthetic and to be had again, no secret
     return Population(areas=areas, incidents=tuple(populate(published_profile(report), areas, rng)), changing=False)
 
 
-def population(report: Mapping[str, Any], incidents: int, seed: int, partnerships: int = PARTNERSHIPS) -> Population:
+def population(report: Mapping[str, Any], incidents: int, seed: int) -> Population:
     """Return ``incidents`` incidents drawn in the report's proportions, with later changes; the same seed gives the same ones."""
-    areas = england(partnerships)
+    areas = england()
     rng = random.Random(seed)  # noqa: S311  # synthetic and to be had again, no secret
     profile = drawn_profile(published_profile(report), incidents, rng)
     return Population(areas=areas, incidents=tuple(populate(profile, areas, rng)), changing=True)

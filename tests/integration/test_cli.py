@@ -1,0 +1,520 @@
+"""The ``hub`` command against a hub served in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from domain.kernel.agencies import OPERATOR_ID
+from safeguarding.hub.client.drafts import Draft
+from safeguarding.hub.client.outcomes import Receipt
+from services.cli.calling import sdk_client
+from services.eventstore.codec import to_message
+from services.runtime.settings import Settings, load_settings
+from tests.support.builders import (
+    BUSINESS_UNIT,
+    CASE,
+    COUNCIL,
+    ICB,
+    MONDAY,
+    OTHER_CASE,
+    PANEL,
+    POLICE,
+    SHARD,
+    a_notification,
+    a_share,
+    an_entry,
+    done,
+)
+from tests.support.command import HUB, Ran, environment, ran, serving, start, stop, wait_until
+
+FORMULA = "=HYPERLINK(synthetic)"
+STORES = ("events.sqlite", "keys.sqlite", "views.sqlite")
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A hub that serves, with a partnership, one case and its metrics."""
+
+    settings: Settings
+    metrics: str
+    process: subprocess.Popen[str]
+
+    @property
+    def home(self) -> Path:
+        return self.settings.home
+
+    def ran(self, *arguments: str) -> Ran:
+        return ran(*arguments, "--home", self.home)
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    home = tmp_path_factory.mktemp("cli") / "hub"
+    metrics = f"127.0.0.1:{free_port()}"
+    with serving(home, HUB_METRICS_LISTEN=metrics) as process:
+        served = Served(load_settings(home=home), metrics, process)
+        settle(served)
+        yield served
+
+
+def settle(hub: Served) -> None:
+    """Enrol a partnership's agencies and the Panel by the command, and have the council tell a case."""
+    for agency in (COUNCIL, ICB, POLICE, BUSINESS_UNIT):
+        assert hub.ran("agencies", "enrol", agency, "--name", f"{agency} (synthetic)", "--shard", SHARD, "--with-key").code == 0
+    assert hub.ran("agencies", "enrol", PANEL, "--name", "The Panel (synthetic)", "--with-key").code == 0
+    partners = [word for partner in (COUNCIL, ICB, POLICE) for word in ("--partner", partner)]
+    named = ("--name", "Northmoor (synthetic)", "--business-unit", BUSINESS_UNIT, "--starts-on", "2019-09-29")
+    assert hub.ran("partnerships", "establish", SHARD, *named, *partners).code == 0
+    events = [
+        a_notification(details=done(MONDAY)),
+        a_share(an_entry(fact=FORMULA), an_entry("01890000-0000-7000-8000-000000000099"), details=done(MONDAY)),
+    ]
+    asyncio.run(say(hub, [Draft(event=to_message(event), case_id=CASE, imported=True) for event in events]))
+
+
+async def say(hub: Served, drafts: list[Draft]) -> None:
+    async with sdk_client(hub.settings, COUNCIL, shard=SHARD, source="tests", actor_role="tests") as client:
+        outcomes = await client.append_many(drafts)
+        assert all(isinstance(outcome, Receipt) for outcome in outcomes), outcomes
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+# ── usage and endings ──
+
+
+def test_help_names_every_command_and_every_exit_code() -> None:
+    help_ = ran("--help")
+
+    assert help_.code == 0
+    for name in "demo serve pki agencies partnerships keys chronology deadlines panel log rebuild verify generate bench doctor".split():
+        assert f"\n  {name} " in help_.out
+    assert [line.split()[0] for line in help_.out.partition("Exit codes:")[2].splitlines() if line] == list("012345")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("nonsense",),
+        ("verify", "--nonsense"),
+        ("panel", "table", "1", "--period", "last year"),
+        ("agencies", "enrol", "nobody", "--name", "x"),
+    ],
+)
+def test_wrong_usage_ends_with_2_and_says_how(arguments: tuple[str, ...]) -> None:
+    assert ran(*arguments).code == 2
+    assert ran(*arguments).err.startswith("hub: ")
+
+
+def test_an_unknown_setting_is_refused_with_the_nearest_known_one(tmp_path: Path) -> None:
+    command = subprocess.run(  # noqa: S603
+        [*HUB, "verify", "--home", str(tmp_path)], env=environment(HUB_LISTN="x"), capture_output=True, text=True, check=False, timeout=30
+    )
+
+    assert command.returncode == 2
+    assert "HUB_LISTN in the environment is no setting of the hub; the nearest is HUB_LISTEN" in command.stderr
+    assert command.stdout == ""
+
+
+def test_without_a_hub_there_is_nothing_to_serve(tmp_path: Path) -> None:
+    answer = ran("serve", "--home", tmp_path)
+
+    assert answer.code == 2
+    assert f"hub serve --found --home {tmp_path}" in answer.err
+
+
+def test_where_no_hub_answers_commands_end_with_4(hub: Served, tmp_path: Path) -> None:
+    home = a_copy(hub, tmp_path)
+    (home / "hub.toml").write_text(f'listen = "127.0.0.1:{free_port()}"\n')
+
+    for arguments in (("agencies", "list"), ("chronology", CASE, "--as", COUNCIL), ("keys", "register", COUNCIL)):
+        answer = ran(*arguments, "--home", home)
+        assert answer.code == 4
+        assert "start it with: hub serve" in answer.err
+
+
+# ── serving ──
+
+
+def test_a_second_hub_on_the_same_home_is_refused(hub: Served) -> None:
+    answer = hub.ran("serve", "--listen", "127.0.0.1:0")
+
+    assert answer.code == 4
+    assert f"process {hub.process.pid} has this event store open" in answer.err
+
+
+def test_a_second_hub_on_the_same_port_is_refused(hub: Served, tmp_path: Path) -> None:
+    taken = (hub.home / "address").read_text().strip()
+    answer = subprocess.run(  # noqa: S603
+        [*HUB, "serve", "--found", "--home", str(tmp_path / "other"), "--listen", taken],
+        env=environment(HUB_METRICS_LISTEN=""),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+
+    assert answer.returncode == 4
+    assert f"{taken} cannot be listened on" in answer.stderr
+    assert not (tmp_path / "other" / "address").exists()
+
+
+def test_a_hub_told_twice_to_stop_ends_once_with_0_and_serves_again(tmp_path: Path) -> None:
+    home = tmp_path / "hub"
+    process = start(home, "--found", "--json")
+    assert (home / "address").exists()
+    process.send_signal(signal.SIGTERM)
+    assert stop(process, signal.SIGTERM) == 0
+    assert not (home / "address").exists()
+
+    again = start(home)
+    assert ran("agencies", "list", "--home", home, "--json").document["agencies"][0]["agency_id"] == "hub"
+    assert stop(again, signal.SIGINT) == 0
+
+
+def test_metrics_show_lag_deadlines_and_sizes(hub: Served) -> None:
+    def text() -> str:
+        with urllib.request.urlopen(f"http://{hub.metrics}/metrics", timeout=5) as answer:  # noqa: S310  # our own
+            return str(answer.read().decode())
+
+    wait_until(lambda: 'hub_deadlines{band="overdue"}' in text() and "hub_store_bytes" in text())
+    assert 'hub_projection_lag_positions{view="chronology"}' in text()
+    assert 'hub_store_bytes{store="events"}' in text()
+    assert "other" not in [line for line in text().splitlines() if line.startswith("hub_deadlines")]
+
+
+# ── who takes part ──
+
+
+def test_agencies_are_listed_and_told_as_json(hub: Served) -> None:
+    listed = {one["agency_id"]: one for one in hub.ran("agencies", "list", "--json").document["agencies"]}
+
+    assert listed[COUNCIL]["name"] == f"{COUNCIL} (synthetic)"
+    assert (listed[COUNCIL]["shards"], listed[COUNCIL]["suspended"]) == ([SHARD], False)
+    assert f"{COUNCIL} (synthetic)" in hub.ran("agencies", "list").out
+
+
+def test_an_agency_is_suspended_only_when_that_is_meant(hub: Served) -> None:
+    agency = "agency-northmoor-library"
+    enrolled = hub.ran("agencies", "enrol", agency, "--name", "Library (synthetic)", "--shard", SHARD, "--json")
+    assert [one["outcome"] for one in enrolled.document["outcomes"]] == ["receipt"]
+
+    unmeant = hub.ran("agencies", "suspend", agency, "--reason", "synthetic")
+    assert (unmeant.code, "--yes" in unmeant.err) == (2, True)
+    assert hub.ran("agencies", "suspend", agency, "--reason", "synthetic", "--yes").code == 0
+    listed = {one["agency_id"]: one for one in hub.ran("agencies", "list", "--json").document["agencies"]}
+    assert (listed[agency]["suspended"], listed[COUNCIL]["suspended"]) == (True, False)
+
+
+def test_a_key_is_rotated_retired_and_revoked(hub: Served) -> None:
+    agency = "agency-northmoor-rotating"
+    assert hub.ran("agencies", "enrol", agency, "--name", "Rotating (synthetic)", "--shard", SHARD, "--with-key").code == 0
+    assert hub.ran("keys", "register", agency, "--rotate").code == 0
+    assert hub.ran("keys", "retire", f"{agency}:1", "--yes").code == 0
+    assert hub.ran("keys", "revoke", f"{agency}:2", "--reason", "lost", "--yes").code == 0
+
+    keys = hub.ran("keys", "list", "--of", agency, "--json").document["keys"]
+    assert [(one["key_id"], one["state"]) for one in keys] == [(f"{agency}:1", "retired"), (f"{agency}:2", "revoked")]
+    assert hub.settings.agency_folder(agency).joinpath("key_id").read_text() == f"{agency}:2\n"
+
+
+def test_a_refusal_names_its_rule_and_ends_with_3(hub: Served) -> None:
+    again = hub.ran("keys", "register", COUNCIL, "--json")
+
+    assert again.code == 3
+    assert again.document["outcomes"][0]["outcome"] == "refusal"
+    assert again.document["outcomes"][0]["rule"] in again.err
+
+
+def test_an_authority_is_never_overwritten(tmp_path: Path) -> None:
+    assert ran("pki", "init", "--home", tmp_path, "--name", "hub.example.org").code == 0
+    before = (tmp_path / "pki" / "ca.pem").read_bytes()
+    assert ran("pki", "init", "--home", tmp_path).code == 2
+    assert ran("pki", "server", "--home", tmp_path).code == 0
+    assert ran("pki", "issue", COUNCIL, "--home", tmp_path, "--json").document["files"][0] == "ca.pem"
+    key = (tmp_path / "agencies" / COUNCIL / "sign.key").read_bytes()
+    assert ran("pki", "issue", COUNCIL, "--home", tmp_path).code == 2
+    assert ran("pki", "issue", COUNCIL, "--home", tmp_path, "--renew").code == 0
+
+    assert (tmp_path / "pki" / "ca.pem").read_bytes() == before
+    assert (tmp_path / "agencies" / COUNCIL / "sign.key").read_bytes() == key
+
+
+# ── reading ──
+
+
+def test_a_chronology_is_found_without_naming_its_partnership(hub: Served) -> None:
+    story = hub.ran("chronology", CASE, "--json").document
+
+    assert (story["shard"], story["case_id"], story["as"]) == (SHARD, CASE, BUSINESS_UNIT)
+    assert [line["event_type"] for line in story["lines"]].count("incident.notified.v1") == 1
+    assert FORMULA in [line["fact"] for line in story["lines"]]
+    assert FORMULA in hub.ran("chronology", CASE).out
+
+
+def test_a_chronology_as_known_earlier_is_shorter(hub: Served) -> None:
+    assert hub.ran("chronology", CASE, "--known-at", "2024-01-01", "--json").document["lines"] == []
+
+
+def test_no_cell_of_an_exported_chronology_is_a_formula(hub: Served) -> None:
+    exported = hub.ran("chronology", CASE, "--all", "--csv")
+
+    rows = list(csv.DictReader(io.StringIO(exported.out)))
+    assert f"'{FORMULA}" in [row["fact"] for row in rows]
+    assert not [cell for row in rows for cell in row.values() if cell[:1] in "=+-@\t\r" and cell]
+
+
+def test_a_case_of_others_and_no_case_end_with_3(hub: Served) -> None:
+    hub.ran("agencies", "enrol", "la-E09999909", "--name", "Elsewhere (synthetic)", "--shard", "elsewhere", "--with-key")
+
+    assert hub.ran("chronology", OTHER_CASE).code == 3
+    assert hub.ran("chronology", CASE, "--as", "la-E09999909").code == 3
+    assert hub.ran("chronology", "nonsense").code == 2
+    assert hub.ran("chronology", CASE, "--as", "la-E00000000").code == 2
+
+
+def test_a_watched_chronology_shows_what_is_there_and_ends_when_interrupted(hub: Served) -> None:
+    command = [*HUB, "chronology", CASE, "--home", str(hub.home), "--watch", "--json"]
+    watch = subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # noqa: S603
+    assert watch.stdout is not None
+    first = json.loads(watch.stdout.readline())
+    watch.send_signal(signal.SIGINT)
+    _, err = watch.communicate(timeout=20)
+
+    assert [line["event_type"] for line in first["lines"]].count("incident.notified.v1") == 1
+    assert (watch.returncode, err) == (0, "")
+
+
+def test_deadlines_are_listed_by_urgency_and_filtered(hub: Served) -> None:
+    of_case = hub.ran("deadlines", "--case", CASE, "--json").document
+    overdue = hub.ran("deadlines", "--overdue", "--json").document["deadlines"]
+    before = hub.ran("deadlines", "--case", CASE, "--as-of", "2024-01-01", "--json").document
+
+    assert (of_case["as"], of_case["more"]) == (PANEL, False)
+    assert [one["clock"] for one in of_case["deadlines"] if one["status"] == "met on time"] == ["K1"]
+    assert {one["band"] for one in overdue} == {"overdue"}
+    assert {one["clock"] for one in overdue} == {one["clock"] for one in of_case["deadlines"] if one["band"] == "overdue"}
+    assert before["deadlines"] == []
+    limited = hub.ran("deadlines", "--case", CASE, "--limit", "1", "--json").document
+    assert (limited["more"], limited["deadlines"]) == (True, of_case["deadlines"][:1])
+    assert hub.ran("deadlines", "--overdue", "--csv").out.count("\n") == 1 + len(overdue)
+
+
+def test_a_deadline_explains_itself(hub: Served) -> None:
+    words = hub.ran("deadlines", "--explain", CASE, "K5B")
+    told = hub.ran("deadlines", "--explain", CASE, "k5b", "--as", COUNCIL, "--json").document
+
+    assert "15 working days" in words.out
+    assert (told["deadline"]["clock"], told["deadline"]["day_zero"]) == ("K5B", "2024-03-04")
+    assert hub.ran("deadlines", "--explain", CASE, "K19").code == 3
+
+
+def test_a_panel_table_is_counted_and_labelled(hub: Served) -> None:
+    arguments = ("panel", "table", "6", "--period", "2024", "--count-day", "2024-12-31")
+    table = hub.ran(*arguments, "--json").document
+    rows = list(csv.reader(io.StringIO(hub.ran(*arguments, "--csv").out)))
+
+    assert (table["table"], table["period"], table["count_day"]) == ("6", "2024-01-01/2024-12-31", "2024-12-31")
+    assert rows[0] == ["key", "group", "label", *[column["key"] for column in table["columns"]]]
+    assert len(rows) == 1 + len(table["rows"]) + ("total" in table)
+    assert f"counted: {table['unit']}" in hub.ran(*arguments).out
+    wrong = hub.ran("panel", "table", "99", "--period", "2024")
+    assert (wrong.code, "expected one of" in wrong.err) == (2, True)
+
+
+def test_the_panel_lists_cases(hub: Served) -> None:
+    cases = hub.ran("panel", "cases", "--json").document
+
+    assert [(one["case_id"], one["notified_on"], one["stage"]) for one in cases["cases"]] == [(CASE, "2024-03-04", "notified")]
+    assert hub.ran("panel", "cases", "--stage", "published", "--json").document == {"cases": [], "more": False}
+    assert CASE in hub.ran("panel", "cases").out
+
+
+# ── the log ──
+
+
+def test_the_log_shows_places_and_keeps_bodies_sealed(hub: Served) -> None:
+    shards = hub.ran("log", "--json").document["shards"]
+    stream = hub.ran("log", f"incident-{CASE}", "--json").document["events"]
+    opened = hub.ran("log", f"incident-{CASE}", "--body", "--json")
+
+    assert [one["shard"] for one in shards] == ["national", SHARD]
+    assert [(one["version"], one["event_type"], one["agency_id"]) for one in stream] == [(1, "incident.notified.v1", COUNCIL)]
+    assert "body" not in stream[0]
+    assert opened.document["events"][0]["body"]["circumstances"] == "Synthetic circumstances."
+    assert "recorded nowhere" in opened.err
+    assert hub.ran("log", "national", "--limit", "1", "--json").document["events"][0]["event_type"] == "agency.enrolled.v1"
+    assert hub.ran("log", "nonsense").code == 2
+
+
+def test_who_read_a_case_is_on_the_log(hub: Served) -> None:
+    hub.ran("chronology", CASE, "--as", ICB, "--user", "u-17", "--role", "named-doctor")
+
+    viewed = hub.ran("log", f"access-{CASE}", "--body", "--json", "--limit", "1000").document["events"]
+    assert ("u-17", "named-doctor", ICB) in [
+        (one["body"]["viewer_user"], one["body"]["viewer_role"], one["body"]["viewer_agency"]) for one in viewed
+    ]
+
+
+def test_views_are_rebuilt_and_verified_beside_the_hub(hub: Served) -> None:
+    rebuilt = hub.ran("rebuild", "deadlines", "--json").document
+    assert [one["view"] for one in rebuilt["views"]] == ["deadlines"]
+    assert hub.ran("rebuild", "nonsense").code == 2
+    assert hub.ran("deadlines", "--case", CASE, "--json").code == 0
+
+    verified = hub.ran("verify", "--json")
+    assert (verified.code, verified.document["passed"], verified.document["problems"]) == (0, True, [])
+    assert [(one["view"], one["matches"]) for one in verified.document["views"]] == [
+        (view, True) for view in ("chronology", "deadlines", "oversight", "registry")
+    ]
+
+
+def a_copy(hub: Served, folder: Path) -> Path:
+    """Copy a hub's home while it serves; nothing serves the copy."""
+    home = folder / "copy"
+    shutil.copytree(hub.home, home, ignore=shutil.ignore_patterns("store", "address", "sequence.sqlite*"))
+    (home / "store").mkdir()
+    for name in STORES:
+        source, target = sqlite3.connect(hub.home / "store" / name), sqlite3.connect(home / "store" / name)
+        source.backup(target)
+        source.close()
+        target.close()
+    return home
+
+
+def changed(home: Path, *statements: str, store: str = "events.sqlite") -> None:
+    connection = sqlite3.connect(home / "store" / store)
+    for statement in statements:
+        assert connection.execute(statement).rowcount > 0, statement
+    connection.commit()
+    connection.close()
+
+
+NOTIFIED = "(SELECT place FROM event WHERE type = 'incident.notified.v1')"
+SHARED = "(SELECT place FROM event WHERE type = 'information.shared.v1')"
+
+
+def flip_a_byte(home: Path) -> None:
+    half = "length(state) / 2"
+    changed(
+        home,
+        f"UPDATE event SET state = CAST(substr(state, 1, {half}) || x'5a' || substr(state, {half} + 2) AS BLOB) WHERE place = {NOTIFIED}",
+    )
+
+
+def change_the_digest(home: Path) -> None:
+    changed(home, f"UPDATE shard SET digest = zeroblob(32) WHERE name = '{SHARD}'")
+
+
+def swap_two_events(home: Path) -> None:
+    changed(
+        home,
+        f"CREATE TEMP TABLE spot AS SELECT {NOTIFIED} AS one, {SHARED} AS other",
+        "UPDATE event SET place = -1 WHERE place = (SELECT one FROM spot)",
+        "UPDATE event SET place = (SELECT one FROM spot) WHERE place = (SELECT other FROM spot)",
+        "UPDATE event SET place = (SELECT other FROM spot) WHERE place = -1",
+    )
+
+
+def drop_an_event(home: Path) -> None:
+    changed(home, f"DELETE FROM event WHERE place = {NOTIFIED}")
+
+
+def write_another_signature(home: Path) -> None:
+    changed(home, f"UPDATE event SET state = (SELECT state FROM event WHERE place = {SHARED}) WHERE place = {NOTIFIED}")
+
+
+@pytest.mark.parametrize(
+    ("tamper", "position", "checks"),
+    [
+        (flip_a_byte, 2, {"state", "header", "header_hash", "signature", "key", "IntegrityError"}),
+        (drop_an_event, 2, {"position"}),
+        (write_another_signature, 2, {"header"}),
+        (swap_two_events, None, {"digest"}),
+        (change_the_digest, None, {"digest"}),
+    ],
+)
+def test_verify_names_the_first_bad_position(
+    hub: Served, tmp_path: Path, tamper: Callable[[Path], None], position: int | None, checks: set[str]
+) -> None:
+    home = a_copy(hub, tmp_path)
+    tamper(home)
+    verified = ran("verify", "--home", home, "--json")
+
+    assert verified.code == 5
+    (problem,) = verified.document["problems"]
+    last = next(one["position"] for one in ran("log", "--home", home, "--json").document["shards"] if one["shard"] == SHARD)
+    assert (problem["shard"], problem["position"]) == (SHARD, position or last)
+    assert problem["check"] in checks
+    assert f"{SHARD}/{position or last}" in ran("verify", "--home", home).out
+
+
+def test_verify_finds_a_view_that_differs_from_the_log(hub: Served, tmp_path: Path) -> None:
+    home = a_copy(hub, tmp_path)
+    connection = sqlite3.connect(home / "store" / "views.sqlite")
+    (table,) = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE 'registry%agenc%'").fetchone()
+    connection.close()
+    changed(home, f"UPDATE {table} SET name = 'Another name'", store="views.sqlite")
+    verified = ran("verify", "--home", home, "--json")
+
+    assert verified.code == 5
+    assert [one["view"] for one in verified.document["views"] if not one["matches"]] == ["registry"]
+
+
+# ── doctor and generate ──
+
+
+def test_doctor_finds_a_serving_hub_well(hub: Served) -> None:
+    found = hub.ran("doctor", "--json")
+
+    assert (found.code, found.document["passed"]) == (0, True)
+    assert {one["grade"] for one in found.document["checks"]} == {"OK"}
+    assert next(one for one in found.document["settings"] if one["name"] == "home")["source"] == "argument"
+    assert "a hub answers at" in hub.ran("doctor").out
+
+
+def test_doctor_says_what_is_wrong_and_what_to_do(hub: Served, tmp_path: Path) -> None:
+    home = a_copy(hub, tmp_path)
+    (home / "hub.toml").write_text('listen = "127.0.0.1:0"\n')
+    (home / "trust").chmod(0o755)
+    (home / "trust" / "kek").chmod(0o644)
+    (home / "agencies" / OPERATOR_ID / "client.pem").unlink()
+    found = ran("doctor", "--home", home, "--json")
+
+    assert found.code == 5
+    failed = [(one["what"], one["advice"]) for one in found.document["checks"] if one["grade"] == "FAIL"]
+    assert failed == [("permissions", f"chmod 600 {home / 'trust' / 'kek'}")]
+    (home / "hub.toml").write_text('lisen = "127.0.0.1:0"\n')
+    unknown = ran("doctor", "--home", home)
+    assert unknown.code == 5
+    assert "the nearest is listen" in unknown.out
+    assert ran("verify", "--home", home).code == 2
+
+
+def test_generating_twice_from_one_seed_gives_the_same_events(tmp_path: Path) -> None:
+    first = ran("generate", "--incidents", "3", "--seed", "7")
+    ran("generate", "--incidents", "3", "--seed", "7", "--out", tmp_path / "events.jsonl")
+    lines = [json.loads(line) for line in first.out.splitlines()]
+
+    assert (tmp_path / "events.jsonl").read_text() == first.out
+    assert len({line["case_id"] for line in lines}) == 3
+    assert [line["stage"] for line in lines] == sorted(line["stage"] for line in lines)
+    assert ran("generate", "--incidents", "3", "--seed", "8").out != first.out

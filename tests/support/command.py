@@ -1,0 +1,94 @@
+"""The ``hub`` command for tests: run in this process with its output caught, or serving in a process of its own."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from services.cli.main import main
+
+ROOT = Path(__file__).parents[2]
+HUB = (sys.executable, "-m", "services.cli.main")
+START_MAX_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """How a command ended and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        """What it printed as one JSON document."""
+        return json.loads(self.out)
+
+
+def ran(*arguments: str | Path) -> Ran:
+    """Run one command in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        code = main([str(argument) for argument in arguments])
+    return Ran(int(code), out.getvalue(), err.getvalue())
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """Return the environment of a ``hub`` process: no settings but these."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("HUB_")}
+    return kept | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "protos")])} | settings
+
+
+def start(home: Path, *arguments: str, **settings: str) -> subprocess.Popen[str]:
+    """Start ``hub serve`` on a free port and return the process once it serves."""
+    command = [*HUB, "serve", "--home", str(home), "--listen", "127.0.0.1:0", *arguments]
+    settings = {"HUB_METRICS_LISTEN": ""} | settings
+    with (home.parent / f"{home.name}.log").open("a") as log:
+        process = subprocess.Popen(command, env=environment(**settings), stdout=subprocess.PIPE, stderr=log, text=True)  # noqa: S603
+    assert process.stdout is not None
+    first = process.stdout.readline()
+    if "serving" not in first:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        raise AssertionError(f"hub serve said {first!r}; see {home}.log")
+    return process
+
+
+def stop(process: subprocess.Popen[str], number: signal.Signals = signal.SIGTERM) -> int:
+    """Tell a hub to stop and return its exit code."""
+    if process.poll() is None:
+        process.send_signal(number)
+    code = process.wait(START_MAX_SECONDS)
+    assert process.stdout is not None
+    process.stdout.close()
+    return code
+
+
+@contextmanager
+def serving(home: Path, *arguments: str, **settings: str) -> Iterator[subprocess.Popen[str]]:
+    """Serve a hub from ``home`` in a process of its own, founding it if there is none."""
+    process = start(home, "--found", *arguments, **settings)
+    try:
+        yield process
+    finally:
+        stop(process)
+
+
+def wait_until(what: Any, seconds: float = 10.0) -> None:
+    """Wait until ``what()`` is true."""
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "it did not come about in time"
+        time.sleep(0.05)
