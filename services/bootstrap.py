@@ -149,7 +149,7 @@ def open_parts(settings: Settings) -> Iterator[Parts]:
             log_origin=settings.log_origin,
             node_id=settings.node_id,
         )
-        run = f"{settings.node_id}-{now():%Y%m%dT%H%M%S}"
+        run = f"{settings.node_id[:40]}-{now():%Y%m%dT%H%M%S%f}"  # as a source: no other run's, and at most 63 characters
         own = OwnEvents(intake, _hub_key(settings), log_origin=settings.log_origin, run=run)
         yield Parts(
             settings=settings,
@@ -227,7 +227,10 @@ class Hub:
         except RuntimeError as error:
             raise OSError(f"{settings.listen} cannot be listened on: is another hub running?") from error
         if settings.metrics_listen:
-            self._metrics_server = serve_metrics(settings.metrics_listen, parts.metrics.registry)
+            try:
+                self._metrics_server = serve_metrics(settings.metrics_listen, parts.metrics.registry)
+            except OSError as error:
+                raise OSError(f"{settings.metrics_listen} cannot be listened on for metrics: {error.strerror}") from error
         parts.projector.start()
         await self._server.start()
         self.address = f"{host}:{port}"

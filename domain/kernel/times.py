@@ -101,8 +101,10 @@ def _day(value: date | datetime) -> date:
 
 
 @cache
-def _dated(cls: type[Any]) -> tuple[str, ...]:
+def _dated(cls: Any) -> tuple[str, ...]:
     """Return the fields of a dataclass that may hold a moment, at any depth: looking at every field of every event is slow."""
+    if not is_dataclass(cls):
+        return ()
     hints = get_type_hints(cls)
     return tuple(one.name for one in fields(cls) if _may_hold_moment(hints[one.name]))
 
@@ -116,12 +118,15 @@ def _may_hold_moment(hint: Any) -> bool:
 
 def _moments(thing: Any, found: list[tuple[str, date | When]]) -> list[tuple[str, date | When]]:
     """Add every moment inside a dataclass to ``found``, by the name of its field; what a ``When`` is made of follows it."""
-    for name in _dated(type(thing)):
+    kind: Any = type(thing)
+    for name in _dated(kind):
         value = getattr(thing, name)
         for one in value if isinstance(value, tuple) else (value,):
-            if isinstance(one, date | When):
+            if isinstance(one, date):
                 found.append((name, one))
-            if is_dataclass(one):
+            else:
+                if isinstance(one, When):
+                    found.append((name, one))
                 _moments(one, found)
     return found
 

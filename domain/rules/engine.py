@@ -71,6 +71,8 @@ def instances_of(
 
 def _instances_under(case: _Case, rule: ClockRule) -> list[ClockInstance]:
     """Return the instances of one clock, by id."""
+    if not any(trigger.on in case.by_type for trigger in rule.starts):
+        return []
     if any(_applies(trigger, each, {}, None) for trigger in rule.nevers for each in case.of(trigger.on)):
         return []
     each_recipient = "recipient" in rule.per

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, select
 
 from domain.kernel.events import Recorded
 from domain.partnership.events import MembershipChanged, PartnershipEstablished
@@ -15,6 +15,7 @@ from domain.rules import Fact, PartnershipTerms, Rulebook, bundled_rulebook, ins
 from projections.deadlines.rows import fact_of, fact_row, instance_row
 from projections.deadlines.scope import IGNORES, PARTNERSHIP_EVENTS
 from projections.deadlines.tables import CASES, FACTS, INSTANCES, MEMBERS, TERMS, define
+from projections.kernel.rows import insert_rows
 from projections.kernel.view import Tables, View
 
 _CODE_VERSION: Final = "1"
@@ -53,7 +54,7 @@ def apply(rulebook: Rulebook, connection: Connection, tables: Tables, batch: Seq
         before = facts_by_case(connection, tables, shard, cases)
         _set_clocks(rulebook, connection, tables, {case: [*before.get(case, ()), *new.get(case, ())] for case in cases})
     if new:
-        connection.execute(insert(tables[FACTS]), [fact_row(fact) for facts in new.values() for fact in facts])
+        insert_rows(connection, tables[FACTS], [fact_row(fact) for facts in new.values() for fact in facts])
 
 
 def facts_by_case(connection: Connection, tables: Tables, shard: str, cases: Sequence[str]) -> dict[str, list[Fact]]:
@@ -82,14 +83,13 @@ def _set_clocks(rulebook: Rulebook, connection: Connection, tables: Tables, fact
     for name in (INSTANCES, CASES):
         connection.execute(delete(tables[name]).where(tables[name].c.shard == shard, tables[name].c.case_id.in_(list(facts))))
     settled = [{"shard": shard, "case_id": case, "settled_from": max(fact.counts_from for fact in facts[case])} for case in facts]
-    connection.execute(insert(tables[CASES]), settled)
+    insert_rows(connection, tables[CASES], settled)
     instances = [
         instance_row(instance)
         for known in facts.values()
         for instance in instances_of(known, rulebook.calendar, rulebook.rules, partnership=terms)
     ]
-    if instances:
-        connection.execute(insert(tables[INSTANCES]), instances)
+    insert_rows(connection, tables[INSTANCES], instances)
 
 
 def _set_members(connection: Connection, tables: Tables, recorded: Recorded) -> None:
@@ -107,11 +107,11 @@ def _set_members(connection: Connection, tables: Tables, recorded: Recorded) -> 
         for agency_id in sorted({*event.partners, event.business_unit})
     ]
     connection.execute(delete(tables[MEMBERS]).where(tables[MEMBERS].c.shard == recorded.shard))
-    connection.execute(insert(tables[MEMBERS]), members)
+    insert_rows(connection, tables[MEMBERS], members)
     if isinstance(event, PartnershipEstablished):
         terms = {"shard": recorded.shard, "written_confirmation_hours": event.written_confirmation_hours}
         connection.execute(delete(tables[TERMS]).where(tables[TERMS].c.shard == recorded.shard))
-        connection.execute(insert(tables[TERMS]), [terms])
+        insert_rows(connection, tables[TERMS], [terms])
 
 
 def _chunks(cases: Sequence[str]) -> Iterable[Sequence[str]]:

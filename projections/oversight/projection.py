@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any, Final
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection
 
 from domain.agency.events import AgencyEnrolled
 from domain.incident.events import Child, ChildAdded, IncidentNotified, IncidentReclassified, NotificationAmended
@@ -15,6 +15,7 @@ from domain.kernel.events import Event, Precision, Recorded, When, london_day
 from domain.kernel.ids import identity_of
 from domain.local_review.events import CopyProvided, LocalReviewInitiated
 from domain.rapid_review.events import DecisionMade, DecisionReconsidered
+from projections.kernel.rows import insert_rows
 from projections.kernel.view import Tables, View
 from projections.oversight.scope import HANDLES, IGNORES
 from projections.oversight.tables import CHILDREN, COUNCILS, FACTS, NOTICES, define
@@ -50,8 +51,7 @@ def apply(connection: Connection, tables: Tables, batch: Sequence[Recorded]) -> 
                 rows[NOTICES] += _notice_rows(recorded)
                 rows[CHILDREN] += _child_rows(recorded)
     for name, added in rows.items():
-        if added:
-            connection.execute(insert(tables[name]), added)
+        insert_rows(connection, tables[name], added)
 
 
 OVERSIGHT: Final = View(name="oversight", version="1", define=define, handles=HANDLES, ignores=IGNORES, apply=apply)

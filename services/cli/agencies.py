@@ -33,7 +33,7 @@ app = typer.Typer(help="Enrol, list and suspend agencies.", no_args_is_help=True
 )
 def enrol(
     agency: Agency,
-    name: Annotated[str, typer.Option("--name", help="The agency's name, as tables show it.")],
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="The agency's name, as tables show it.")],
     home: Home = None,
     shard: Annotated[
         list[str] | None, typer.Option("--shard", metavar="SHARD", help="A partnership whose cases it may write to; may be repeated.")
@@ -80,7 +80,7 @@ def list_agencies(home: Home = None, json: Json = False) -> None:
 @app.command(epilog=examples('hub agencies suspend la-E08000016 --reason "left the hub"'))
 def suspend(
     agency: Agency,
-    reason: Annotated[str, typer.Option("--reason", help="Why; it stays on the log for good, so name nobody.")],
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it stays on the log for good, so name nobody.")],
     home: Home = None,
     yes: Yes = False,
     json: Json = False,

@@ -14,6 +14,8 @@ import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
+from grpc_health.v1.health_pb2 import HealthCheckRequest
+from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_status import rpc_status
 
 from domain.kernel.agencies import OPERATOR_ID
@@ -166,9 +168,9 @@ def demand_answer(target: str, folder: Path) -> None:
     credentials = Credentials.from_files(folder / "ca.pem", folder / "client.pem", folder / "client.key")
     with grpc.secure_channel(target, credentials.for_channel(), options=CHANNEL_OPTIONS) as channel:
         try:
-            grpc.channel_ready_future(channel).result(CONNECT_MAX_SECONDS)
-        except grpc.FutureTimeoutError:
-            raise no_answer(target) from None
+            HealthStub(channel).Check(HealthCheckRequest(), timeout=CONNECT_MAX_SECONDS)
+        except grpc.RpcError as error:
+            raise failure_of(error, target) from None
 
 
 def no_answer(target: str) -> Failure:

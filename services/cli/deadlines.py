@@ -75,8 +75,10 @@ def deadlines(
         tuple[str, str] | None,
         typer.Option("--explain", metavar="CASE CLOCK", help="Explain one deadline, day by day.", show_default=False),
     ] = None,
-    instance: Annotated[str, typer.Option("--instance", help="With --explain: which, where a clock runs more than once.")] = "",
-    limit: Annotated[int, typer.Option("--limit", min=1, help="At most this many.")] = DEFAULT_LIMIT,
+    instance: Annotated[
+        str, typer.Option("--instance", metavar="ID", help="With --explain: which, where a clock runs more than once.")
+    ] = "",
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="At most this many.")] = DEFAULT_LIMIT,
     watch: Watch = False,
     user: User = DEFAULT_USER,
     role: Role = DEFAULT_ROLE,

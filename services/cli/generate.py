@@ -20,14 +20,17 @@ from services.eventstore.codec import to_message
 def generate(
     incidents: Annotated[
         int | None,
-        typer.Option("--incidents", min=1, max=1_000_000, help="How many; else the counts of the Panel's report of 2020 exactly."),
+        typer.Option(
+            "--incidents", metavar="N", min=1, max=1_000_000, help="How many; else the counts of the Panel's report of 2020 exactly."
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same population.")] = DEFAULT_SEED,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="The same seed gives the same population.")] = DEFAULT_SEED,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write there; else to standard output.")] = None,
 ) -> None:
     """Write a synthetic population's events as JSON Lines, in an order in which a hub can take them. Nothing in it is about anybody.
 
-    Each line is one JSON document: stage, agency, role, shard, case_id, event_type, event.
+    Each line is one JSON document: stage, agency, role, shard, case_id, event_type, event. Where there is corrects_because too, the
+    event is to correct, for that reason, what its agency said in its last event of that type and case.
     """
     report = bundled_report()
     drawn = england_2020(report, seed) if incidents is None else population(report, incidents, seed)
@@ -60,4 +63,5 @@ def _document(step: Step) -> dict[str, Any]:
         "event_type": step.event.EVENT_TYPE,
         "imported": True,
         "event": plain(to_message(step.event)),
+        **({"corrects_because": step.corrects_because} if step.corrects_because else {}),
     }

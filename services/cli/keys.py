@@ -55,7 +55,9 @@ def revoke(
     key: Key,
     reason: Annotated[RevocationReason, typer.Option("--reason", help="Why it is not to be trusted any more.")],
     home: Home = None,
-    explanation: Annotated[str | None, typer.Option("--explanation", help="More on that; it stays on the log for good.")] = None,
+    explanation: Annotated[
+        str | None, typer.Option("--explanation", metavar="TEXT", help="More on that; it stays on the log for good.")
+    ] = None,
     yes: Yes = False,
     json: Json = False,
 ) -> None:

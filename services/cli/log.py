@@ -28,11 +28,11 @@ BATCH_EVENTS: Final = 1_000
 
 def log(
     what: Annotated[
-        str | None, typer.Argument(metavar="[SHARD|STREAM]", help="A shard or a stream; without it the shards are listed.")
+        str | None, typer.Argument(metavar="SHARD|STREAM", help="A shard or a stream; without it the shards are listed.")
     ] = None,
     home: Home = None,
-    after: Annotated[int, typer.Option("--after", min=0, help="Only behind this position (of a stream: this version).")] = 0,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="At most this many events.")] = DEFAULT_LIMIT,
+    after: Annotated[int, typer.Option("--after", metavar="N", min=0, help="Only behind this position (of a stream: this version).")] = 0,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="At most this many events.")] = DEFAULT_LIMIT,
     event_type: Annotated[
         list[str] | None, typer.Option("--type", metavar="TYPE", help="Only events of this type; may be repeated.")
     ] = None,

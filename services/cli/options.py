@@ -62,9 +62,9 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmat
 As = Annotated[
     str | None, typer.Option("--as", metavar="AGENCY", parser=read_agency, help="The agency that asks, by its certificate in the home.")
 ]
-User = Annotated[str, typer.Option("--user", help="The end user, a pseudonymous id; the hub records who read what.")]
-Role = Annotated[str, typer.Option("--role", help="The end user's role, recorded too.")]
-Purposes = Annotated[Purpose, typer.Option("--purpose", help="What for, recorded too.")]
+User = Annotated[str, typer.Option("--user", metavar="ID", help="The end user, a pseudonymous id; the hub records who read what.")]
+Role = Annotated[str, typer.Option("--role", metavar="ROLE", help="The end user's role, recorded too.")]
+Purposes = Annotated[Purpose, typer.Option("--purpose", metavar="PURPOSE", help="What for, recorded too: " + ", ".join(Purpose) + ".")]
 ShardOption = Annotated[str | None, typer.Option("--shard", metavar="SHARD", help="The partnership; else it is looked up.")]
 Watch = Annotated[bool, typer.Option("--watch", help="Go on and show what changes, until interrupted.")]
 

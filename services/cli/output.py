@@ -116,14 +116,18 @@ def show(
 ) -> None:
     """Print a table; the columns of ``right`` stand to the right, those of ``whole`` are not folded."""
     table = Table(title=Text(visible(title)) if title else None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    cells = [[visible(cell(one)) for one in row] for row in rows]
     numbers, unfolded = set(right), set(whole)
     for index, column in enumerate(columns):
-        widest = max((len(line) for row in cells for line in row[index].split("\n")), default=0) if index in unfolded else None
-        table.add_column(Text(column), justify="right" if index in numbers else "left", overflow="fold", min_width=widest)
-    for row in cells:
-        table.add_row(*map(Text, row))
-    console(sys.stdout).print(table)
+        table.add_column(Text(column), justify="right" if index in numbers else "left", overflow="fold", no_wrap=index in unfolded)
+    for row in rows:
+        table.add_row(*(Text(visible(cell(one))) for one in row))
+    out = console(sys.stdout)
+    if out.is_terminal:
+        out.print(table)
+        return
+    with out.capture() as printed:
+        out.print(table)
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in printed.get().splitlines()))
 
 
 def cell(value: object) -> str:

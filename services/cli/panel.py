@@ -99,7 +99,7 @@ def cases(
         Period | None, typer.Option("--period", metavar="PERIOD", parser=read_period, help="Only incidents notified in it.")
     ] = None,
     count_day: CountDay = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="At most this many.")] = DEFAULT_LIMIT,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="At most this many.")] = DEFAULT_LIMIT,
     user: User = DEFAULT_USER,
     role: Role = DEFAULT_ROLE,
     csv: Csv = False,
@@ -129,7 +129,7 @@ def cases(
     elif csv:
         write_csv(_CASE_COLUMNS, rows)
     else:
-        show("", ("Case", "Notified", "Stage", "Rapid review", "Decision"), [_case_row(one) for one in found[:limit]], whole=[0])
+        show("", ("Case", "Notified", "Where it stands"), [_case_row(one) for one in found[:limit]], whole=[0])
         say(f"{len(rows)} cases{'; there are more: --limit' if has_more else ''}")
 
 
@@ -168,17 +168,19 @@ def _csv_row(row: pb.PanelRow) -> list[str]:
 
 
 def _case_row(case: pb.CaseSummary) -> tuple[str, ...]:
-    review = [f"due {case.review_due_on}"] if case.review_due_on else []
-    review += [f"received {case.review_received_on}"] if case.review_received_on else []
-    review += [f"{case.working_days} working days"] if case.HasField("working_days") else []
     children = "1 child" if case.children == 1 else f"{case.children} children"
-    return (
-        f"{case.case_id}\n{case.shard}",
-        f"{case.notified_on} by {case.authority}\n{case.notification_type.replace('_', ' ')}, {children}",
-        case.stage.replace("_", " "),
-        "\n".join(review),
-        "\n".join([case.decision.replace("_", " "), *([f"Panel {case.response.replace('_', ' ')}"] if case.response else [])]),
-    )
+    notified = [case.notified_on, f"by {case.authority}", f"{_words(case.notification_type)}, {children}"]
+    stands = [_words(case.stage)]
+    stands += [f"review due {case.review_due_on}"] if case.review_due_on else []
+    stands += [f"received {case.review_received_on}"] if case.review_received_on else []
+    stands += [f"{case.working_days} working days"] if case.HasField("working_days") else []
+    stands += [f"decision: {_words(case.decision)}"]
+    stands += [f"Panel: {_words(case.response)}"] if case.response else []
+    return (f"{case.case_id}\n{case.shard}", "\n".join(notified), "\n".join(stands))
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _field(case: pb.CaseSummary, name: str) -> object:

@@ -31,7 +31,7 @@ def establish(
     shard: Annotated[
         str, typer.Argument(metavar="SHARD", help="The partnership's name in every event: lower-case letters, digits, dashes.")
     ],
-    name: Annotated[str, typer.Option("--name", help="Its name, as tables show it.")],
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="Its name, as tables show it.")],
     business_unit: Annotated[str, typer.Option("--business-unit", metavar="AGENCY", parser=read_agency, help="Its business unit.")],
     partner: Annotated[
         list[str], typer.Option("--partner", metavar="AGENCY", parser=read_agency, help="A statutory partner; at least one of each kind.")
@@ -44,7 +44,7 @@ def establish(
         date | None, typer.Option("--starts-on", metavar="DAY", parser=read_day, help="When its arrangements began; today.")
     ] = None,
     confirmation_hours: Annotated[
-        int, typer.Option("--confirmation-hours", min=1, max=720, help="How soon a referral is confirmed in writing here.")
+        int, typer.Option("--confirmation-hours", metavar="HOURS", min=1, max=720, help="How soon a referral is confirmed in writing here.")
     ] = 48,
     json: Json = False,
 ) -> None:

@@ -16,10 +16,11 @@ from services.cli.stores import opened_keys, opened_views
 from services.eventstore.opening import Opener
 from services.eventstore.read_only import open_read_only
 from services.projector.rebuild import Rebuild
+from services.runtime import interpreter
 
 
 def rebuild(
-    view: Annotated[list[str] | None, typer.Argument(metavar="[VIEW]...", help="Which; all of them if none is named.")] = None,
+    view: Annotated[list[str] | None, typer.Argument(metavar="VIEW", help="Which; all of them if none is named.")] = None,
     home: Home = None,
     json: Json = False,
 ) -> None:
@@ -32,6 +33,7 @@ def rebuild(
     chosen = list(dict.fromkeys(view or names))
     if unknown := sorted(set(chosen) - set(names)):
         raise wrong_usage(f"there is no view {', '.join(unknown)}", f"there are: {', '.join(names)}")
+    interpreter.settle()
     began = time.monotonic()
     with open_read_only(settings.event_store_file) as store, opened_keys(settings) as keys, opened_views(settings) as views:
         with progress(f"rebuilding {', '.join(chosen)}") as report:

@@ -18,6 +18,7 @@ from services.cli.failures import Exit, Failure, wrong_usage
 from services.cli.options import Home, Json, settings_of
 from services.cli.output import emit_line, say
 from services.cli.stores import kek_of
+from services.runtime import interpreter
 from services.runtime.errors import Unavailable
 from services.runtime.logs import configure_logging
 from services.runtime.settings import Settings
@@ -71,12 +72,15 @@ async def _serve(parts: Parts, *, json: bool) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop, number)
+    interpreter.settle()
     hub = Hub(parts)
     try:
         await hub.start()
     except OSError as error:
         await hub.stop()
-        raise Failure(Exit.UNAVAILABLE, str(error), "is another hub serving there? --listen or HUB_LISTEN chooses another port") from None
+        raise Failure(
+            Exit.UNAVAILABLE, str(error), "is another hub serving there? HUB_LISTEN and HUB_METRICS_LISTEN choose other ports"
+        ) from None
     _note_address(settings, hub.address)
     try:
         _announce(settings, hub.address, json=json)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import Enum
@@ -76,7 +76,8 @@ def kind_of_hint(hint: Any) -> Kind:
             return Kind(hint, narrative, optional)
 
 
-def kinds(cls: type) -> dict[str, Kind]:
+@cache
+def kinds(cls: Any) -> Mapping[str, Kind]:
     """Return the kind of every field of a dataclass, in order."""
     hints = get_type_hints(cls, include_extras=True)
     return {field.name: kind_of_hint(hints[field.name]) for field in fields(cls)}

@@ -68,7 +68,7 @@ class ReadOnlyShard:
 
     def head(self) -> Head:
         """Return how far the writing process has come."""
-        return next(state.head() for number, state in self._reader.shards() if number == self._number)
+        return self._reader.shard(self._number).head()
 
     def log_end(self, timeout_seconds: float) -> int:  # noqa: ARG002  the file is the log
         """Return the head."""
@@ -95,6 +95,7 @@ class ReadOnlyEventStore:
             raise Unavailable(f"{path}: there is no event store")
         self._reader = Reader(path)
         self._reader.check()
+        self._shards: dict[str, ReadOnlyShard] = {}
 
     def __enter__(self) -> Self:
         """Return the store, to be closed at the end of a ``with`` block."""
@@ -110,9 +111,12 @@ class ReadOnlyEventStore:
 
     def shard(self, name: str) -> ReadOnlyShard:
         """Return a shard; raise ``Unavailable`` for one that does not exist."""
-        for number, state in self._reader.shards():
-            if state.shard == name and state.rules:
-                return ReadOnlyShard(name, number, self._reader)
+        if name not in self._shards:
+            self._shards |= {
+                state.shard: ReadOnlyShard(state.shard, number, self._reader) for number, state in self._reader.shards() if state.rules
+            }
+        if name in self._shards:
+            return self._shards[name]
         raise Unavailable(f"this node does not follow shard {name!r}")
 
     def create_shard(self, name: str) -> ReadOnlyShard:

@@ -23,9 +23,9 @@ STREAM_VERSION: Final = (
     "SELECT number, (SELECT max(version) FROM event WHERE stream_number = number) FROM stream WHERE shard = ? AND name = ?"
 )
 TRACKING_POSITION: Final = "SELECT position FROM tracking WHERE shard = ? AND name = ?"
-SHARDS: Final = (
-    "SELECT number, name, next_offset, last_append_id, position, digest, recorded_at, rules, formats, malformed FROM shard ORDER BY number"
-)
+_SHARDS: Final = "SELECT number, name, next_offset, last_append_id, position, digest, recorded_at, rules, formats, malformed FROM shard"
+SHARDS: Final = f"{_SHARDS} ORDER BY number"
+SHARD: Final = f"{_SHARDS} WHERE number = ?"
 
 Row = tuple[Any, ...]
 
@@ -86,6 +86,10 @@ class Reader:
     def shards(self) -> list[tuple[int, ShardState]]:
         """Return every shard of the file with its number."""
         return [shard_of(row) for row in self.query(SHARDS, ())]
+
+    def shard(self, number: int) -> ShardState:
+        """Return one shard by its number."""
+        return shard_of(self.query(SHARD, (number,))[0])[1]
 
     def events(self, shard: int, after: int, limit: int, stop: int | None = None, types: Sequence[str] = ()) -> list[Stored]:
         """Return a shard's events behind position ``after``, up to ``stop``, of these types only if any are named."""

@@ -251,11 +251,11 @@ class Sequencer:
     def _recover(self, failure: Exception, appends: int) -> HubError:
         """Forget a batch that failed and return what to answer; after a disk error the file is opened anew."""
         error = _meaning(failure, self._path)
-        _log.error("append_batch_failed", error=type(failure).__name__, code=getattr(failure, "sqlite_errorname", ""), appends=appends)
+        _log.error("eventstore.append_failed", error=type(failure).__name__, code=getattr(failure, "sqlite_errorname", ""), count=appends)
         try:
             self._state.abandon(reopen=isinstance(failure, sqlite3.Error) and not _is_full(failure))
         except Unavailable:
-            _log.error("event_store_not_opened_again")
+            _log.error("eventstore.not_opened_again")
         except HubError as worse:
             error = worse
         if not isinstance(error, Unavailable):

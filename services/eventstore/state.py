@@ -82,6 +82,7 @@ class State:
         self._connect = connect
         self._numbers: dict[str, int] = {}
         self._committed: dict[str, ShardState] = {}
+        self._begun: tuple[str, ...] = ()
         self._revoked: dict[str, dict[str, int]] = {}
         self._streams: Generations[tuple[str, str], tuple[int, int]] = Generations(STREAMS_CACHED)
         self._next_stream = 1
@@ -107,6 +108,7 @@ class State:
             self._numbers[state.shard] = number
             self._revoked[state.shard] = dict(self._rows("SELECT key_id, position FROM revoked WHERE shard = ?", (number,)))
             self._committed[state.shard] = state
+        self._note_begun()
         self._next_stream = (self._rows("SELECT max(stream_number) FROM event", ())[0][0] or 0) + 1
 
     def close(self) -> None:
@@ -119,7 +121,12 @@ class State:
 
     def shards(self) -> tuple[str, ...]:
         """Return the shards that have begun."""
-        return tuple(sorted([state.shard for state in list(self._committed.values()) if state.rules]))
+        return self._begun
+
+    def _note_begun(self) -> None:
+        """Keep the names of the shards that have begun: they are asked for several times an event."""
+        if len(self._begun) < len(self._committed):
+            self._begun = tuple(sorted([state.shard for state in self._committed.values() if state.rules]))
 
     def number(self, shard: str) -> int:
         """Return the number of a shard in the file."""
@@ -207,7 +214,6 @@ class State:
     def abandon(self, *, reopen: bool = False) -> None:
         """Forget the batch. With ``reopen``, or when not even a rollback works, the file is opened anew: memory is not trusted then."""
         batch, self._batch = self._batch, Batch()
-        self._next_stream -= len(batch.new_streams)
         for shard in batch.states:
             if shard not in self._committed:
                 del self._numbers[shard]
@@ -376,6 +382,7 @@ class State:
         for (shard, key_id), position in batch.revoked.items():
             self._revoked.setdefault(shard, {})[key_id] = position
         self._committed.update(batch.states)
+        self._note_begun()
         self._batch = Batch()
 
     def _rows(self, statement: str, parameters: Sequence[object]) -> list[reader.Row]:

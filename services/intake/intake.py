@@ -297,9 +297,9 @@ class Intake:
         after = state.decider.evolve(state.predicted, recorded)
         closed: list[str] = [rule.id for rule in mended(state.decider, state.predicted, after)]
         proposed = self._seal(candidate, recorded.version, findings, closed)
-        return Admission(
-            candidate, state, state.propose(replace(recorded, mended=tuple(map(RuleId, closed))), after), proposed, findings, closed
-        )
+        if closed:
+            recorded = replace(recorded, mended=tuple(map(RuleId, closed)))
+        return Admission(candidate, state, state.propose(recorded, after), proposed, findings, closed)
 
     def _look(self, shard: str, name: str, looked_at: dict[str, tuple[StreamState, Expectation]]) -> StreamState:
         """Return a stream's state and remember how it stood when it was first looked at: the append expects it so."""
@@ -414,7 +414,9 @@ class Intake:
             async with asyncio.timeout(APPEND_DEADLINE_SECONDS):
                 for future in waiting:
                     if not future.done():
-                        await asyncio.wait([asyncio.wrap_future(future)])
+                        waiter = asyncio.wrap_future(future)
+                        waiter.add_done_callback(_heard)
+                        await asyncio.wait([waiter])
         except TimeoutError:
             return
 
@@ -435,6 +437,12 @@ class _Unadmitted(Exception):
         self.error = error
         self.looked_at = looked_at
         super().__init__(str(error))
+
+
+def _heard(waiter: asyncio.Future[Result]) -> None:
+    """Take note of a failure; what it means is read from the append's own future."""
+    if not waiter.cancelled():
+        waiter.exception()
 
 
 def _event_id(signed: SignedEvent) -> bytes:

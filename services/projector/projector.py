@@ -19,6 +19,8 @@ from services.projector.source import FollowedStore, read_batch
 BATCH_MAX_EVENTS: Final = 500
 LOOK_FOR_SHARDS_SECONDS: Final = 0.1
 """How often a quiet projector looks whether there is a new shard; a new event in a shard it follows wakes it at once."""
+REST_SECONDS: Final = 0.03
+"""After every round: a lone event is in the views at once, while under load many events share what a round costs."""
 RETRY_SECONDS: Final = 0.5
 """After a failure that is not an event's fault (disk full, lost key), when a shard is tried again."""
 _LOG: Final = structlog.get_logger("projector")
@@ -121,9 +123,12 @@ class Projector:
     def _run(self) -> None:
         """Follow the shards until told to stop."""
         while not self._stopping.is_set():
-            for shard in self._rung_shards() | self._follow_new_shards() | self._due_again():
+            shards = self._rung_shards() | self._follow_new_shards() | self._due_again()
+            for shard in shards:
                 while not self._stopping.is_set() and self._project_or_note(shard):
                     pass
+            if shards:
+                self._stopping.wait(REST_SECONDS)
 
     def _rung_shards(self) -> set[str]:
         """Wait for a commit and return all shards that have moved; all there are, when a view was swapped in."""
@@ -169,7 +174,7 @@ class Projector:
         return moved
 
     def _project(self, shard: str) -> bool:
-        """Apply the next batch of a shard to every live view; False at the head."""
+        """Apply the next batch of a shard to every live view; False if it was the last there was: what came since has rung."""
         if not self._targets:
             return False
         reached = self._reached.get(shard)
@@ -181,7 +186,7 @@ class Projector:
                 self._database.apply(view, generation, shard, batch.items, batch.upto_position)
             reached = batch.upto_position
         self._reached[shard] = reached
-        return batch is not None
+        return batch is not None and len(batch.items) == BATCH_MAX_EVENTS
 
     def _look_which_are_live(self) -> None:
         """Note which generation of each view is to be kept at the head: live ones of this code's version."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -100,8 +100,8 @@ class Verification:
         shards = sorted(self._store.shards(), key=lambda name: name != NATIONAL)
         self._total = sum(self._store.shard(name).head().position for name in shards)
         problems = [problem for name in shards if (problem := self._shard(name)) is not None]
-        compared = [] if problems else [self._compare(views, view) for view in views.views]
-        return Verdict(shards=len(shards), events=self._events, destroyed=self._destroyed, problems=tuple(problems), views=tuple(compared))
+        compared = () if problems else self._compare(views)
+        return Verdict(shards=len(shards), events=self._events, destroyed=self._destroyed, problems=tuple(problems), views=compared)
 
     def _shard(self, name: str) -> Problem | None:
         shard = self._store.shard(name)
@@ -191,27 +191,39 @@ class Verification:
         except (UnreadableEvent, IntegrityError) as error:
             raise _Wrong("registry", str(error)) from None
 
-    def _compare(self, views: ViewDatabase, view: View) -> ViewVerdict:
-        """Rebuild a view in a file of its own and compare its rows with the live ones at the same positions."""
-        live = views.live(view.name)
-        if live is None:
-            return ViewVerdict(view=view.name, matches=False, digest="", rebuilt="not built yet", parked=0)
-        positions, digest = self._still(views, view.name, live.generation)
+    def _compare(self, views: ViewDatabase) -> tuple[ViewVerdict, ...]:
+        """Hold each view against a rebuild; views that have come equally far are rebuilt in one reading of the log."""
+        still = {view.name: self._still(views, view.name, live.generation) for view in views.views if (live := views.live(view.name))}
+        rebuilt: dict[str, bytes] = {}
+        for positions in {tuple(sorted(positions.items())) for positions, _ in still.values()}:
+            rebuilt |= self._rebuilt(
+                [view for view in views.views if view.name in still and still[view.name][0] == dict(positions)], dict(positions)
+            )
+        return tuple(self._verdict(views, view.name, still, rebuilt) for view in views.views)
+
+    def _rebuilt(self, views: Sequence[View], positions: dict[str, int]) -> dict[str, bytes]:
+        """Rebuild views up to these positions in a file of their own and return the digests of their rows."""
         with TemporaryDirectory(prefix="hub-verify-") as folder:
-            beside = ViewDatabase(f"sqlite:///{Path(folder) / 'views.sqlite'}", [view])
+            beside = ViewDatabase(f"sqlite:///{Path(folder) / 'views.sqlite'}", views)
             try:
-                generation = beside.begin_build(view.name)
-                rebuild = Rebuild(cast(EventStore, _Upto(self._store, positions)), Opener(self._keys), beside, self._progress)
-                rebuild.fill([generation])
-                rebuilt = beside.digest(view.name, generation.generation)
+                generations = [beside.begin_build(view.name) for view in views]
+                Rebuild(cast(EventStore, _Upto(self._store, positions)), Opener(self._keys), beside, self._progress).fill(generations)
+                return {one.view: beside.digest(one.view, one.generation) for one in generations}
             finally:
                 beside.close()
+
+    @staticmethod
+    def _verdict(views: ViewDatabase, name: str, still: dict[str, tuple[dict[str, int], bytes]], rebuilt: dict[str, bytes]) -> ViewVerdict:
+        live = views.live(name)
+        if live is None or name not in still:
+            return ViewVerdict(view=name, matches=False, digest="", rebuilt="not built yet", parked=0)
+        _, digest = still[name]
         return ViewVerdict(
-            view=view.name,
-            matches=rebuilt == digest,
+            view=name,
+            matches=rebuilt[name] == digest,
             digest=digest.hex(),
-            rebuilt=rebuilt.hex(),
-            parked=len(views.parked(view.name, live.generation)),
+            rebuilt=rebuilt[name].hex(),
+            parked=len(views.parked(name, live.generation)),
         )
 
     def _still(self, views: ViewDatabase, view: str, generation: int) -> tuple[dict[str, int], bytes]:

@@ -121,7 +121,11 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
             return write_answers
 
         async def answers(request: Any, context: Context) -> AsyncIterator[Any]:
-            async with self._watched(method, rpc_type, context), self._ended_by_drain(rpc_type), aclosing(behaviour(_checked(request), context)) as given:
+            async with (
+                self._watched(method, rpc_type, context),
+                self._ended_by_drain(rpc_type),
+                aclosing(behaviour(_checked(request), context)) as given,
+            ):
                 async for answer in given:
                     yield answer
 

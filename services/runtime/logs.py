@@ -6,6 +6,7 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final, TextIO
 
@@ -72,7 +73,7 @@ def configure_logging(log_format: LogFormat, level: LogLevel, out: TextIO | None
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        logger_factory=structlog.PrintLoggerFactory(target),
+        logger_factory=lambda *_: LineLogger(target),
         cache_logger_on_first_use=False,
     )
     root = logging.getLogger()
@@ -108,6 +109,17 @@ def _value(value: object) -> object:
         case _:
             text = str(value)
             return text if _TOKEN.fullmatch(text) else WITHHELD
+
+
+class LineLogger(structlog.PrintLogger):
+    """Writes lines. One that cannot be written (a full disk, a reader that is gone) is lost: that stops nothing else."""
+
+    def msg(self, message: str) -> None:
+        """Write a line if it can be written."""
+        with suppress(OSError):
+            super().msg(message)
+
+    debug = info = warning = error = critical = msg
 
 
 class LibraryHandler(logging.Handler):

@@ -258,6 +258,9 @@ class EventStoreSuite(ABC):
         assert (shard.head().position, south.head().position) == (1, 1)
         assert shard.head().digest != south.head().digest
         assert shard.read(0, 10)[0].header_hash != south.read(0, 10)[0].header_hash
+        again = accepted(south, an_append("1", an_event("incident-a", 1, header="other"), shard="south"))
+        assert (again.duplicate, again.placed[0].leaf) == (True, south.leaf(south.read(0, 1)[0]))
+        assert again.placed[0].leaf != shard.leaf(shard.read(0, 1)[0])
 
     def test_everything_is_there_after_reopening(self, tmp_path: Path, store: EventStore, shard: ShardStore) -> None:
         kept = an_append("1", an_event("incident-a", 1), an_event("incident-b", 1), tracking=Tracking("upstream", 3))

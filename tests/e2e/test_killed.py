@@ -12,23 +12,31 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from random import Random, SystemRandom
 from typing import Final
 
+import grpc
 import pytest
 
 from safeguarding.hub.client.drafts import Draft
 from safeguarding.hub.client.identifiers import new_case_id
 from safeguarding.hub.client.outcomes import Receipt, Refusal, Unresolved
+from safeguarding.hub.client.routes import query_metadata
+from safeguarding.hub.v1 import chronology_pb2
+from safeguarding.hub.v1.chronology_pb2_grpc import ChronologyServiceStub
+from safeguarding.hub.v1.common_pb2 import PURPOSE_RAPID_REVIEW
+from services.bootstrap import DRAIN_MAX_SECONDS
+from services.cli.failures import Exit
 from services.eventstore.codec import to_message
 from services.runtime.settings import Settings, load_settings
 from tests.support.builders import BUSINESS_UNIT, CHILD, COUNCIL, ICB, POLICE, SHARD, a_notification
 from tests.support.history import Library, LogReader
 from tests.support.history_checks import false_receipts, violations
 from tests.support.hub import running_hub
-from tests.support.killing import Client, Process, Processes, asked_again, free_port, look, verified, wait_for, wait_until_serving
+from tests.support.killing import Client, Process, Processes, asked_again, called, free_port, look, verified, wait_for, wait_until_serving
 from tests.support.load import Plan
 
 KILLS: Final = int(os.environ.get("HUBTEST_KILLS", "50"))
@@ -45,6 +53,9 @@ CLIENT_SHARE: Final = 0.3
 """Beside so many kills of the hub, one of a client."""
 ASKED_AGAIN_EACH_TIME: Final = 10
 ASKED_AGAIN_AT_LAST: Final = 1_000
+FULL_BYTES: Final = 4_096
+"""No file of a hub on a full disk grows beyond this: neither the stores nor the file that its log lines go to."""
+FULL_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +113,21 @@ class Scene:
         """Wait until the clients have had so many answers more."""
         before = self.answers()
         wait_for(lambda: self._all_live() and self.answers() >= before + more, f"{more} answers more than {before}")
+
+    def start_clients(self, *, hasty: bool = True) -> None:
+        """Start every client."""
+        for client in self.clients:
+            client.plan = replace(client.plan, hasty=hasty)
+            client.start()
+
+    def heard(self) -> set[str]:
+        """Return the marks of all attempts that a client holds a receipt of."""
+        return set(self.library.read().history.receipts())
+
+    def given_up(self) -> str:
+        """Return why clients gave up waiting, all reasons in one text."""
+        answers = chain.from_iterable(self.library.read().history.answers.values())
+        return "\n".join(answer.outcome.reason for answer in answers if isinstance(answer.outcome, Unresolved))
 
     def _all_live(self) -> bool:
         """Tell that every client lives; one that has ended of itself fails the test with its words."""
@@ -177,8 +203,7 @@ def a_plan(settings: Settings, agency_id: str, cases: Sequence[str], port: int, 
 def test_however_hub_and_clients_are_killed_what_was_acknowledged_is_on_the_log_once(scene: Scene) -> None:
     random = Random(SEED)
     began = time.monotonic()
-    for client in scene.clients:
-        client.start()
+    scene.start_clients()
     starting = 0
     for _ in range(KILLS):
         hub = scene.serve()
@@ -194,7 +219,7 @@ def test_however_hub_and_clients_are_killed_what_was_acknowledged_is_on_the_log_
             client = random.choice(scene.clients)
             client.kill()
             client.start()
-            time.sleep(random.uniform(0.0, 0.1))
+            time.sleep(random.choice((0.0, random.uniform(0.0, UNDER_LOAD_MAX_SECONDS))))
         assert hub.is_alive(), hub.words()
         hub.kill()
     hub = scene.serve()
@@ -222,24 +247,61 @@ def report(scene: Scene, starting: int, seconds: float) -> None:
     events = sum(map(len, scene.reader.log.values()))
     runs = sum(client.plan.run for client in scene.clients)
     unheard = len(history.attempts) - len(history.answers)
-    print(  # noqa: T201  # the figures belong to the result
-        f"{KILLS} kills of the hub ({starting} while it started) and {runs - len(scene.clients)} of clients in {seconds:.0f} s: {events} events,"
-        f" {len(history.held())} receipts held, {counted[Refusal]} refusals, {counted[Unresolved]} answers given up, {unheard} attempts"
-        f" never heard of, {len(history.readings)} readings"
-    )
+    kills = f"{KILLS} kills of the hub ({starting} while it started) and {runs - len(scene.clients)} of clients in {seconds:.0f} s"
+    known = f"{events} events, {len(history.held())} receipts held, {counted[Refusal]} refusals, {counted[Unresolved]} answers given up"
+    print(f"{kills}: {known}, {unheard} attempts never heard of, {len(history.readings)} readings")  # noqa: T201  # figures of the result
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(180)
 def test_a_hub_told_to_end_under_load_answers_what_it_accepted_and_ends_with_0(scene: Scene) -> None:
-    for client in scene.clients:
-        client.start()
+    scene.start_clients(hasty=False)
+    hub = scene.serve()
+    wait_until_serving(hub)
+    scene.wait_for_answers(100)
+    request = chronology_pb2.WatchChronologyRequest(shard=SHARD, case_id=scene.clients[0].plan.contended)
+    metadata = query_metadata(user="watcher", role="social-worker", purpose=PURPOSE_RAPID_REVIEW)
+    with called(scene.settings, scene.target, ICB) as channel:
+        watch = ChronologyServiceStub(channel).WatchChronology(request, metadata=metadata)
+        next(watch)
+        began = time.monotonic()
+        hub.tell_to_end()
+        with pytest.raises(grpc.RpcError, match="the hub is stopping; watch again"):
+            list(watch)
+        assert hub.ended() == 0, hub.words()
+    assert time.monotonic() - began < DRAIN_MAX_SECONDS / 2, "streams that go on for ever kept it from ending"
+    log = look(scene.settings, scene.reader)
+    accepted = {fact.mark for facts in log.values() for fact in facts if fact.mark}
+    wait_for(lambda: scene.heard() >= accepted, "every client has heard of all that was accepted", 10.0)
+
+
+@pytest.mark.timeout(180)
+def test_a_second_hub_on_the_same_home_is_refused_and_the_first_goes_on(scene: Scene) -> None:
+    hub = scene.serve()
+    wait_until_serving(hub)
+    second = scene.processes.serve(scene.settings.home, free_port(Random()))
+    assert second.ended() == Exit.UNAVAILABLE
+    assert f"process {hub.pid} has this event store open for writing" in second.words()
+    assert "another hub may be serving this home; there can be one" in second.words()
+    scene.start_clients()
+    scene.wait_for_answers(20)
+    scene.end_clients()
+    scene.check_at_last()
+
+
+@pytest.mark.timeout(180)
+def test_while_the_disk_takes_no_more_nothing_is_acknowledged_and_then_all_goes_on(scene: Scene) -> None:
+    scene.start_clients()
     hub = scene.serve()
     wait_until_serving(hub)
     scene.wait_for_answers(50)
-    began = time.monotonic()
-    hub.tell_to_end()
-    assert hub.ended() == 0, hub.words()
-    print(f"it ended in {time.monotonic() - began:.2f} s")
-    log = look(scene.settings, scene.reader)
-    accepted = {fact.mark for facts in log.values() for fact in facts if fact.mark}
-    wait_for(lambda: scene.answers() >= 0 and accepted <= scene.library.history.receipts().keys(), "all that is on the log is answered", 5.0)
+    _, most = resource.prlimit(hub.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(hub.pid, resource.RLIMIT_FSIZE, (FULL_BYTES, most))
+    wait_for(lambda: "disk I/O error" in scene.given_up(), "a client is told why it must wait")
+    acknowledged = len(scene.heard())
+    time.sleep(FULL_SECONDS)
+    assert len(scene.heard()) == acknowledged
+    assert hub.is_alive(), hub.words()
+    resource.prlimit(hub.pid, resource.RLIMIT_FSIZE, (most, most))
+    scene.wait_for_answers(50)
+    scene.end_clients()
+    scene.check_at_last()

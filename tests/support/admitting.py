@@ -28,6 +28,8 @@ class Admitting:
     """The log so far, and the state of every stream."""
 
     log: list[Recorded] = field(default_factory=list)
+    live_from: date = LIVE_FROM
+    """Every agency's live day: history is from before it."""
     _states: dict[tuple[Shard, Stream], Any] = field(default_factory=dict)
     _versions: Counter[Stream] = field(default_factory=Counter)
 
@@ -61,7 +63,7 @@ class Admitting:
             stream=name,
             now=NOW,
             imported=imported,
-            live_from=LIVE_FROM,
+            live_from=self.live_from,
             others={other: self._state(shard, other) for other in decider.reads(event, name, shard)},
         )
         check_times(event, context)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,7 @@ from services.cli.main import main
 ROOT = Path(__file__).parents[2]
 HUB = (sys.executable, "-m", "services.cli.main")
 START_MAX_SECONDS = 30.0
+STORES = ("events.sqlite", "keys.sqlite", "views.sqlite")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,20 @@ def serving(home: Path, *arguments: str, **settings: str) -> Iterator[subprocess
         stop(process)
 
 
-def wait_until(what: Any, seconds: float = 10.0) -> None:
+def copied_home(home: Path, folder: Path) -> Path:
+    """Copy a hub's home while it serves; nothing serves the copy."""
+    copy = folder / "copy"
+    shutil.copytree(home, copy, ignore=shutil.ignore_patterns("store", "address", "sequence.sqlite*"))
+    (copy / "store").mkdir(mode=0o700)
+    for name in STORES:
+        source, target = sqlite3.connect(home / "store" / name), sqlite3.connect(copy / "store" / name)
+        source.backup(target)
+        source.close()
+        target.close()
+    return copy
+
+
+def wait_until(what: Callable[[], bool], seconds: float = 10.0) -> None:
     """Wait until ``what()`` is true."""
     end = time.monotonic() + seconds
     while not what():

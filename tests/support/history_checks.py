@@ -96,7 +96,7 @@ def _differences(mark: str, receipt: Receipt, fact: Fact | None) -> Iterator[str
         yield f"{mark}: acknowledged at position {receipt.position}, which {receipt.shard} does not have"
         return
     if fact.mark != mark:
-        yield f"{mark}: acknowledged at position {receipt.position} of {receipt.shard}, where the log has {fact.mark or 'an event of the hub'}"
+        yield f"{mark}: acknowledged at position {receipt.position} of {receipt.shard}, where the log has another event"
     for name in {one.name for one in fields(Receipt)} & {one.name for one in fields(Fact)}:
         if getattr(receipt, name) != getattr(fact, name):
             yield f"{mark}: the receipt's {name} is not the log's at position {receipt.position}"
@@ -122,11 +122,12 @@ def _false_refusals(history: History, log: Log) -> Iterator[str]:
             current = refusal.current_version
             if current is None:
                 continue
-            acknowledged = max((version for at_ns, version in known.get((attempt.shard, attempt.stream), ()) if at_ns < attempt.begun_ns), default=0)
-            if not acknowledged <= current <= last[attempt.shard, attempt.stream] or current == attempt.expected_version:
+            stream = (attempt.shard, attempt.stream)
+            acknowledged = max((version for at_ns, version in known.get(stream, ()) if at_ns < attempt.begun_ns), default=0)
+            if not acknowledged <= current <= last[stream] or current == attempt.expected_version:
                 yield (
-                    f"{mark}: refused at version {current} (expected {attempt.expected_version}) of {attempt.stream}; {acknowledged} was"
-                    f" acknowledged before, the last is {last[attempt.shard, attempt.stream]}"
+                    f"{mark}: refused at version {current} of {attempt.stream}, expecting {attempt.expected_version}; {acknowledged} was"
+                    f" acknowledged before it was begun, the last is {last[stream]}"
                 )
 
 
@@ -197,7 +198,8 @@ def _stale_readings(history: History, log: Log) -> Iterator[str]:
         due = {fact.event_id.hex() for fact in facts if fact.position <= reading.position}
         beyond = {fact.event_id.hex() for fact in facts} - due
         if not due <= reading.events or beyond & reading.events:
-            yield f"{reading.user}: at position {reading.position} was shown {len(due & reading.events)} of {len(due)}, and {len(beyond & reading.events)} too many"
+            shown, extra = len(due & reading.events), len(beyond & reading.events)
+            yield f"{reading.user}: at position {reading.position} was shown {shown} of {len(due)} entries, and {extra} of later positions"
 
 
 def _unrecorded_readings(history: History, log: Log) -> Iterator[str]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import grpc
 
@@ -106,7 +106,7 @@ class Processes:
         self._environment = environment(compiled)
         self._all: list[Process] = []
 
-    def __enter__(self) -> Processes:
+    def __enter__(self) -> Self:
         """Return itself."""
         return self
 
@@ -229,17 +229,24 @@ def verified(settings: Settings) -> Verdict:
         keys.close()
 
 
+@contextmanager
+def called(settings: Settings, target: str, agency_id: str) -> Iterator[grpc.Channel]:
+    """Give a channel with an agency's certificate."""
+    credentials = Identity.from_folder(settings.agency_folder(agency_id)).credentials.for_channel()
+    with grpc.secure_channel(target, credentials) as channel:
+        yield channel
+
+
 def asked_again(settings: Settings, target: str, held: dict[bytes, tuple[str, str, bytes]]) -> list[str]:
     """Ask for receipts again and return those that are not byte for byte what was given; ``held``: agency, shard and bytes by event id."""
     different = []
     for agency_id in sorted({agency_id for agency_id, _, _ in held.values()}):
-        credentials = Identity.from_folder(settings.agency_folder(agency_id)).credentials.for_channel()
-        with grpc.secure_channel(target, credentials) as channel:
-            stub = append_stub(agency_id)(channel)
-            for event_id, (owner, shard, given) in held.items():
-                if owner == agency_id:
-                    request = GetReceiptRequest(shard=shard, event_id=event_id)
-                    answer = stub.GetReceipt(request, timeout=START_MAX_SECONDS, wait_for_ready=True)
-                    if answer.receipt.SerializeToString(deterministic=True) != given:
-                        different.append(f"{event_id.hex()}: {agency_id} is given another receipt now")
+        own = {event_id: (shard, given) for event_id, (owner, shard, given) in held.items() if owner == agency_id}
+        with called(settings, target, agency_id) as channel:
+            ask = append_stub(agency_id)(channel).GetReceipt
+            for event_id, (shard, given) in own.items():
+                request = GetReceiptRequest(shard=shard, event_id=event_id)
+                answer = ask(request, timeout=START_MAX_SECONDS, wait_for_ready=True)
+                if answer.receipt.SerializeToString(deterministic=True) != given:
+                    different.append(f"{event_id.hex()}: {agency_id} is given another receipt now")
     return different

@@ -26,7 +26,7 @@ from google.protobuf.message import Message
 
 from safeguarding.hub.client import client, sending
 from safeguarding.hub.client.client import HubClient
-from safeguarding.hub.client.drafts import Draft, Sender, stream_of
+from safeguarding.hub.client.drafts import Draft, Sender, Signed, stream_of
 from safeguarding.hub.client.identifiers import new_case_id
 from safeguarding.hub.client.identity import Identity
 from safeguarding.hub.client.moments import day, on_day, timestamp
@@ -49,7 +49,10 @@ END_MAX_SECONDS: Final = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What one run of a client does. ``cases``: those it speaks of; ``contended``: the one all clients race for."""
+    """What one run of a client does. ``cases``: those it speaks of; ``contended``: the one all clients race for.
+
+    A ``hasty`` one gives some events up and resumes them: then it hears of an event later than the hub says it.
+    """
 
     target: str
     folder: str
@@ -63,6 +66,7 @@ class Plan:
     contended: str
     child_id: str
     lives_seconds: float
+    hasty: bool = True
 
     @property
     def client(self) -> str:
@@ -96,7 +100,9 @@ class Load:
     async def run(self) -> None:
         """Resume, then call until told to stop, then have everything decided."""
         await self._resume()
-        callers: list[Callable[[], Awaitable[None]]] = [self._tell, self._tell_many, self._tell_together, self._race, self._hurry, self._read]
+        callers = [self._tell, self._tell_many, self._tell_together, self._race, self._read]
+        if self._plan.hasty:
+            callers.append(self._hurry)
         if self._plan.agency_id.startswith("la-"):
             callers.append(self._notify)
         async with asyncio.TaskGroup() as group:
@@ -122,7 +128,9 @@ class Load:
         attempts, drafts = self._begin([self._said(self._case()) for _ in range(self._random.randint(2, 20))], certain=True)
         signed = await self._hub.sign(drafts)
         self._diary.keep(attempt.mark for attempt in attempts)
-        self._note(attempts, await self._hub.send(signed))
+        async with asyncio.TaskGroup() as group:
+            for attempt, event in zip(attempts, signed, strict=True):
+                group.create_task(self._send(attempt, event))
 
     async def _tell_together(self) -> None:
         """Say some things of two cases in one atomic request."""
@@ -146,32 +154,36 @@ class Load:
 
     async def _notify(self) -> None:
         """Begin a case: its data key is made now."""
-        aware = {"aware_at": timestamp(datetime.now(UTC)), "source": "A call."}
-        criteria = {"outcome": "CRITERIA_OUTCOME_MET", "limb": "LIMB_IN_AREA", "rationale": "Neglect.", "decided_by_role": "Director"}
-        child = {
-            "child_id": self._plan.child_id,
-            "index_child": True,
-            "sex": "SEX_FEMALE",
-            "gender": "GENDER_FEMALE",
-            "age_years": 2,
-            "ethnicity": "ETHNICITY_WHITE_BRITISH",
-            "disability": "DISABILITY_NO",
-            "legal_status": "LEGAL_STATUS_NONE",
-            "living_arrangement": "LIVING_ARRANGEMENT_HOME",
-            "death_category": "DEATH_CATEGORY_NOT_CLEAR",
-        }
-        notified = incident_pb2.IncidentNotified(
-            notification_type="NOTIFICATION_TYPE_DEATH",
-            incident_on=on_day(datetime.now(UTC).date() - timedelta(days=3)),
-            place="PLACE_KIND_OWN_HOME",
+        await self._append([Draft(event=self._notification(), case_id=new_case_id())], certain=True)
+
+    def _notification(self) -> Message:
+        child = incident_pb2.Child(
+            child_id=self._plan.child_id,
+            index_child=True,
+            sex=incident_pb2.SEX_FEMALE,
+            gender=incident_pb2.GENDER_FEMALE,
+            age_years=2,
+            ethnicity=incident_pb2.ETHNICITY_WHITE_BRITISH,
+            disability=incident_pb2.DISABILITY_NO,
+            legal_status=incident_pb2.LEGAL_STATUS_NONE,
+            living_arrangement=incident_pb2.LIVING_ARRANGEMENT_HOME,
+            death_category=incident_pb2.DEATH_CATEGORY_NOT_CLEAR,
+        )
+        criteria = incident_pb2.Criteria(
+            outcome=incident_pb2.CRITERIA_OUTCOME_MET, limb=incident_pb2.LIMB_IN_AREA, rationale="Neglect.", decided_by_role="Director"
+        )
+        now = datetime.now(UTC)
+        return incident_pb2.IncidentNotified(
+            notification_type=incident_pb2.NOTIFICATION_TYPE_DEATH,
+            incident_on=on_day(now.date() - timedelta(days=3)),
+            place=incident_pb2.PLACE_KIND_OWN_HOME,
             incident_authority=self._plan.agency_id,
             residence_authority=self._plan.agency_id,
             circumstances="Synthetic.",
-            children=[incident_pb2.Child(**child)],
-            awareness=incident_pb2.Awareness(**aware),
-            criteria=incident_pb2.Criteria(**criteria),
+            children=[child],
+            awareness=incident_pb2.Awareness(aware_at=timestamp(now), source="A call."),
+            criteria=criteria,
         )
-        await self._append([Draft(event=notified, case_id=new_case_id())], certain=True)
 
     async def _read(self) -> None:
         """Read a chronology, no older than what this client was told last."""
@@ -206,13 +218,13 @@ class Load:
         today = datetime.now(UTC).date()
         if self._plan.agency_id.startswith("police-") and self._random.random() < 0.3:
             return incident_pb2.ParallelProceedingOpened(
-                proceeding_id=new_case_id(), kind="PROCEEDING_KIND_CRIMINAL", restricts_publication=True, summary="Synthetic."
+                proceeding_id=new_case_id(), kind=incident_pb2.PROCEEDING_KIND_CRIMINAL, restricts_publication=True, summary="Synthetic."
             )
         if self._plan.agency_id.startswith("partnership-") and self._random.random() < 0.3:
             return sharing_pb2.InformationRequested(
                 request_id=new_case_id(),
                 recipient="agency-northmoor-school",
-                gate="LEGAL_GATE_S16H_PARTNERS",
+                gate=sharing_pb2.LEGAL_GATE_S16H_PARTNERS,
                 scope="Synthetic.",
                 due_on=day(today + timedelta(days=14)),
             )
@@ -221,7 +233,7 @@ class Load:
             occurred=on_day(today),
             record_reference="R-1",
             fact="A synthetic fact. " * self._random.choice((1, 1, 1, 40)),
-            significance="SIGNIFICANCE_SIGNIFICANT",
+            significance=sharing_pb2.SIGNIFICANCE_SIGNIFICANT,
             children=[self._plan.child_id],
         )
         return sharing_pb2.InformationShared(entries=[entry], family_told=sharing_pb2.FamilyTold(told=True))
@@ -246,6 +258,9 @@ class Load:
         outcomes = await self._hub.append_many(marked, atomic=atomic, deadline_seconds=deadline_seconds)
         self._note(attempts, outcomes)
         return outcomes
+
+    async def _send(self, attempt: Attempt, event: Signed) -> None:
+        self._note([attempt], await self._hub.send([event]))
 
     def _note(self, attempts: Sequence[Attempt], outcomes: Sequence[Outcome]) -> None:
         self._diary.answer(list(zip([attempt.mark for attempt in attempts], outcomes, strict=True)))

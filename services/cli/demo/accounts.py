@@ -29,7 +29,7 @@ class Accounts:
             "GP",
             self._year(0),
             "Born at term. The health visitor saw parent and baby at home within two weeks and had no worries.",
-            significance=Significance.ROUTINE,
+            childs_voice="Fed well, and settled when held.",
             tone=Tone.POSITIVE,
         )
         yield self._entry(
@@ -108,7 +108,7 @@ class Accounts:
             "SCH",
             self._day(2),
             "In school all day. Gave back a library book that was not due yet.",
-            significance=Significance.ROUTINE,
+            why_significant="It was the last contact that any agency had.",
             childs_voice='"In case I forget."',
         )
 

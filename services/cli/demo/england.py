@@ -6,6 +6,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from datetime import date
 from typing import Final
 
@@ -101,7 +102,9 @@ async def send(population: Population, but: str, callers: Callers, tally: Tally,
 
     async def one(shard: Shard, steps: Sequence[Step]) -> None:
         nonlocal sent
-        async with room:
+        async with room, AsyncExitStack() as clients:
+            for agency in dict.fromkeys(step.agency for step in steps):
+                await clients.enter_async_context(callers.of(agency, shard))
             for stage in range(STAGES):
                 now = [step for step in steps if step.stage == stage]
                 await _send_stage(shard, now, callers, tally)

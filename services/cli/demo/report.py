@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -36,23 +35,31 @@ def paragraph(text: str, indent: int = 0, hanging: int = 0) -> list[str]:
 
 
 def grid(header: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iterable[int] = (), widest: int = 0) -> list[str]:
-    """Return a table of aligned columns; column ``widest`` gives way if all do not fit."""
-    lines = [list(header), *(list(row) for row in rows)]
-    widths = [max(len(line[index]) for line in lines) for index in range(len(header))]
+    """Return a table of aligned columns; where all do not fit, column ``widest`` is broken into lines."""
+    body = [list(row) for row in rows]
+    widths = [max(len(row[index]) for row in (header, *body)) for index in range(len(header))]
     over = sum(widths) + 2 * (len(widths) - 1) - WIDTH
     widths[widest] = max(12, widths[widest] - max(0, over))
-    numbers = set(right)
-    return [
-        "  ".join(
-            _fit(text, width, to_the_right=index in numbers) for index, (text, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in (lines[0], ["-" * width for width in widths], *lines[1:])
-    ]
+    numbers = frozenset(right)
+    lines = [*_grid_row(header, widths, numbers, widest), "  ".join("-" * width for width in widths)]
+    for row in body:
+        lines += _grid_row(row, widths, numbers, widest)
+    return lines
 
 
-def _fit(text: str, width: int, *, to_the_right: bool) -> str:
-    cut = text if len(text) <= width else text[: width - 2] + ".."
-    return cut.rjust(width) if to_the_right else cut.ljust(width)
+def _grid_row(row: Sequence[str], widths: Sequence[int], numbers: frozenset[int], widest: int) -> list[str]:
+    """Return a row's lines: its other columns stand beside the first line of the broken one."""
+    indent = len(row[widest]) - len(row[widest].lstrip())
+    broken = wrap(row[widest], widths[widest], initial_indent=" " * indent, subsequent_indent=" " * (indent + 1)) or [""]
+    lines = []
+    for number, part in enumerate(broken):
+        cells = [part if index == widest else text if number == 0 else "" for index, text in enumerate(row)]
+        fitted = [
+            text.rjust(width) if index in numbers else text.ljust(width)
+            for index, (text, width) in enumerate(zip(cells, widths, strict=True))
+        ]
+        lines.append("  ".join(fitted).rstrip())
+    return lines
 
 
 # ── the beginning and the end ──
@@ -216,42 +223,56 @@ def who_sees_what(seen: Mapping[str, Sequence[ChronologyLine]]) -> Iterator[str]
 def case_deadlines(case_id: str, found: Iterable[Deadline]) -> Iterator[str]:
     """Yield the deadlines of the told case."""
     yield from heading(f"The deadlines of {case_id}")
+    yield "WD: working days."
     yield from deadlines(found)
 
 
 def deadlines(found: Iterable[Deadline]) -> list[str]:
     """Return deadlines as a table."""
-    rows = [(one.clock, one.name, ", ".join(one.owed_by), one.day_zero or "-", one.due_on or "no set day", _status(one)) for one in found]
+    rows = [(one.clock, _owed(one), ", ".join(one.owed_by), one.day_zero or "-", one.due_on or "no set day", _status(one)) for one in found]
     return grid(("clock", "what is owed", "owed by", "day 0", "due", "status"), rows, widest=1)
 
 
+def _owed(deadline: Deadline) -> str:
+    """Return what is owed; of what is owed to several, to whom."""
+    return f"To {', '.join(deadline.owed_to)}: {deadline.name}" if deadline.clock == "K11" else deadline.name
+
+
 def _status(deadline: Deadline) -> str:
-    return deadline.status + (", recorded late" if deadline.recorded_late else "")
+    return _short(deadline.status) + (", recorded late" if deadline.recorded_late else "")
+
+
+def _short(status: str) -> str:
+    return status.replace("working days", "WD").replace("working day", "WD")
 
 
 def explained(found: ExplainDeadlineResponse) -> Iterator[str]:
     """Yield a deadline's explanation: the rule, the days that do not count, what stopped it."""
-    deadline = found.deadline
     yield ""
-    yield from paragraph(f"{deadline.clock} explained, {deadline.name}: {deadline.status}", 0, 4)
-    for line in found.lines:
+    first, *others = found.lines or [found.deadline.status]
+    yield f"{found.deadline.clock} explained, day by day:"
+    for line in (first, *others):
         yield from paragraph(line, 2, 2)
-    yield from paragraph("days that do not count: " + "; ".join(found.skipped_days), 2, 2)
-    yield from paragraph(f"authority: {found.source} ({found.force})", 2, 2)
-    yield f"  rules {found.rules_version}, calendar {found.calendar_version}"
+    yield f"  Rules {found.rules_version[:12]}.., calendar {found.calendar_version[:12]}.."
 
 
 def overdue(day: date, found: Sequence[Deadline], longest: int) -> Iterator[str]:
-    """Yield who is overdue: how many by clock, and those who have been for longest."""
+    """Yield who is overdue: how many by clock, and of each clock those who have been for longest."""
     yield from heading(f"Who was overdue in England at the end of {day.isoformat()}")
-    by_clock = Counter((one.clock, one.name) for one in found)
-    rows = [(clock, name, str(number)) for (clock, name), number in sorted(by_clock.items())]
-    yield from grid(("clock", "what is owed", "overdue"), rows, right=[2], widest=1)
+    by_clock: dict[tuple[str, str], list[Deadline]] = {}
+    for one in sorted(found, key=lambda one: (one.clock, one.due_on, one.shard, one.case_id)):
+        by_clock.setdefault((one.clock, one.name), []).append(one)
+    yield from grid(("clock", "what is owed", "overdue"), [(*key, str(len(late))) for key, late in by_clock.items()], right=[2], widest=1)
     yield ""
-    yield f"{len(found)} in all; overdue for longest:"
-    first = sorted(found, key=lambda one: (one.due_on, one.shard, one.case_id))[:longest]
-    lines = [(one.clock, ", ".join(one.owed_by), one.case_id, one.due_on, one.status) for one in first]
+    yield f"{len(found)} in all. Overdue for longest (WD: working days):"
+    first = [one for late in by_clock.values() for one in late[:longest]]
+    lines = [(one.clock, _owner(one), one.case_id, one.due_on, _short(one.status)) for one in first]
     yield from grid(("clock", "owed by", "case", "due", "status"), lines, widest=1)
+
+
+def _owner(deadline: Deadline) -> str:
+    owners = ", ".join(deadline.owed_by)
+    return f"{owners} of {deadline.shard}" if owners == "partners" else owners
 
 
 # ── tables ──
@@ -267,10 +288,11 @@ def table(counted: PanelTable, comparison: Comparison | None) -> Iterator[str]:
     """Yield a table of ours, beside the printed one if there is a comparison, with every difference."""
     yield ""
     yield from paragraph(f"Table {counted.number}: {counted.title}" if counted.number[0].isdigit() else f"Chart: {counted.title}", 0, 4)
-    for label, words in counted.described()[:5]:
-        yield from paragraph(f"{label}: {words}", 2, 4)
+    described = dict(counted.described())
+    basis = f"{described['basis']} {described['period']}, as at the end of {described['count day']}"
+    yield from paragraph(f"counted: {described['unit']}; percents of: {described['base']}; {basis}", 2, 2)
     lines = {} if comparison is None else {(line.row, line.column): line for line in comparison.lines}
-    header = ["", *(_short(column) for column in counted.columns)]
+    header = ["", *(_column(column) for column in counted.columns)]
     rows = [_table_row(counted, row, lines) for row in counted.all_rows()]
     yield from grid(header, rows, right=range(1, len(header)), widest=0)
     for note in counted.notes:
@@ -279,7 +301,7 @@ def table(counted: PanelTable, comparison: Comparison | None) -> Iterator[str]:
         yield from _differences(comparison)
 
 
-def _short(column: Column) -> str:
+def _column(column: Column) -> str:
     return "%" if column.kind is Kind.PERCENT else column.label
 
 

@@ -43,7 +43,7 @@ PRINTED: Final = ("chart", "1", "2", "3", "4", "6")
 """What the Panel's report of 2020 prints whole."""
 OURS: Final = ("5", "7", "8")
 """What has a form but no figures in our copy of it."""
-LONGEST_OVERDUE: Final = 10
+LONGEST_OVERDUE: Final = 3
 
 
 @dataclass(slots=True)
@@ -128,7 +128,7 @@ class Showing:
         """Show the Panel's tables: those that are printed beside the print, the others as ours."""
         self.show(report.tables_begin())
         with reading_as(self.settings, PANEL_ID, self.tally.newest) as reader:
-            for number in (*PRINTED, *OURS):
+            for number in sorted({*PRINTED, *OURS}, key=lambda number: (number != "chart", number)):
                 found = reader.table(number, YEAR, COUNT_DAY)
                 comparison = compared(found) if number in PRINTED else None
                 self.show(report.table(counted(found), comparison))

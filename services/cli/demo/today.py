@@ -54,7 +54,9 @@ def _sayings(cast: Cast, now: datetime) -> Iterator[Saying]:
         refused_by="time.imported_after_live",
     )
     yield backdated
-    yield replace(backdated, words="so it notifies now: that counts from now", imported=False, refused_by="")
+    yield replace(
+        backdated, words="so it notifies now, saying that it was done a week ago: it counts from now", imported=False, refused_by=""
+    )
     told = PartnersInformed(details=None, partners=(area.board, area.police))
     yield Saying(agency=area.council, event=told, imported=False)
     opened = RapidReviewOpened(details=None, agencies_asked=cast.asked)

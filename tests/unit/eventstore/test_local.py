@@ -19,8 +19,9 @@ import pytest
 
 from services.eventstore import tables
 from services.eventstore.local import LocalEventStore, LocalShard
-from services.eventstore.port import Accepted, Append, Conflict, Malformed, Result
+from services.eventstore.port import Accepted, Append, Conflict, Malformed, PartialDuplicate, Result
 from services.eventstore.read_only import open_read_only
+from services.eventstore.sequencer import _deliver
 from services.runtime.errors import IntegrityError, Unavailable
 from tests.support.appends import an_append, an_event, naive_digest
 
@@ -189,6 +190,59 @@ def test_what_waits_together_is_committed_together(path: Path) -> None:
     assert [future.result().placed[0].position for future in futures] == list(range(1, 102))  # type: ignore[union-attr]
     assert len(commits) == 3
     store.close()
+
+
+def held_up(path: Path, *names: str) -> tuple[LocalEventStore, list[LocalShard]]:
+    """Open a store whose writer hangs in a commit, so that whatever comes now is committed together."""
+    Gate.opened.set()
+    store = LocalEventStore(path, connect=through(Gate))
+    shards = [store.create_shard(name) for name in names]
+    Gate.opened.clear()
+    first = shards[0].append(an_append("held up", an_event("held-up", 1), shard=names[0]))
+    while not first.running():
+        time.sleep(0.001)
+    return store, shards
+
+
+def test_events_repeated_within_one_commit_are_accepted_once(path: Path) -> None:
+    store, (shard,) = held_up(path, "north")
+    futures = [shard.append(replace(numbered(1), append_id=bytes([number]) * 16)) for number in range(5)]
+    futures.append(shard.append(an_append("more", an_event("incident-1", 1), an_event("incident-1", 2), expects=[])))
+    Gate.opened.set()
+    first, *others, mixed = [future.result(SECONDS) for future in futures]
+    assert isinstance(first, Accepted)
+    assert not first.duplicate
+    assert others == [replace(first, duplicate=True)] * 4
+    assert mixed == PartialDuplicate((first.placed[0].event_id,))
+    store.close()
+
+
+def test_two_shards_in_one_commit_both_move(path: Path) -> None:
+    store, (north, south) = held_up(path, "north", "south")
+    futures = [shard.append(replace(numbered(1), shard=shard.name)) for shard in (north, south)]
+    Gate.opened.set()
+    wait(futures, SECONDS)
+    assert (north.head().position, south.head().position) == (2, 1)
+    assert north.head().digest == naive_digest("north", north.read(0, 10))
+    assert south.head().digest == naive_digest("south", south.read(0, 10))
+    store.close()
+
+
+def test_what_slips_in_behind_the_last_batch_is_turned_away(path: Path) -> None:
+    store = LocalEventStore(path)
+    shard = store.create_shard("north")
+    store.close()
+    store._sequencer._closing.clear()
+    with pytest.raises(Unavailable, match="the event store is closed"):
+        decided(shard, numbered(1))
+
+
+async def test_a_caller_that_gave_up_does_not_keep_the_answer_from_the_others() -> None:
+    loop = asyncio.get_running_loop()
+    given_up, patient = loop.create_future(), loop.create_future()
+    given_up.cancel()
+    _deliver([(given_up, Malformed("x")), (patient, Malformed("y"))])
+    assert await patient == Malformed("y")
 
 
 def test_an_append_cancelled_while_it_waits_is_never_proposed(path: Path) -> None:

@@ -80,3 +80,18 @@ def test_console_lines_have_no_colour_where_there_is_no_terminal(out: io.StringI
     assert "hub.serving" in text
     assert "position=7" in text
     assert "\x1b" not in text
+
+
+def test_a_line_that_cannot_be_written_stops_nothing() -> None:
+    class Full(io.StringIO):
+        def write(self, _text: str) -> int:
+            raise OSError(28, "No space left on device")
+
+    before = logging.getLogger().handlers
+    try:
+        configure_logging(LogFormat.CONSOLE, LogLevel.INFO, Full())
+        structlog.get_logger().error("eventstore.append_failed", count=1)
+        logging.getLogger("asyncio").error("lost as well")
+    finally:
+        structlog.reset_defaults()
+        logging.getLogger().handlers = before

@@ -1,0 +1,93 @@
+"""``hub verify`` on homes in which something was tampered with."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.builders import CASE, COUNCIL, SHARD, a_notification, a_share
+from tests.support.command import copied_home, ran
+from tests.support.hub import RunningHub
+
+
+@pytest.fixture(autouse=True, scope="module")
+def case(hub: RunningHub) -> None:
+    """One case of two events, behind the partnership's first."""
+    asyncio.run(hub.said(COUNCIL, a_notification(), a_share(), case_id=CASE))
+
+
+def changed(home: Path, *statements: str, store: str = "events.sqlite") -> None:
+    connection = sqlite3.connect(home / "store" / store)
+    for statement in statements:
+        assert connection.execute(statement).rowcount > 0, statement
+    connection.commit()
+    connection.close()
+
+
+def flip_a_byte(home: Path) -> None:
+    middle = "CAST(substr(state, 1, length(state) / 2) || x'5a' || substr(state, length(state) / 2 + 2) AS BLOB)"
+    changed(home, f"UPDATE event SET state = {middle} WHERE type = 'incident.notified.v1'")  # noqa: S608  # our own text
+
+
+def change_the_digest(home: Path) -> None:
+    changed(home, "UPDATE shard SET digest = zeroblob(32) WHERE name = 'northmoor'")
+
+
+def swap_two_events(home: Path) -> None:
+    changed(
+        home,
+        "UPDATE event SET place = -place WHERE type = 'incident.notified.v1'",
+        "UPDATE event SET place = place - 1 WHERE type = 'information.shared.v1'",
+        "UPDATE event SET place = 1 - place WHERE type = 'incident.notified.v1'",
+    )
+
+
+def drop_an_event(home: Path) -> None:
+    changed(home, "DELETE FROM event WHERE type = 'incident.notified.v1'")
+
+
+def write_another_signature(home: Path) -> None:
+    changed(
+        home, "UPDATE event SET state = (SELECT state FROM event WHERE type = 'information.shared.v1') WHERE type = 'incident.notified.v1'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("tamper", "position", "checks"),
+    [
+        (flip_a_byte, 2, {"state", "header", "header_hash", "signature", "key", "IntegrityError"}),
+        (drop_an_event, 2, {"position"}),
+        (write_another_signature, 2, {"header"}),
+        (swap_two_events, None, {"digest"}),
+        (change_the_digest, None, {"digest"}),
+    ],
+)
+def test_verify_names_the_first_bad_position(
+    hub: RunningHub, tmp_path: Path, tamper: Callable[[Path], None], position: int | None, checks: set[str]
+) -> None:
+    home = copied_home(hub.settings.home, tmp_path)
+    tamper(home)
+    verified = ran("verify", "--home", home, "--json")
+
+    assert verified.code == 5
+    (problem,) = verified.document["problems"]
+    last = next(one["position"] for one in ran("log", "--home", home, "--json").document["shards"] if one["shard"] == SHARD)
+    assert (problem["shard"], problem["position"]) == (SHARD, position or last)
+    assert problem["check"] in checks
+    assert f"{SHARD}/{position or last}" in ran("verify", "--home", home).out
+
+
+def test_verify_finds_a_view_that_differs_from_the_log(hub: RunningHub, tmp_path: Path) -> None:
+    home = copied_home(hub.settings.home, tmp_path)
+    connection = sqlite3.connect(home / "store" / "views.sqlite")
+    (table,) = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE 'registry%agenc%'").fetchone()
+    connection.close()
+    changed(home, f"UPDATE {table} SET name = 'Another name'", store="views.sqlite")  # noqa: S608  # our own table
+    verified = ran("verify", "--home", home, "--json")
+
+    assert verified.code == 5
+    assert [one["view"] for one in verified.document["views"] if not one["matches"]] == ["registry"]

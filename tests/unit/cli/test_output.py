@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import io
+import json
+from datetime import UTC, date, datetime
+
+import pytest
+import typer
+
+from safeguarding.hub.v1.append_pb2 import AppendEventsResponse, Outcome, Receipt, Refusal
+from safeguarding.hub.v1.common_pb2 import PRECISION_DAY, PRECISION_MONTH, PRECISION_PERIOD, When
+from services.cli.options import read_day, read_moment
+from services.cli.output import console, harmless, plain, show, visible, write_csv
+from services.cli.wording import when
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+def test_text_that_begins_like_a_formula_is_escaped(start: str) -> None:
+    assert harmless(f"{start}1") == f"'{start}1"
+
+
+@pytest.mark.parametrize("text", ["", "1=1", "a-b", "'=1", " =1"])
+def test_other_text_is_exported_as_it_is(text: str) -> None:
+    assert harmless(text) == text
+
+
+def test_numbers_are_exported_as_numbers_and_signed_text_is_not(capsys: pytest.CaptureFixture[str]) -> None:
+    write_csv(["=column", "n"], [["-1", -1]])
+
+    assert capsys.readouterr().out == "'=column,n\n'-1,-1\n"
+
+
+def test_characters_that_steer_a_terminal_are_shown_as_what_they_are() -> None:
+    assert visible("a\x1b[31mb\u202ec\nd") == "a<U+001B>[31mb<U+202E>c\nd"
+
+
+def test_markup_in_what_people_wrote_stays_text(capsys: pytest.CaptureFixture[str]) -> None:
+    show("[bold]", ["[red]"], [["[link=x]y[/link] :smile:"]])
+
+    printed = capsys.readouterr().out
+    assert "[bold]" in printed
+    assert "[link=x]y[/link] :smile:" in printed
+
+
+def test_a_console_without_a_terminal_has_no_colour_and_fails_on_no_character() -> None:
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding="ascii")
+    console(stream).print("caf\u00e9", style="bold red")
+    stream.flush()
+
+    assert raw.getvalue() == b"caf?\n"
+
+
+def test_messages_become_json_with_hexadecimal_bytes_and_plain_numbers() -> None:
+    message = AppendEventsResponse(
+        outcomes=[
+            Outcome(receipt=Receipt(event_id=b"\x01\x02", position=2**40, leaf=b"")),
+            Outcome(refusal=Refusal(rule="incident.notifier", current_version=0)),
+        ]
+    )
+    first, second = plain(message)["outcomes"]
+
+    assert (first["receipt"]["event_id"], first["receipt"]["position"], first["receipt"]["leaf"]) == ("0102", 2**40, "")
+    assert (second["refusal"]["rule"], second["refusal"]["current_version"]) == ("incident.notifier", 0)
+    assert "expected_version" not in second["refusal"]
+    json.dumps(plain({"at": datetime(2024, 3, 4, tzinfo=UTC), "on": {date(2024, 3, 4)}}))
+
+
+def test_a_bare_day_is_its_end_in_london_and_a_bare_time_is_londons() -> None:
+    assert read_moment("2020-07-01") == datetime(2020, 7, 1, 22, 59, 59, tzinfo=UTC)
+    assert read_moment("2020-01-01T09:30") == datetime(2020, 1, 1, 9, 30, tzinfo=UTC)
+    assert read_moment("2020-07-01T09:30+00:00") == datetime(2020, 7, 1, 9, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "2020-13-01", "2020-02-30T10:00"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(typer.BadParameter):
+        read_moment(text)
+    with pytest.raises(typer.BadParameter):
+        read_day(text)
+
+
+def test_moments_are_shown_as_exactly_as_they_are_known() -> None:
+    day = When(precision=PRECISION_DAY)
+    day.on.year, day.on.month, day.on.day = 2024, 3, 4
+    month = When(precision=PRECISION_MONTH)
+    month.on.CopyFrom(day.on)
+    period = When(precision=PRECISION_PERIOD)
+    period.on.CopyFrom(day.on)
+    period.until_on.year, period.until_on.month, period.until_on.day = 2024, 3, 9
+
+    assert [when(one) for one in (When(), day, month, period)] == ["", "2024-03-04", "2024-03", "2024-03-04 to 2024-03-09"]
