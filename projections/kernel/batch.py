@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, and_, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, insert, select, update
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from domain.kernel.events import Recorded
@@ -37,11 +37,26 @@ class Place:
     shard: str
     tables: Tables
 
+    @property
+    def key(self) -> dict[str, str | int]:
+        """The parameters that name it in the statements below."""
+        return {"of_view": self.view.name, "of_generation": self.generation, "of_shard": self.shard}
+
+
+# Statements that every batch needs are made once: making them takes longer than running them.
+_OF_SHARD: Final = and_(
+    TRACKING.c.view == bindparam("of_view"), TRACKING.c.generation == bindparam("of_generation"), TRACKING.c.shard == bindparam("of_shard")
+)
+_POSITION: Final = select(TRACKING.c.position).where(_OF_SHARD).with_for_update()
+_MOVE: Final = update(TRACKING).where(_OF_SHARD).values(position=bindparam("upto_position"))
+_PARKED: Final = select(PARKED.c.stream).where(
+    PARKED.c.view == bindparam("of_view"), PARKED.c.generation == bindparam("of_generation"), PARKED.c.shard == bindparam("of_shard")
+)
+
 
 def position_of(connection: Connection, view: str, generation: int, shard: str) -> int:
     """Return the last position applied, 0 if none was; holds the row for this transaction where the database can."""
-    statement = select(TRACKING.c.position).where(TRACKING.c.view == view, TRACKING.c.generation == generation, TRACKING.c.shard == shard)
-    return connection.execute(statement.with_for_update()).scalar() or 0
+    return connection.execute(_POSITION, {"of_view": view, "of_generation": generation, "of_shard": shard}).scalar() or 0
 
 
 def apply_batch(connection: Connection, place: Place, batch: Sequence[Recorded | Unreadable], upto_position: int) -> bool:
@@ -55,12 +70,11 @@ def apply_batch(connection: Connection, place: Place, batch: Sequence[Recorded |
     fresh = [item for item in batch if item.position > tracked and _concerns(place.view, item)]
     if fresh:
         _Parking(connection, place).take(fresh)
-    key = {"view": place.view.name, "generation": place.generation, "shard": place.shard}
     if tracked:
-        statement = update(TRACKING).where(and_(*(TRACKING.c[name] == value for name, value in key.items())))
-        connection.execute(statement.values(position=upto_position))
+        connection.execute(_MOVE, {**place.key, "upto_position": upto_position})
     else:
-        connection.execute(insert(TRACKING).values(**key, position=upto_position))
+        row = {"view": place.view.name, "generation": place.generation, "shard": place.shard, "position": upto_position}
+        connection.execute(insert(TRACKING).values(row))
     return True
 
 
@@ -78,12 +92,7 @@ class _Parking:
         """Look up the streams parked so far."""
         self._connection = connection
         self._place = place
-        self._key = and_(
-            PARKED.c.view == place.view.name,
-            PARKED.c.generation == place.generation,
-            PARKED.c.shard == place.shard,
-        )
-        self._parked = set(connection.execute(select(PARKED.c.stream).where(self._key)).scalars())
+        self._parked = set(connection.execute(_PARKED, place.key).scalars())
         self._skipped: Counter[str] = Counter()
 
     def take(self, items: Sequence[Recorded | Unreadable]) -> None:
@@ -95,8 +104,14 @@ class _Parking:
             for item in open_items:
                 self._take_one(item)
         for stream, count in self._skipped.items():
-            statement = update(PARKED).where(self._key, PARKED.c.stream == stream)
-            self._connection.execute(statement.values(skipped=PARKED.c.skipped + count))
+            self._skip(stream, count)
+
+    def _skip(self, stream: str, count: int) -> None:
+        """Count events of a parked stream that are missing from the view."""
+        place = self._place
+        key = and_(PARKED.c.view == place.view.name, PARKED.c.generation == place.generation, PARKED.c.shard == place.shard)
+        statement = update(PARKED).where(key, PARKED.c.stream == stream)
+        self._connection.execute(statement.values(skipped=PARKED.c.skipped + count))
 
     def _take_one(self, item: Recorded | Unreadable) -> None:
         """Apply one event, or park its stream, or count it as skipped."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from sqlalchemy import Connection, Engine, MetaData, and_, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, MetaData, and_, bindparam, delete, func, insert, select, update
 from sqlalchemy.engine import make_url
 
 from domain.kernel.events import Recorded
@@ -26,6 +26,10 @@ from projections.kernel.view import Tables, View
 _ENGINES: Final[Mapping[str, Callable[[str, Access], Engine]]] = {"sqlite": sqlite_engine}
 _LOOK_AGAIN_SECONDS: Final = 0.25
 """How often a waiting reader looks for what another process has written; this process wakes it at once."""
+
+_STATE: Final = select(GENERATIONS.c.state).where(
+    GENERATIONS.c.view == bindparam("of_view"), GENERATIONS.c.generation == bindparam("of_generation")
+)
 
 
 class State(StrEnum):
@@ -281,8 +285,7 @@ class ViewDatabase:
 
     def _state(self, connection: Connection, view: str, generation: int) -> State | None:
         """Return what a generation is for, None if it does not exist."""
-        statement = select(GENERATIONS.c.state).where(GENERATIONS.c.view == view, GENERATIONS.c.generation == generation)
-        found = connection.execute(statement).scalar_one_or_none()
+        found = connection.execute(_STATE, {"of_view": view, "of_generation": generation}).scalar_one_or_none()
         return None if found is None else State(found)
 
     def _former(self, connection: Connection, view: str) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -15,12 +15,14 @@ from safeguarding.hub.v1 import registry_pb2 as pb
 from safeguarding.hub.v1.common_pb2 import AgencyKind as WireKind
 from safeguarding.hub.v1.registry_pb2_grpc import RegistryServiceStub
 from services.bootstrap import make_identity, now
-from services.cli.calling import Calling, operator_appends, settle
+from services.cli.calling import Calling, national_position, operator_appends, settle
 from services.cli.options import DEFAULT_ROLE, DEFAULT_USER, Agency, Home, Json, Yes, confirm, examples, read_day, settings_of
 from services.cli.output import emit, show
 from services.runtime.settings import Settings
 from services.trust.possession import registration
 from services.trust.signing import SigningKey
+
+PAGE_ROWS: Final = 1_000
 
 app = typer.Typer(help="Enrol, list and suspend agencies.", no_args_is_help=True)
 
@@ -94,7 +96,8 @@ def suspend(
 def agencies_of(calling: Calling) -> list[pb.AgencyRecord]:
     """Return all enrolled agencies, by id."""
     with calling.channel() as channel:
-        pages = calling.pages(RegistryServiceStub(channel).ListAgencies, pb.ListAgenciesRequest(page_size=1000))
+        request = pb.ListAgenciesRequest(page_size=PAGE_ROWS, min_position=national_position(calling.settings))
+        pages = calling.pages(RegistryServiceStub(channel).ListAgencies, request)
         return [agency for page in pages for agency in page.agencies]
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -35,6 +36,7 @@ from services.runtime.settings import Settings
 CALL_MAX_SECONDS: Final = 15.0
 APPEND_MAX_SECONDS: Final = 30.0
 CONNECT_MAX_SECONDS: Final = 5.0
+ASK_AGAIN_SECONDS: Final = 0.2
 SOURCE: Final = "hub-command"
 """The sending system that the hub's own command is."""
 _EVERYWHERE: Final = ("0.0.0.0", "[::]", "")  # noqa: S104  # compared with, not listened on
@@ -99,8 +101,16 @@ class Calling:
                 raise failure_of(error, target) from None
 
     def call(self, method: Callable[..., T], request: Any) -> T:
-        """Call one unary method in bounded time."""
-        return method(request, metadata=self.metadata, timeout=CALL_MAX_SECONDS)
+        """Call one unary method in bounded time; while the hub says that it cannot answer yet (a view is being built), ask again."""
+        deadline = time.monotonic() + CALL_MAX_SECONDS
+        while True:
+            try:
+                return method(request, metadata=self.metadata, timeout=CALL_MAX_SECONDS)
+            except grpc.RpcError as error:
+                is_answer = error.code() is grpc.StatusCode.UNAVAILABLE and isinstance(error, grpc.Call) and rpc_status.from_call(error)
+                if not is_answer or time.monotonic() > deadline:
+                    raise
+            time.sleep(ASK_AGAIN_SECONDS)
 
     def pages(self, method: Callable[..., Any], request: Any) -> Iterator[Any]:
         """Yield every page of a paged method."""
@@ -203,17 +213,17 @@ def failure_of(error: grpc.RpcError, target: str) -> Failure:
     return Failure(Exit.UNEXPECTED, f"the hub failed: {code.name}: {words}")
 
 
-def until_interrupted(stream: Iterable[T]) -> Iterator[T]:
-    """Yield what a watch brings; being interrupted is how it ends."""
-    with suppress(KeyboardInterrupt):
-        yield from stream
-
-
 def stamp(moment: datetime) -> Timestamp:
     """Return an instant as a wire timestamp."""
     timestamp = Timestamp()
     timestamp.FromDatetime(moment)
     return timestamp
+
+
+def national_position(settings: Settings) -> int:
+    """Return how far the log of agencies and keys has come: what a list of them has to have seen after a command that changed it."""
+    with open_read_only(settings.event_store_file) as store:
+        return store.shard(NATIONAL).head().position
 
 
 def shard_of_case(settings: Settings, case_id: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Final
@@ -13,7 +14,7 @@ from domain.kernel.events import Purpose
 from safeguarding.hub.v1 import chronology_pb2 as pb
 from safeguarding.hub.v1.chronology_pb2_grpc import ChronologyServiceStub
 from services.cli.agencies import agencies_of
-from services.cli.calling import Calling, shard_of_case, stamp, until_interrupted
+from services.cli.calling import Calling, shard_of_case, stamp
 from services.cli.failures import wrong_usage
 from services.cli.options import (
     DEFAULT_PURPOSE,
@@ -180,8 +181,8 @@ def _csv_row(line: pb.ChronologyLine) -> tuple[object, ...]:
 
 def _watch(calling: Calling, request: pb.WatchChronologyRequest, *, json: bool) -> None:
     """Print lines as they come, until interrupted."""
-    with calling.channel() as channel:
-        for response in until_interrupted(ChronologyServiceStub(channel).WatchChronology(request, metadata=calling.metadata)):
+    with suppress(KeyboardInterrupt), calling.channel() as channel:
+        for response in ChronologyServiceStub(channel).WatchChronology(request, metadata=calling.metadata):
             if json:
                 emit_line(plain(response))
             elif response.lines:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Final
 
@@ -11,7 +12,7 @@ from domain.kernel.agencies import PANEL_ID
 from domain.kernel.events import Purpose
 from safeguarding.hub.v1 import deadlines_pb2 as pb
 from safeguarding.hub.v1.deadlines_pb2_grpc import DeadlineServiceStub
-from services.cli.calling import Calling, shard_of_case, stamp, until_interrupted
+from services.cli.calling import Calling, shard_of_case, stamp
 from services.cli.failures import wrong_usage
 from services.cli.options import (
     DEFAULT_ROLE,
@@ -172,9 +173,9 @@ def _explain(calling: Calling, request: pb.ExplainDeadlineRequest, *, json: bool
 
 def _watch(calling: Calling, wanted: pb.DeadlineFilter, *, json: bool) -> None:
     """Print the list whenever it changes, until interrupted."""
-    with calling.channel() as channel:
-        request = pb.WatchDeadlinesRequest(filter=wanted)
-        for found in until_interrupted(DeadlineServiceStub(channel).WatchDeadlines(request, metadata=calling.metadata)):
+    request = pb.WatchDeadlinesRequest(filter=wanted)
+    with suppress(KeyboardInterrupt), calling.channel() as channel:
+        for found in DeadlineServiceStub(channel).WatchDeadlines(request, metadata=calling.metadata):
             if json:
                 emit_line(_plain(found))
             else:

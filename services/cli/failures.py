@@ -14,6 +14,7 @@ class Exit(IntEnum):
     REFUSED = 3
     UNAVAILABLE = 4
     UNSOUND = 5
+    INTERRUPTED = 130
 
 
 MEANINGS = {
@@ -22,7 +23,8 @@ MEANINGS = {
     Exit.USAGE: "wrong usage or settings",
     Exit.REFUSED: "refused by the hub; the rule and the reason are printed",
     Exit.UNAVAILABLE: "the hub, its home or its port is not available",
-    Exit.UNSOUND: "verify or doctor found something wrong",
+    Exit.UNSOUND: "verify, doctor or demo found something wrong",
+    Exit.INTERRUPTED: "interrupted",
 }
 """Each exit code in words."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -14,13 +14,15 @@ from safeguarding.hub.client.outcomes import Outcome, Receipt
 from safeguarding.hub.v1 import registry_pb2 as pb
 from safeguarding.hub.v1.agency_pb2 import KeyAlgorithm
 from safeguarding.hub.v1.registry_pb2_grpc import RegistryServiceStub
-from services.cli.calling import Calling, agency_folder, operator_appends, settle
+from services.cli.calling import Calling, agency_folder, national_position, operator_appends, settle
 from services.cli.failures import wrong_usage
 from services.cli.options import DEFAULT_ROLE, DEFAULT_USER, Agency, Home, Json, Yes, confirm, examples, settings_of
 from services.cli.output import emit, show
 from services.runtime.settings import Settings
 from services.trust.possession import registration
 from services.trust.signing import SigningKey
+
+PAGE_ROWS: Final = 1_000
 
 app = typer.Typer(help="Register, retire, revoke and list signing keys.", no_args_is_help=True)
 
@@ -99,7 +101,8 @@ def keys_of(settings: Settings, agency: str) -> list[pb.KeyRecord]:
     """Return an agency's keys, everybody's if it is empty."""
     calling = Calling(settings=settings, agency_id=OPERATOR_ID, user=DEFAULT_USER, role=DEFAULT_ROLE, purpose=Purpose.ADMINISTRATION)
     with calling.channel() as channel:
-        pages = calling.pages(RegistryServiceStub(channel).ListKeys, pb.ListKeysRequest(agency_id=agency, page_size=1000))
+        request = pb.ListKeysRequest(agency_id=agency, page_size=PAGE_ROWS, min_position=national_position(settings))
+        pages = calling.pages(RegistryServiceStub(channel).ListKeys, request)
         return [key for page in pages for key in page.keys]
 
 

@@ -34,7 +34,7 @@ from services.runtime.errors import HubError, IntegrityError, Unavailable
 from services.runtime.settings import SettingsError
 
 _HELP = "A hub for sharing information about serious child-safeguarding incidents: signed facts in, chronologies, deadlines and tables out."
-_EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code.value}  {words}" for code, words in MEANINGS.items())
+_EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code.value:<3}  {words}" for code, words in MEANINGS.items())
 
 app = typer.Typer(
     name="hub",
@@ -122,7 +122,7 @@ _FAILURES: Final[tuple[tuple[type[BaseException], Callable[[Any], Failure]], ...
     (Failure, lambda error: error),
     (typer.TyperException, lambda error: Failure(Exit.USAGE, error.format_message(), "--help behind a command says how it is used")),
     (typer.Abort, lambda _: Failure(Exit.UNEXPECTED, "ended: nothing was changed")),
-    (KeyboardInterrupt, lambda _: Failure(Exit.UNEXPECTED, "interrupted")),
+    (KeyboardInterrupt, lambda _: Failure(Exit.INTERRUPTED, "interrupted")),
     (SettingsError, lambda error: Failure(Exit.USAGE, f"the settings are wrong: {error}", "hub doctor explains every setting")),
     (Unavailable, lambda error: Failure(Exit.UNAVAILABLE, str(error), "hub doctor says what is wrong")),
     (IntegrityError, lambda error: Failure(Exit.UNSOUND, str(error), "keep the files as they are; hub verify says more")),

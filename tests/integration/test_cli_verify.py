@@ -43,6 +43,7 @@ def swap_two_events(home: Path) -> None:
         "UPDATE event SET place = -place WHERE type = 'incident.notified.v1'",
         "UPDATE event SET place = place - 1 WHERE type = 'information.shared.v1'",
         "UPDATE event SET place = 1 - place WHERE type = 'incident.notified.v1'",
+        "UPDATE event SET recorded_at = (SELECT max(recorded_at) FROM event) WHERE type LIKE 'in%'",
     )
 
 

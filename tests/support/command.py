@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from services.cli.main import main
 
 ROOT = Path(__file__).parents[2]
@@ -36,13 +38,15 @@ class Ran:
     @property
     def document(self) -> Any:
         """What it printed as one JSON document."""
+        assert self.out, self.err
         return json.loads(self.out)
 
 
 def ran(*arguments: str | Path) -> Ran:
     """Run one command in this process."""
     out, err = io.StringIO(), io.StringIO()
-    with redirect_stdout(out), redirect_stderr(err):
+    with redirect_stdout(out), redirect_stderr(err), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", "200")
         code = main([str(argument) for argument in arguments])
     return Ran(int(code), out.getvalue(), err.getvalue())
 

@@ -25,6 +25,7 @@ def violations(history: History, logs: Sequence[Log]) -> list[str]:
         _gaps(log),
         _doubles(log),
         _false_receipts(history, log),
+        _wrong_versions(history),
         _false_refusals(history, log),
         _open_ends(history, log),
         _broken_groups(history, log),
@@ -102,6 +103,14 @@ def _differences(mark: str, receipt: Receipt, fact: Fact | None) -> Iterator[str
             yield f"{mark}: the receipt's {name} is not the log's at position {receipt.position}"
     if round(receipt.recorded_at.timestamp() * 1000) != fact.recorded_at_ms:
         yield f"{mark}: the receipt's recorded_at is not the log's at position {receipt.position}"
+
+
+def _wrong_versions(history: History) -> Iterator[str]:
+    """What was accepted at an expected version is the next: so each version has one winner."""
+    for mark, receipt in history.receipts().items():
+        expected = history.attempts[mark].expected_version
+        if expected is not None and receipt.version != expected + 1:
+            yield f"{mark}: expected {receipt.stream} at version {expected}, was accepted as version {receipt.version}"
 
 
 def _false_refusals(history: History, log: Log) -> Iterator[str]:

@@ -11,7 +11,6 @@ import typer
 
 from services.cli.bench.plan import FULL, QUICK
 from services.cli.bench.report import show_report
-from services.cli.bench.run import Telling, measure
 from services.cli.options import Json
 from services.cli.output import emit, progress, tell
 from services.runtime.logs import configure_logging
@@ -37,6 +36,8 @@ def bench(
 
     Everything is made in a folder of its own, which is removed afterwards; no hub of yours is touched.
     """
+    from services.cli.bench.run import Telling, measure  # noqa: PLC0415  # it loads the peer too, which no other command waits for
+
     configure_logging(LogFormat.CONSOLE, LogLevel.WARNING)
     plan = QUICK if quick else FULL
     if cold_start_events is not None:

@@ -266,8 +266,8 @@ def overdue(day: date, found: Sequence[Deadline], longest: int) -> Iterator[str]
     yield ""
     yield f"{len(found)} in all. Overdue for longest (WD: working days):"
     first = [one for late in by_clock.values() for one in late[:longest]]
-    lines = [(one.clock, _owner(one), one.case_id, one.due_on, _short(one.status)) for one in first]
-    yield from grid(("clock", "owed by", "case", "due", "status"), lines, widest=1)
+    lines = [(one.clock, _owner(one), one.case_id, one.due_on, _short(one.status).removeprefix("overdue by ")) for one in first]
+    yield from grid(("clock", "owed by", "case", "due", "overdue by"), lines, widest=1)
 
 
 def _owner(deadline: Deadline) -> str:

@@ -59,7 +59,7 @@ def test_the_deciders_answer_the_told_case_as_it_expects_whatever_the_seed(seed:
         assert decider.open_rules(decider.fold([one for one in log if one.stream == name])) == frozenset()
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", range(25))
 def test_the_told_incident_is_a_death_reviewed_late_with_a_local_review_and_the_panels_agreement(seed: int) -> None:
     people, told, _ = chosen(seed)
     assert told in people.incidents

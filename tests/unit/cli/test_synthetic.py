@@ -12,9 +12,13 @@ import pytest
 from domain.incident.events import IncidentNotified
 from domain.kernel.events import Event
 from domain.rapid_review.events import SentToPanel
+from projections.oversight.definitions import count_table
+from projections.oversight.panel_table import Period
 from services.cli.synthetic.generator import Population, england_2020, population
 from services.cli.synthetic.lives import Step
 from tests.support.admitting import Admitting
+from tests.support.naive_tables import naive_tables
+from tests.support.oversight_rows import population_of
 
 REPORT = json.loads(Path(__file__).parents[3].joinpath("projections/oversight/panel_2020.json").read_text(encoding="utf-8"))
 TABLES = REPORT["tables"]
@@ -209,6 +213,17 @@ def test_the_deciders_admit_populations_of_other_sizes(incidents: int, seed: int
     people = population(REPORT, incidents, seed)
     hub = admitted(people)
     assert sum(one.event_type == "incident.notified.v1" for one in hub.log) == incidents
+
+
+@pytest.mark.parametrize(("seed", "count_day"), [(21, date(2021, 3, 31)), (22, date(2020, 10, 1))])
+def test_the_tables_of_other_populations_equal_a_naive_count_of_their_events(seed: int, count_day: date) -> None:
+    log = admitted(population(REPORT, 150, seed)).log
+    expected = naive_tables(log, "occurred", date(2020, 1, 1), date(2020, 12, 31), count_day)
+    everyone = population_of(log, count_day)
+    for number in ("chart", "1", "2", "3", "4", "5", "6", "7", "8", "decisions", "agreement"):
+        table = count_table(everyone, number, Period.year(2020))
+        found = [(row.label, tuple("" if cell is None else str(cell) for cell in row.cells)) for row in table.all_rows()]
+        assert found == expected[number], f"table {number}"
 
 
 def test_other_populations_have_amendments_reclassifications_withdrawals_corrections_and_added_children() -> None:

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.cli.bench.measuring import percentile
+from services.cli.bench.plan import QUICK, Recorder, Report, Throughput
+from services.cli.bench.recorders import HUB, PEER, compared, measure_recorders
+from services.cli.bench.report import show_report
+from services.cli.bench.run import Telling, measure
+from services.cli.output import emit, progress
+
+TINY = replace(
+    QUICK,
+    name="tiny",
+    seconds_each=0.05,
+    callers=(1, 4),
+    population=6,
+    small_events=200,
+    large_events=400,
+    reads=5,
+    cold_start_events=500,
+)
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    said: list[str] = []
+    return measure(tmp_path_factory.mktemp("bench"), TINY, None, Telling(said.append, progress))
+
+
+def numbers(value: Any) -> Iterator[float]:
+    if isinstance(value, dict):
+        value = value.values()
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        yield value
+    elif not isinstance(value, str | bool) and value is not None:
+        for one in value:
+            yield from numbers(one)
+
+
+@pytest.mark.timeout(300)
+def test_a_tiny_run_fills_every_section_of_the_document_with_positive_figures(report: Report, capsys: pytest.CaptureFixture[str]) -> None:
+    emit(report)
+    document = json.loads(capsys.readouterr().out)
+    sections = ["floor", "recorders", "signed", "passes", "reads", "cold_start", "aims"]
+    assert [name for name in document if name in sections] == sections
+    for name in sections:
+        found = list(numbers(document[name]))
+        assert found, name
+        assert all(number > 0 and math.isfinite(number) for number in found), (name, document[name])
+
+
+@pytest.mark.timeout(300)
+def test_a_run_measures_hub_and_peer_with_the_same_callers_and_the_store_at_two_sizes(report: Report) -> None:
+    sizes = {(name, one.throughput.callers, one.throughput.events_a_call) for one in report.recorders for name in [one.name]}
+    same = {(1, 1), (4, 1), (1, 10), (4, 10)}
+    assert sizes == {(name, *size) for name in (HUB, PEER) for size in same}
+    assert [(one.callers, one.events_a_call) for one in report.signed] == [(1, 1), (4, 1), (8, 100)]
+    assert [one.events_in_store for one in report.reads] == [200, 400]
+    assert report.cold_start.events_in_store == 500
+    assert report.passes[-1].events >= 400
+
+
+@pytest.mark.timeout(300)
+def test_the_tables_show_what_the_document_holds(report: Report, capsys: pytest.CaptureFixture[str]) -> None:
+    show_report(report)
+    shown = capsys.readouterr().out
+    assert f"{report.floor.sqlite_commits_per_second:,.0f}" in shown
+    assert all(f"{one.per_second:,.0f}" in shown for one in report.signed)
+    assert all(aim.what in shown for aim in report.aims)
+    assert "skipped: PostgreSQL: no database was named (--postgresql URL)" in shown
+
+
+def test_a_database_without_its_driver_is_skipped_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    said: list[str] = []
+    found, skipped = measure_recorders(tmp_path, replace(TINY, callers=(1,)), "postgresql://nobody@localhost/none", said.append)
+    assert {one.name for one in found} == {HUB, PEER}
+    assert skipped == ["PostgreSQL: psycopg is not installed"]
+
+
+def a_recorder(name: str, per_second: float) -> Recorder:
+    throughput = Throughput(callers=1, events_a_call=1, events=10, seconds=1.0, per_second=per_second, p50_ms=1.0, p99_ms=1.0)
+    return Recorder(name=name, style="threads", throughput=throughput)
+
+
+def test_every_recorder_is_held_against_the_peer_and_the_floor() -> None:
+    found = compared([a_recorder(HUB, 600.0), a_recorder(PEER, 200.0)], commits_per_second=400.0)
+    assert [(one.name, one.times_peer, one.times_floor) for one in found] == [(HUB, 3.0, 1.5), (PEER, 1.0, 0.5)]
+
+
+def test_a_percentile_is_the_nearest_rank() -> None:
+    values = [float(number) for number in range(100, 0, -1)]
+    assert (percentile(values, 50), percentile(values, 99), percentile(values, 100), percentile([7.0], 99)) == (50.0, 99.0, 100.0, 7.0)
