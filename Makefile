@@ -19,7 +19,7 @@ $(RUNTIME): requirements/runtime.txt pyproject.toml
 	@test -x $(BIN)/python || { echo "setting up $(VENV)"; $(PYTHON) -m venv $(VENV); }
 	@echo "installing dependencies"
 	@$(INSTALL) -r requirements/build.txt -r requirements/runtime.txt
-	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@PYTHONWARNINGS=ignore $(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(DEV): requirements/dev.txt $(RUNTIME)

@@ -59,9 +59,7 @@ class Partnership:
     relevant_agencies: tuple[str, ...]
 
 
-def agencies(
-    connection: Connection, tables: Tables, *, kind: AgencyKind | None = None, after: str = "", limit: int
-) -> tuple[Agency, ...]:
+def agencies(connection: Connection, tables: Tables, *, kind: AgencyKind | None = None, after: str = "", limit: int) -> tuple[Agency, ...]:
     """Return up to ``limit`` agencies, of one kind or of all, whose id comes after ``after``, by id."""
     table = tables["agency"]
     statement = select(table).where(table.c.agency_id > after).order_by(table.c.agency_id).limit(limit)

@@ -14,7 +14,7 @@ import structlog
 from projections.kernel.database import GenerationGone, ViewDatabase
 from services.eventstore.opening import Opener
 from services.projector.rebuild import Progress, Rebuild, Stopped
-from services.projector.source import FollowedStore, read_batch
+from services.projector.source import FollowedStore, ignored_by_all, read_batch
 
 BATCH_MAX_EVENTS: Final = 500
 LOOK_FOR_SHARDS_SECONDS: Final = 0.1
@@ -60,6 +60,7 @@ class Projector:
         self._rung: Final[queue.SimpleQueue[str | None]] = queue.SimpleQueue()
         self._bells: Final[dict[str, _ShardBell]] = {}
         self._targets: dict[str, int] = {}
+        self._ignored: Final = ignored_by_all(database.views)
         self._reached: Final[dict[str, int]] = {}
         self._retry_at: Final[dict[str, float]] = {}
         self._stopping: Final = threading.Event()
@@ -180,13 +181,13 @@ class Projector:
         reached = self._reached.get(shard)
         if reached is None:
             reached = min(self._database.tracking(view, generation, shard) for view, generation in self._targets.items())
-        batch = read_batch(self._store, self._opener, shard, reached, BATCH_MAX_EVENTS)
+        batch = read_batch(self._store, self._opener, shard, reached, BATCH_MAX_EVENTS, self._ignored)
         if batch is not None:
             for view, generation in self._targets.items():
                 self._database.apply(view, generation, shard, batch.items, batch.upto_position)
             reached = batch.upto_position
         self._reached[shard] = reached
-        return batch is not None and len(batch.items) == BATCH_MAX_EVENTS
+        return batch is not None and batch.events == BATCH_MAX_EVENTS
 
     def _look_which_are_live(self) -> None:
         """Note which generation of each view is to be kept at the head: live ones of this code's version."""

@@ -10,7 +10,7 @@ from typing import Final
 from projections.kernel.database import Behind, Generation, ViewDatabase
 from services.eventstore.opening import Opener
 from services.eventstore.port import EventStore
-from services.projector.source import FollowedStore, read_batch
+from services.projector.source import FollowedStore, ignored_by_all, read_batch
 
 REBUILD_BATCH_EVENTS: Final = 2_000
 """Large, so that statements and commits cost little an event; small enough that the live view is not kept waiting for a second."""
@@ -56,11 +56,12 @@ class Rebuild:
         """Bring generations from where they are to the head of every shard; the shortest way to a view for comparison."""
         heads = {shard: self.store.shard(shard).head().position for shard in self.store.shards()}
         reached = self._reached(generations, heads)
+        ignored = ignored_by_all(self.database.views)
         for shard, head in heads.items():
             while reached[shard] < head:
                 if self.stopping.is_set():
                     raise Stopped
-                batch = read_batch(self.store, self.opener, shard, reached[shard], REBUILD_BATCH_EVENTS)
+                batch = read_batch(self.store, self.opener, shard, reached[shard], REBUILD_BATCH_EVENTS, ignored)
                 if batch is None:
                     break
                 for one in generations:

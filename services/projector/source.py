@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from domain.kernel.events import Recorded
 from projections.kernel.batch import Unreadable
+from projections.kernel.view import View
 from services.eventstore.opening import Opener, UnreadableEvent
 from services.eventstore.port import EventStore, ShardStore, Stored
 
@@ -41,21 +42,29 @@ class FollowedStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Events of one shard, opened, and the last position read."""
+    """Events of one shard, opened; the last position read, and how many events were."""
 
     items: Sequence[Recorded | Unreadable]
     upto_position: int
+    events: int
 
 
-def read_batch(store: EventStore | FollowedStore, opener: Opener, shard: str, after_position: int, limit: int) -> Batch | None:
-    """Return up to ``limit`` events of a shard behind a position, opened; None if there are none.
+def ignored_by_all(views: Iterable[View]) -> frozenset[str]:
+    """Return the event types that none of these views makes anything of: nobody opens those (who read what is most of a busy log)."""
+    return frozenset.intersection(*(view.ignores for view in views))
+
+
+def read_batch(
+    store: EventStore | FollowedStore, opener: Opener, shard: str, after_position: int, limit: int, ignored: frozenset[str] = frozenset()
+) -> Batch | None:
+    """Return up to ``limit`` events of a shard behind a position, opened but for ``ignored`` types; None if there are none.
 
     An event that cannot be read stands in the batch as ``Unreadable``; a lost data key raises ``IntegrityError``.
     """
     stored = store.shard(shard).read(after_position, limit)
     if not stored:
         return None
-    return Batch([_opened(opener, shard, one) for one in stored], stored[-1].position)
+    return Batch([_opened(opener, shard, one) for one in stored if one.type not in ignored], stored[-1].position, len(stored))
 
 
 def _opened(opener: Opener, shard: str, stored: Stored) -> Recorded | Unreadable:

@@ -13,7 +13,7 @@ YOUNG_MAX_OBJECTS: Final = 50_000
 
 
 def settle() -> None:
-    """Set thread switching and garbage collection; what is loaded by now is never looked through again. Call it once, when all is loaded."""
+    """Set thread switching and garbage collection. Call it once, when all is loaded: that is never looked through again."""
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.freeze()
     gc.set_threshold(YOUNG_MAX_OBJECTS, 20, 50)

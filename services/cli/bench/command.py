@@ -13,6 +13,7 @@ from services.cli.bench.plan import FULL, QUICK
 from services.cli.bench.report import show_report
 from services.cli.options import Json
 from services.cli.output import emit, progress, tell
+from services.runtime import interpreter
 from services.runtime.logs import configure_logging
 from services.runtime.settings import LogFormat, LogLevel
 
@@ -39,6 +40,7 @@ def bench(
     from services.cli.bench.run import Telling, measure  # noqa: PLC0415  # it loads the peer too, which no other command waits for
 
     configure_logging(LogFormat.CONSOLE, LogLevel.WARNING)
+    interpreter.settle()
     plan = QUICK if quick else FULL
     if cold_start_events is not None:
         plan = replace(plan, cold_start_events=cold_start_events)

@@ -106,6 +106,8 @@ class Reads:
     reads: int
     p50_ms: float
     p99_ms: float
+    hub_cpu_ms: float
+    """CPU of the hub's process for one read: what is left of the figure on a machine that is busy with other things."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

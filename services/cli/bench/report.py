@@ -68,11 +68,18 @@ def _show_views_and_reads(report: Report) -> None:
     show("All views together", ("what", "events", "events/s", "CPU us/event"), rows, right=(1, 2, 3))
     first = report.reads[0].p50_ms
     reads = [
-        (f"{one.events_in_store:,}", f"{one.lines_a_read:g}", f"{one.p50_ms:.1f}", f"{one.p99_ms:.1f}", _times(one.p50_ms / first))
+        (
+            f"{one.events_in_store:,}",
+            f"{one.lines_a_read:g}",
+            f"{one.p50_ms:.1f}",
+            f"{one.p99_ms:.1f}",
+            f"{one.hub_cpu_ms:.1f}",
+            _times(one.p50_ms / first),
+        )
         for one in report.reads
     ]
-    columns = ("events in store", "lines", "p50 ms", "p99 ms", "x smallest")
-    show("Chronology of a case through gRPC, the reading recorded first", columns, reads, right=range(5))
+    columns = ("events in store", "lines", "p50 ms", "p99 ms", "hub CPU ms", "x smallest")
+    show("Chronology of a case through gRPC, the reading recorded first", columns, reads, right=range(6))
     cold = report.cold_start
     row = (f"{cold.events_in_store:,}", f"{cold.store_megabytes:,.0f}", f"{cold.seconds:.2f}", f"{cold.imports_seconds:.2f}")
     show("Cold start to the first answer", ("events in store", "MB", "seconds", "of which loading code"), [row], right=range(4))

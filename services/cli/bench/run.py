@@ -26,7 +26,6 @@ from services.cli.bench.reads import measure_reads
 from services.cli.bench.recorders import HUB, compared, measure_recorders
 from services.cli.bench.signed import BATCH_EVENTS, measure_signed
 from services.cli.bench.views import begin_views, measure_catch_up, measure_rebuild
-from services.runtime import interpreter
 
 SIGNED_AIM_PER_SECOND: Final = 2_500.0
 STORE_AIM_TIMES_PEER: Final = 2.0
@@ -49,7 +48,6 @@ class Telling:
 
 def measure(folder: Path, plan: Plan, postgresql: str | None, telling: Telling) -> Report:
     """Measure everything that the plan asks for; ``folder`` is empty."""
-    interpreter.settle()
     began = time.perf_counter()
     surroundings = environment()
     telling.words("the raw floor: SQLite commits and Ed25519")
