@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import filecmp
+import os
 import subprocess
 import sys
 import tempfile
@@ -59,7 +60,8 @@ def protoc(*arguments: str) -> None:
         known.write(dependencies().SerializeToString())
         known.flush()
         command = [sys.executable, "-m", "grpc_tools.protoc", f"--proto_path={ROOT}", f"--descriptor_set_in={known.name}", *arguments]
-        subprocess.run(command, check=True)  # noqa: S603  # our own compiler with our own arguments
+        plugins = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+        subprocess.run(command, check=True, env={**os.environ, "PATH": plugins})  # noqa: S603  # our own compiler with our own arguments
 
 
 def generate(out: Path) -> None:
