@@ -69,7 +69,10 @@ def test_a_run_measures_hub_and_peer_with_the_same_callers_and_the_store_at_two_
 
 
 @pytest.mark.timeout(300)
-def test_the_tables_show_what_the_document_holds(report: Report, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_tables_show_what_the_document_holds(
+    report: Report, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     show_report(report)
     shown = capsys.readouterr().out
     assert f"{report.floor.sqlite_commits_per_second:,.0f}" in shown
