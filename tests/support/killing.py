@@ -36,6 +36,8 @@ from tests.support.history import Log, LogReader
 from tests.support.load import Plan
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
+_MORTAL: Final = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); os.execv(sys.argv[1], sys.argv[1:])"
+"""Becomes the program it is given, which the system kills (PR_SET_PDEATHSIG) when the tests are killed before they can end it."""
 START_MAX_SECONDS: Final = 60.0
 END_MAX_SECONDS: Final = 60.0
 _PORTS: Final = range(20_000, 32_000)
@@ -119,10 +121,11 @@ class Processes:
 
     def start(self, command: Sequence[str]) -> Process:
         """Start a process."""
+        mortal = [sys.executable, "-I", "-S", "-c", _MORTAL, *command] if sys.platform == "linux" else command
         said = self._folder / f"{len(self._all):03}.stderr"
         with said.open("wb") as stderr:
             popen = subprocess.Popen(  # noqa: S603  this interpreter and programs of this repository
-                command, cwd=REPOSITORY, env=self._environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr
+                mortal, cwd=REPOSITORY, env=self._environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr
             )
         process = Process(popen, said)
         self._all.append(process)
@@ -246,7 +249,11 @@ def asked_again(settings: Settings, target: str, held: dict[bytes, tuple[str, st
             ask = append_stub(agency_id)(channel).GetReceipt
             for event_id, (shard, given) in own.items():
                 request = GetReceiptRequest(shard=shard, event_id=event_id)
-                answer = ask(request, timeout=START_MAX_SECONDS, wait_for_ready=True)
-                if answer.receipt.SerializeToString(deterministic=True) != given:
-                    different.append(f"{event_id.hex()}: {agency_id} is given another receipt now")
+                try:
+                    answer = ask(request, timeout=START_MAX_SECONDS, wait_for_ready=True)
+                except grpc.RpcError as error:
+                    different.append(f"{event_id.hex()}: {agency_id} is given no receipt now: {error}")
+                else:
+                    if answer.receipt.SerializeToString(deterministic=True) != given:
+                        different.append(f"{event_id.hex()}: {agency_id} is given another receipt now")
     return different

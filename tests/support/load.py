@@ -51,6 +51,8 @@ END_MAX_SECONDS: Final = 60.0
 class Plan:
     """What one run of a client does. ``cases``: those it speaks of; ``contended``: the one all clients race for.
 
+    ``position``: where the cases have begun, so that no reading is of a view that does not know them yet.
+
     A ``hasty`` one gives some events up and resumes them: then it hears of an event later than the hub says it.
     """
 
@@ -64,6 +66,7 @@ class Plan:
     seed: int
     cases: tuple[str, ...]
     contended: str
+    position: int
     child_id: str
     lives_seconds: float
     hasty: bool = True
@@ -95,7 +98,7 @@ class Load:
         self._random = Random(f"{plan.seed} {plan.agency_id} {plan.run}")
         self._stopping = stopping
         self._version = 0
-        self._position = 0
+        self._position = plan.position
 
     async def run(self) -> None:
         """Resume, then call until told to stop, then have everything decided."""
