@@ -68,6 +68,7 @@ from services.queries.registry import Registry
 from services.queries.watching import Ticker
 from services.runtime.health import Health
 from services.runtime.interceptors import RpcInterceptor
+from services.runtime.limits import CONCURRENT_MAX_RPCS
 from services.runtime.metrics import Metrics, MetricsServer, serve_metrics
 from services.runtime.settings import Settings
 from services.runtime.transport import server_credentials, server_options
@@ -95,7 +96,8 @@ CONTRACT: Final = (
 """The files whose services the hub serves."""
 
 HEALTH_NAME: Final = "grpc.health.v1.Health"
-CONCURRENT_MAX_RPCS: Final = 2_000
+TELL_SECONDS: Final = 0.1
+"""Whoever watches the hub's health hears that it stops before that watch, too, is ended."""
 DRAIN_MAX_SECONDS: Final = 15.0
 STOP_MAX_SECONDS: Final = 10.0
 _LOG: Final = structlog.get_logger("hub")
@@ -191,6 +193,7 @@ class Hub:
         self._server = grpc.aio.server(
             options=server_options(), interceptors=[self._interceptor], maximum_concurrent_rpcs=CONCURRENT_MAX_RPCS
         )
+        self._desk: Desk | None = None
         self._health: Health | None = None
         self._metrics_server: MetricsServer | None = None
         self._measuring: asyncio.Task[None] | None = None
@@ -201,14 +204,15 @@ class Hub:
         parts, settings = self._parts, self._parts.settings
         identify = Identities(settings.trust_domain).caller
         for service in APPEND_SERVICES:
-            service.add_to_server(service(intake=parts.intake, identify=identify, gate=self._gate), self._server)
-        desk = Desk(views=parts.views, own=parts.own, registry=parts.registry, identify=identify, clock=now)
+            service.add_to_server(service(intake=parts.intake, identify=identify, gate=self._gate, metrics=parts.metrics), self._server)
         ticker = Ticker(parts.views)
+        desk = Desk(views=parts.views, own=parts.own, registry=parts.registry, identify=identify, clock=now, ticker=ticker)
+        self._desk = desk
         chronology = Chronology(desk=desk, proofs=Proofs(parts.store, parts.registry), ticker=ticker)
         chronology_pb2_grpc.add_ChronologyServiceServicer_to_server(chronology, self._server)
         deadlines = Deadlines(desk=desk, rulebook=bundled_rulebook(), ticker=ticker)
         deadlines_pb2_grpc.add_DeadlineServiceServicer_to_server(deadlines, self._server)
-        event_log = EventLog(desk=desk, store=parts.store, keys=parts.keys)
+        event_log = EventLog(desk=desk, store=parts.store, keys=parts.keys, ticker=ticker)
         event_log_pb2_grpc.add_EventLogServiceServicer_to_server(event_log, self._server)
         oversight_pb2_grpc.add_OversightServiceServicer_to_server(Oversight(desk=desk), self._server)
         registry_pb2_grpc.add_RegistryServiceServicer_to_server(Registry(desk=desk), self._server)
@@ -260,9 +264,12 @@ class Hub:
             self._measuring = None
         if self._health is not None:
             await self._health.drain()
+            await asyncio.sleep(TELL_SECONDS)
         self._gate.drain()
         self._interceptor.drain()
         await self._server.stop(DRAIN_MAX_SECONDS)
+        if self._desk is not None:
+            await asyncio.to_thread(self._desk.close)
         await asyncio.to_thread(self._parts.projector.stop, STOP_MAX_SECONDS)
         if self._metrics_server is not None:
             self._metrics_server.close()

@@ -65,11 +65,6 @@ class AccessFacts:
         """The only agencies that may read the case; None if the whole case is not restricted."""
         return narrowest([one for one in self.restrictions if one.entry_id is None])
 
-    def members_on(self, day: date) -> Membership | None:
-        """Return the members on a day: the newest list in force, or the first there was."""
-        in_force = [one for one in self.memberships if one.effective_on <= day]
-        return in_force[-1] if in_force else next(iter(self.memberships), None)
-
 
 def standing_of(facts: AccessFacts, agency_id: str, today: date) -> Standing | DenialReason:
     """Return in what capacity an agency may read a case today, or why not (the caller is told "not found" in every such case)."""
@@ -77,13 +72,23 @@ def standing_of(facts: AccessFacts, agency_id: str, today: date) -> Standing | D
         return Standing.PANEL if facts.exists else DenialReason.NOT_LINKED
     if kind_of(agency_id) in (AgencyKind.OPERATOR, AgencyKind.HUB):
         return DenialReason.KIND
-    members = facts.members_on(today)
-    is_lead = facts.exists and members is not None and agency_id in members.partners | members.business_unit
+    is_lead = facts.exists and leads(agency_id, members_on(facts.memberships, today))
     if not is_lead and agency_id not in facts.authors | facts.requested:
         return DenialReason.NOT_LINKED
     if facts.restricted_to is not None and agency_id not in facts.restricted_to:
         return DenialReason.RESTRICTED
     return Standing.PARTNER if is_lead else Standing.LINKED
+
+
+def members_on(memberships: Sequence[Membership], day: date) -> Membership | None:
+    """Return the members on a day: the newest list in force, or the first there was."""
+    in_force = [one for one in memberships if one.effective_on <= day]
+    return in_force[-1] if in_force else next(iter(memberships), None)
+
+
+def leads(agency_id: str, members: Membership | None) -> bool:
+    """Tell whether an agency is one of the statutory partners or the business unit."""
+    return members is not None and agency_id in members.partners | members.business_unit
 
 
 def narrowest(restrictions: Sequence[Restriction]) -> frozenset[str] | None:

@@ -323,6 +323,8 @@ def _members(recorded: Recorded) -> list[Row]:
             "agency_id": agency,
             "role": role.value,
             "effective_on": effective_on,
+            "event_id": recorded.event_id,
+            "corrects": recorded.corrects,
         }
         for ordinal, (agency, role) in enumerate(members)
     ]

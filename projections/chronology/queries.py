@@ -4,17 +4,53 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, bindparam, func, select
 
 from domain.calendar.days import Calendar
 from domain.kernel.events import Marking
 from domain.sharing.events import Caveat
 from projections.chronology.access import AccessFacts, Membership, Restriction
 from projections.chronology.projection import Kind, Role
-from projections.chronology.story import Fact, Line, Order, compose
+from projections.chronology.story import Fact, Line, Order, Place, compose
 from projections.kernel.view import Tables
+
+_TABLES_MAX_KEPT: Final = 64
+"""Of the live generation, of those before it, and of other hubs in this process."""
+
+# Statements that every read needs are made once for each table: making them takes longer than running them.
+
+
+def _of_case(table: Table) -> tuple[ColumnElement[bool], ...]:
+    """Return the condition that a row is of the case that is asked for."""
+    return table.c.shard == bindparam("of_shard"), table.c.case_id == bindparam("of_case")
+
+
+@lru_cache(maxsize=_TABLES_MAX_KEPT)
+def _rows_of_case(table: Table) -> Select[Any]:
+    return select(table).where(*_of_case(table)).order_by(table.c.position, table.c.ordinal)
+
+
+@lru_cache(maxsize=_TABLES_MAX_KEPT)
+def _agencies_of_case(table: Table) -> Select[Any]:
+    return select(table.c.agency_id).distinct().where(*_of_case(table))
+
+
+@lru_cache(maxsize=_TABLES_MAX_KEPT)
+def _last_of_case(table: Table) -> Select[Any]:
+    return select(func.max(table.c.position)).where(*_of_case(table))
+
+
+@lru_cache(maxsize=_TABLES_MAX_KEPT)
+def _rows_of_shard(table: Table) -> Select[Any]:
+    return select(table).where(table.c.shard == bindparam("of_shard")).order_by(table.c.position, table.c.ordinal)
+
+
+def _case(shard: str, case_id: str) -> dict[str, str]:
+    """Return the parameters that name a case."""
+    return {"of_shard": shard, "of_case": case_id}
 
 
 def case_lines(
@@ -31,6 +67,11 @@ def case_lines(
     facts = _facts(connection, tables, shard, case_id)
     restrictions = _restrictions(connection, tables, shard, case_id)
     return compose(facts, restrictions, order=order, known_at=known_at, calendar=calendar)
+
+
+def case_position(connection: Connection, tables: Tables, shard: str, case_id: str) -> int:
+    """Return the position of the last fact of a case, 0 for an unknown one: while it stays, the case's lines stay."""
+    return connection.execute(_last_of_case(tables["fact"]), _case(shard, case_id)).scalar() or 0
 
 
 def cases_of_child(connection: Connection, tables: Tables, shard: str, child_id: str) -> tuple[str, ...]:
@@ -51,34 +92,31 @@ def significant(lines: Sequence[Line]) -> tuple[Line, ...]:
     return tuple(line for line in lines if line.significant)
 
 
-def page(lines: Sequence[Line], after: int, limit: int) -> tuple[tuple[Line, ...], int | None]:
-    """Return ``limit`` lines behind the first ``after``, and the ``after`` of the next page; None at the end."""
-    end = after + limit
-    return tuple(lines[after:end]), end if end < len(lines) else None
+def behind(lines: Sequence[Line], order: Order, place: Place | None) -> tuple[Line, ...]:
+    """Return the lines behind a place in their order; all for None. A page that begins behind the last one's last line misses none.
+
+    What is recorded, restricted or opened between two pages makes no other line come twice or not at all.
+    """
+    return tuple(line for line in lines if place is None or line.place_in(order) > place)
 
 
 def access_facts(connection: Connection, tables: Tables, shard: str, case_id: str) -> AccessFacts:
     """Return what the access rule needs to know of a case; a case that nothing was said of does not exist."""
-    fact, link = tables["fact"], tables["case_agency"]
-    authors = select(fact.c.agency_id).distinct().where(fact.c.shard == shard, fact.c.case_id == case_id)
-    requested = select(link.c.agency_id).distinct().where(link.c.shard == shard, link.c.case_id == case_id)
-    wrote = frozenset(connection.execute(authors).scalars())
+    wrote = frozenset(connection.execute(_agencies_of_case(tables["fact"]), _case(shard, case_id)).scalars())
     return AccessFacts(
         shard=shard,
         case_id=case_id,
         exists=bool(wrote),
         authors=wrote,
-        requested=frozenset(connection.execute(requested).scalars()),
+        requested=frozenset(connection.execute(_agencies_of_case(tables["case_agency"]), _case(shard, case_id)).scalars()),
         restrictions=_restrictions(connection, tables, shard, case_id),
-        memberships=_memberships(connection, tables, shard),
+        memberships=memberships_of(connection, tables, shard),
     )
 
 
 def _facts(connection: Connection, tables: Tables, shard: str, case_id: str) -> tuple[Fact, ...]:
     """Return a case's facts by position."""
-    table = tables["fact"]
-    statement = select(table).where(table.c.shard == shard, table.c.case_id == case_id)
-    return tuple(_fact(row) for row in connection.execute(statement.order_by(table.c.position, table.c.ordinal)))
+    return tuple(_fact(row) for row in connection.execute(_rows_of_case(tables["fact"]), _case(shard, case_id)))
 
 
 def _fact(row: Row[Any]) -> Fact:
@@ -97,37 +135,38 @@ def _fact(row: Row[Any]) -> Fact:
 
 def _restrictions(connection: Connection, tables: Tables, shard: str, case_id: str) -> tuple[Restriction, ...]:
     """Return a case's restrictions by position."""
-    table = tables["case_restriction"]
-    statement = select(table).where(table.c.shard == shard, table.c.case_id == case_id).order_by(table.c.position, table.c.ordinal)
-    return tuple(
-        Restriction(
-            event_id=row.event_id,
-            corrects=row.corrects,
-            entry_id=row.entry_id,
-            marking=Marking(row.marking),
-            caveats=tuple(Caveat(code) for code in row.caveats),
-            named_agencies=frozenset(row.named_agencies),
-        )
-        for row in connection.execute(statement)
+    return tuple(restriction_of(row) for row in connection.execute(_rows_of_case(tables["case_restriction"]), _case(shard, case_id)))
+
+
+def restriction_of(row: Row[Any]) -> Restriction:
+    """Return one row as a restriction."""
+    return Restriction(
+        event_id=row.event_id,
+        corrects=row.corrects,
+        entry_id=row.entry_id,
+        marking=Marking(row.marking),
+        caveats=tuple(Caveat(code) for code in row.caveats),
+        named_agencies=frozenset(row.named_agencies),
     )
 
 
-def _memberships(connection: Connection, tables: Tables, shard: str) -> tuple[Membership, ...]:
-    """Return a partnership's lists of members by position."""
-    table = tables["partnership_member"]
-    statement = select(table).where(table.c.shard == shard).order_by(table.c.position, table.c.ordinal)
-    by_position: dict[int, list[Row[Any]]] = {}
-    for row in connection.execute(statement):
-        by_position.setdefault(row.position, []).append(row)
-    return tuple(
-        Membership(
+def memberships_of(connection: Connection, tables: Tables, shard: str) -> tuple[Membership, ...]:
+    """Return a partnership's lists of members by position; a correction stands where what it corrects stood."""
+    by_event: dict[bytes, list[Row[Any]]] = {}
+    for row in connection.execute(_rows_of_shard(tables["partnership_member"]), {"of_shard": shard}):
+        by_event.setdefault(row.event_id, []).append(row)
+    root: dict[bytes, bytes] = {}
+    in_force: dict[bytes, Membership] = {}
+    for event_id, rows in by_event.items():
+        corrects = rows[0].corrects
+        root[event_id] = event_id if corrects is None else root.get(corrects, corrects)
+        in_force[root[event_id]] = Membership(
             effective_on=rows[0].effective_on,
             business_unit=_with_role(rows, Role.BUSINESS_UNIT),
             partners=_with_role(rows, Role.PARTNER),
             relevant_agencies=_with_role(rows, Role.RELEVANT_AGENCY),
         )
-        for rows in by_position.values()
-    )
+    return tuple(in_force.values())
 
 
 def _with_role(rows: Sequence[Row[Any]], role: Role) -> frozenset[str]:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from domain.calendar.counting import working_days_between
 from domain.calendar.days import Calendar
@@ -21,6 +21,7 @@ from projections.chronology.projection import Kind, when_of
 _SURELY_LATE_DAYS: Final = 10
 """No run of weekends and bank holidays is this long."""
 _COARSE_FIRST: Final = {precision: rank for rank, precision in enumerate(reversed(Precision))}
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Order(StrEnum):
@@ -28,6 +29,15 @@ class Order(StrEnum):
 
     AS_HAPPENED = "as_happened"
     AS_KNOWN = "as_known"
+
+
+class Place(NamedTuple):
+    """A line's place in an order: the same as long as the line is there, whatever is said or restricted meanwhile."""
+
+    unix_microseconds: int
+    coarseness: int
+    position: int
+    ordinal: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +161,24 @@ class Line:
     withheld: str | None = None
     """Why nothing but its existence is shown."""
 
+    def place_in(self, order: Order) -> Place:
+        """Return its place: by when it happened (of moments that begin together the coarser first) or by when it was known."""
+        if order is Order.AS_KNOWN:
+            return Place(_microseconds(self.known_at), 0, self.position, self.ordinal)
+        start = self.when.at or datetime.combine(self.when.day, time(), LONDON)
+        return Place(_microseconds(start), _COARSE_FIRST[self.when.precision], self.position, self.ordinal)
+
+    @property
+    def touched_position(self) -> int:
+        """The last position that said anything about it: the line itself, its correction, a note on it, the mending of a finding."""
+        findings = [*self.findings, *(finding for note in self.notes for finding in note.findings)]
+        return max(
+            self.position,
+            self.replaced_by_position or 0,
+            *(note.position for note in self.notes),
+            *(finding.mended_at_position or 0 for finding in findings),
+        )
+
 
 def compose(
     facts: Sequence[Fact],
@@ -169,7 +197,7 @@ def compose(
     known = [fact for fact in facts if known_at is None or fact.known_at <= known_at]
     marks = _Marks(known, chains)
     lines = [_line(fact, chains, marks, calendar) for fact in known if fact.kind not in (Kind.DISPUTE, Kind.QUERY)]
-    return tuple(sorted(lines, key=_as_happened if order is Order.AS_HAPPENED else _as_known))
+    return tuple(sorted(lines, key=lambda line: line.place_in(order)))
 
 
 class _Chains:
@@ -373,12 +401,6 @@ def _highest(markings: Sequence[Marking]) -> Marking:
     return max(markings, key=list(Marking).index)
 
 
-def _as_happened(line: Line) -> tuple[datetime, int, int, int]:
-    """Order by when it happened; of moments that begin together the coarser first, then as recorded."""
-    start = line.when.at or datetime.combine(line.when.day, time(), LONDON)
-    return start.astimezone(UTC), _COARSE_FIRST[line.when.precision], line.position, line.ordinal
-
-
-def _as_known(line: Line) -> tuple[datetime, int, int]:
-    """Order by when it became known."""
-    return line.known_at, line.position, line.ordinal
+def _microseconds(instant: datetime) -> int:
+    """Return an aware instant as microseconds since 1970."""
+    return (instant - _EPOCH) // timedelta(microseconds=1)

@@ -52,6 +52,7 @@ def _fact(metadata: MetaData, prefix: str) -> Table:
         Column("entry_id", Text),
         Column("content", Json, nullable=False),
         Index(f"{prefix}fact_case", "shard", "case_id", "position", "ordinal"),
+        Index(f"{prefix}fact_agency", "agency_id", "shard", "case_id"),
     )
 
 
@@ -107,4 +108,6 @@ def _partnership_member(metadata: MetaData, prefix: str) -> Table:
         Column("agency_id", Text, nullable=False),
         Column("role", Text, nullable=False),
         Column("effective_on", Date, nullable=False),
+        Column("event_id", LargeBinary, nullable=False),
+        Column("corrects", LargeBinary),
     )

@@ -21,7 +21,7 @@ from projections.deadlines.tables import CASES, INSTANCES
 from projections.deadlines.wanted import DeadlineFilter, Members, members_of
 from projections.kernel.view import Tables
 
-PAGE_LIMIT: Final = 500
+PAGE_LIMIT: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, case, false, or_, select
+from sqlalchemy import ColumnElement, Connection, Table, and_, case, false, or_, select, tuple_
 
 from domain.rules import Band, ClockInstance, Status
 from projections.deadlines.tables import MEMBERS
@@ -44,14 +44,14 @@ def members_of(connection: Connection, tables: Tables) -> Members:
 class DeadlineFilter:
     """Empty sets ask for everything, save ``shards`` and ``cases``, where None does. An agency stands also for the party it belongs to.
 
-    Visible are the cases of ``shards`` less ``hidden_cases``, and ``linked_cases`` wherever they lie.
+    Visible are the cases of ``shards`` less ``hidden_cases``, and ``linked_cases`` wherever they lie; both by shard and id.
     """
 
     agency: str | None = None
     """Who asks: its own deadlines come first in every band."""
     shards: frozenset[str] | None = None
-    hidden_cases: frozenset[str] = frozenset()
-    linked_cases: frozenset[str] = frozenset()
+    hidden_cases: frozenset[tuple[str, str]] = frozenset()
+    linked_cases: frozenset[tuple[str, str]] = frozenset()
     cases: frozenset[str] | None = None
     owed_by: frozenset[str] = frozenset()
     owed_to: frozenset[str] = frozenset()
@@ -62,10 +62,11 @@ class DeadlineFilter:
         """Return the conditions on a case."""
         visible = [] if self.shards is None else [table.c.shard.in_(sorted(self.shards))]
         if self.hidden_cases:
-            visible.append(table.c.case_id.not_in(sorted(self.hidden_cases)))
+            visible.append(tuple_(table.c.shard, table.c.case_id).not_in(sorted(self.hidden_cases)))
         clauses: list[ColumnElement[bool]] = []
         if visible:
-            clauses.append(or_(and_(*visible), table.c.case_id.in_(sorted(self.linked_cases))))
+            linked = tuple_(table.c.shard, table.c.case_id).in_(sorted(self.linked_cases))
+            clauses.append(or_(and_(*visible), linked))
         if self.cases is not None:
             clauses.append(table.c.case_id.in_(sorted(self.cases)))
         return clauses

@@ -67,7 +67,7 @@ def apply_batch(connection: Connection, place: Place, batch: Sequence[Recorded |
     tracked = position_of(connection, place.view.name, place.generation, place.shard)
     if upto_position <= tracked:
         return False
-    fresh = [item for item in batch if item.position > tracked and _concerns(place.view, item)]
+    fresh = [item for item in batch if item.position > tracked and concerns(place.view, item)]
     if fresh:
         _Parking(connection, place).take(fresh)
     if tracked:
@@ -78,7 +78,7 @@ def apply_batch(connection: Connection, place: Place, batch: Sequence[Recorded |
     return True
 
 
-def _concerns(view: View, item: Recorded | Unreadable) -> bool:
+def concerns(view: View, item: Recorded | Unreadable) -> bool:
     """Tell whether the view makes something of this event: an unreadable one of unknown type might have mattered."""
     if isinstance(item, Unreadable):
         return item.event_type not in view.ignores

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, MetaData, and_, bindparam, delete, fu
 from sqlalchemy.engine import make_url
 
 from domain.kernel.events import Recorded
-from projections.kernel.batch import Place, Unreadable, apply_batch, position_of
+from projections.kernel.batch import Place, Unreadable, apply_batch, concerns, position_of
 from projections.kernel.digest import row_digest, shape_of
 from projections.kernel.schema import GENERATIONS, KERNEL, PARKED, TRACKING
 from projections.kernel.sqlite import Access, sqlite_engine
@@ -30,6 +30,12 @@ _LOOK_AGAIN_SECONDS: Final = 0.25
 _STATE: Final = select(GENERATIONS.c.state).where(
     GENERATIONS.c.view == bindparam("of_view"), GENERATIONS.c.generation == bindparam("of_generation")
 )
+_ALL_PARKED: Final = (
+    select(PARKED.c.shard, PARKED.c.stream, PARKED.c.position, PARKED.c.event_type, PARKED.c.reason_type, PARKED.c.skipped)
+    .where(PARKED.c.view == bindparam("of_view"), PARKED.c.generation == bindparam("of_generation"))
+    .order_by(PARKED.c.shard, PARKED.c.position)
+)
+_GENERATION: Final = select(GENERATIONS).where(GENERATIONS.c.view == bindparam("of_view"), GENERATIONS.c.state == bindparam("of_state"))
 
 
 class State(StrEnum):
@@ -74,6 +80,17 @@ class ParkedStream:
     skipped: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """A live view was written: it has come to ``position`` of a shard, or another generation was swapped in (no shard)."""
+
+    view: str
+    shard: str | None
+    position: int
+    changed: bool
+    """Whether an event that the view handles was among what was written; if not, its rows are what they were."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """A consistent look at a live view: use ``connection`` for every query of one answer."""
@@ -109,6 +126,7 @@ class ViewDatabase:
         self._turn: Final = threading.RLock()
         self._moved: Final = threading.Condition()
         self._moves = 0
+        self._listeners: tuple[Callable[[Move], None], ...] = ()
         self._defined: Final[dict[tuple[str, int], Tables]] = {}
         self._shapes: Final = {view.name: shape_of(view.define(MetaData(), "")) for view in views}
         with self._write() as connection:
@@ -196,7 +214,7 @@ class ViewDatabase:
                 self._drop(connection, view, former)
             chosen = and_(GENERATIONS.c.view == view, GENERATIONS.c.generation == generation)
             connection.execute(update(GENERATIONS).where(chosen).values(state=State.LIVE.value))
-        self._announce()
+        self._announce(Move(view=view, shard=None, position=0, changed=True))
 
     def apply(self, view: str, generation: int, shard: str, batch: Sequence[Recorded | Unreadable], upto_position: int) -> bool:
         """Write a batch's rows and tracking in ONE transaction; False, and nothing written, if tracking is there already.
@@ -206,12 +224,14 @@ class ViewDatabase:
         Raise ``GenerationGone`` if there is no such generation any more.
         """
         with self._write() as connection:
-            if self._state(connection, view, generation) is None:
+            state = self._state(connection, view, generation)
+            if state is None:
                 raise GenerationGone(f"view {view} has no generation {generation}")
             place = Place(self._views[view], generation, shard, self._tables(view, generation))
             moved = apply_batch(connection, place, batch, upto_position)
-        if moved:
-            self._announce()
+        if moved and state is State.LIVE:
+            changed = any(concerns(self._views[view], item) for item in batch)
+            self._announce(Move(view=view, shard=shard, position=upto_position, changed=changed))
         return moved
 
     def tracking(self, view: str, generation: int, shard: str) -> int:
@@ -249,6 +269,16 @@ class ViewDatabase:
             with self._moved:
                 self._moved.wait_for(lambda: self._moves != seen, min(remaining, _LOOK_AGAIN_SECONDS))  # noqa: B023 (called here only)
 
+    def listen(self, heard: Callable[[Move], None]) -> None:
+        """Call ``heard`` after every commit of this process, on the writer's thread: it must neither block nor raise."""
+        with self._moved:
+            self._listeners = (*self._listeners, heard)
+
+    def unlisten(self, heard: Callable[[Move], None]) -> None:
+        """Call it no more."""
+        with self._moved:
+            self._listeners = tuple(one for one in self._listeners if one != heard)
+
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Keep other writers of this process waiting, so that a generation can catch up with the live one and be swapped in."""
@@ -261,11 +291,14 @@ class ViewDatabase:
         with self._turn, self._writer.begin() as connection:
             yield connection
 
-    def _announce(self) -> None:
-        """Wake readers that wait for a position."""
+    def _announce(self, move: Move) -> None:
+        """Wake readers that wait for a position, and tell who listens."""
         with self._moved:
             self._moves += 1
             self._moved.notify_all()
+            listeners = self._listeners
+        for heard in listeners:
+            heard(move)
 
     def _tables(self, view: str, generation: int) -> Tables:
         """Return a generation's tables as this code defines them."""
@@ -276,8 +309,7 @@ class ViewDatabase:
 
     def _generation(self, connection: Connection, view: str, state: State, shape: str | None = None) -> Generation | None:
         """Return the view's generation in a state, if it is of the shape asked for."""
-        statement = select(GENERATIONS).where(GENERATIONS.c.view == view, GENERATIONS.c.state == state.value)
-        row = connection.execute(statement).one_or_none()
+        row = connection.execute(_GENERATION, {"of_view": view, "of_state": state.value}).one_or_none()
         if row is None or (shape is not None and row.shape != shape):
             return None
         tables = self._tables(view, row.generation)
@@ -337,11 +369,6 @@ def _parked(
     streams: Sequence[str] | None,
 ) -> tuple[ParkedStream, ...]:
     """Return parked streams, by shard and position."""
-    columns = (PARKED.c.shard, PARKED.c.stream, PARKED.c.position, PARKED.c.event_type, PARKED.c.reason_type, PARKED.c.skipped)
-    statement = select(*columns).where(PARKED.c.view == view, PARKED.c.generation == generation)
-    if shard is not None:
-        statement = statement.where(PARKED.c.shard == shard)
-    if streams is not None:
-        statement = statement.where(PARKED.c.stream.in_(streams))
-    rows = connection.execute(statement.order_by(PARKED.c.shard, PARKED.c.position))
-    return tuple(ParkedStream(**row._asdict()) for row in rows)
+    rows = connection.execute(_ALL_PARKED, {"of_view": view, "of_generation": generation})
+    parked = (ParkedStream(**row._asdict()) for row in rows)
+    return tuple(one for one in parked if (shard is None or one.shard == shard) and (streams is None or one.stream in streams))

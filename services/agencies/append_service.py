@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeAlias
 
@@ -15,6 +16,7 @@ from services.intake.intake import Intake
 from services.runtime.errors import HubError, Invalid, NotPermitted, Violation
 from services.runtime.interceptors import Unreadable
 from services.runtime.limits import REQUEST_MAX_BYTES, REQUEST_MAX_EVENTS
+from services.runtime.metrics import Metrics
 from services.runtime.status import status_of
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -27,11 +29,12 @@ class AppendService:
     add_to_server: ClassVar[Callable[..., None]]
     """The generated function that registers it with a server."""
 
-    def __init__(self, *, intake: Intake, identify: Callable[[Context], AgencyId], gate: Gate) -> None:
+    def __init__(self, *, intake: Intake, identify: Callable[[Context], AgencyId], gate: Gate, metrics: Metrics) -> None:
         """``identify`` returns the agency of a call's client certificate or raises ``NotPermitted``."""
         self._intake = intake
         self._identify = identify
         self._gate = gate
+        self._metrics = metrics
 
     def _caller(self, context: Context) -> AgencyId:
         caller = self._identify(context)
@@ -50,7 +53,7 @@ class AppendService:
                 request = await self._next(context)
 
     async def _next(self, context: Context) -> AppendEventsRequest | Unreadable | None:
-        """Return the next request, None when the client has finished; raise ``Unavailable`` when there will be none."""
+        """Return the next request, None when the client has finished or the hub stops; raise ``Unavailable`` for an idle stream."""
         request = await self._gate.next(context.read)
         return None if request is grpc.aio.EOF else request
 
@@ -60,7 +63,10 @@ class AppendService:
             self._gate.admit(caller, len(readable.events))
         except HubError as error:
             return AppendEventsResponse(error=status_of(error))
-        return AppendEventsResponse(outcomes=await self._intake.append(caller, readable.events, atomic=readable.atomic))
+        began = time.perf_counter()
+        outcomes = await self._intake.append(caller, readable.events, atomic=readable.atomic)
+        self._metrics.append_took(time.perf_counter() - began)
+        return AppendEventsResponse(outcomes=outcomes)
 
     async def GetReceipt(self, request: GetReceiptRequest, context: Context) -> GetReceiptResponse:  # noqa: N802  # the RPC's name
         """Return the receipt of an event that the caller appended."""

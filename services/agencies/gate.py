@@ -28,15 +28,18 @@ class Gate:
         self._draining = False
 
     def drain(self) -> None:
-        """End every stream: those that wait for a request at once, those that have read one when it is answered."""
+        """End every stream: those that wait for a request at once, those that have read one when it is answered.
+
+        They end well, not with an error: gRPC may drop answers that a client has not read when an error comes behind them.
+        """
         self._draining = True
         for reading in self._reads:
             reading.cancel()
 
-    async def next(self, read: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Return what a stream reads next; raise ``Unavailable`` if nothing comes for too long, or nothing more is taken."""
+    async def next(self, read: Callable[[], Coroutine[Any, Any, T]]) -> T | None:
+        """Return what a stream reads next, None if nothing more is taken; raise ``Unavailable`` if nothing comes for too long."""
         if self._draining:
-            raise _stopping()
+            return None
         reading = asyncio.ensure_future(read())
         self._reads.add(reading)
         try:
@@ -44,9 +47,9 @@ class Gate:
         except TimeoutError:
             raise Unavailable(f"no message for {STREAM_IDLE_MAX_SECONDS:.0f} seconds; open a new stream") from None
         except asyncio.CancelledError:
-            if self._draining:
-                raise _stopping() from None
-            raise
+            if not self._draining:
+                raise
+            return None
         finally:
             self._reads.discard(reading)
 
@@ -74,8 +77,3 @@ class Gate:
             wait_seconds = (min(events, burst) - left) / self._events_per_second
             raise Unavailable("the agency's quota of events a second is used up", retry_after_seconds=wait_seconds)
         self._buckets[caller] = (left - events, now)
-
-
-def _stopping() -> Unavailable:
-    """Return what ends the streams of a hub that stops."""
-    return Unavailable("the hub is stopping; open a new stream")

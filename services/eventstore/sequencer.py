@@ -26,11 +26,10 @@ from services.eventstore.port import Append, Malformed, Result
 from services.eventstore.state import State
 from services.eventstore.tables import explained
 from services.runtime.errors import HubError, Invalid, Unavailable, Violation
-from services.runtime.limits import APPEND_DEADLINE_SECONDS
+from services.runtime.limits import APPEND_DEADLINE_SECONDS, WAITING_MAX_APPENDS
 
 BATCH_MAX_APPENDS: Final = 512
 BATCH_MAX_BYTES: Final = 8 * 1024 * 1024
-WAITING_MAX_APPENDS: Final = 20_000
 CLOSE_MAX_SECONDS: Final = 30.0
 DEADLINE_CHECK_SECONDS: Final = 0.5
 

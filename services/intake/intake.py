@@ -119,7 +119,8 @@ class Intake:
         else:
             outcomes.update(await self._append_each(candidates))
         for outcome in outcomes.values():
-            self._metrics.outcome(outcome)
+            if outcome.HasField("refusal"):
+                self._metrics.outcome(outcome)
         return [outcomes[index] for index in range(len(events))]
 
     def receipt(self, caller: AgencyId, shard: str, event_id: bytes) -> Receipt:
@@ -236,6 +237,7 @@ class Intake:
         if stored.header_hash != candidate.verified.header_hash:
             self._metrics.replay_mismatch()
             return refused(candidate.event_id, ContentMismatch("this event id is on the log with other bytes"))
+        self._metrics.appended("replayed")
         return accepted(receipt_of(shard, stored))
 
     def _admit(self, group: list[Candidate]) -> Flight:
@@ -401,6 +403,7 @@ class Intake:
                 self._registry.spread_revocations()
         if admission.candidate.begins_shard:
             self._registry.spread_revocations()
+        self._metrics.appended("accepted")
         return accepted(receipt(admission.candidate.shard, placed, admission.findings, admission.mended))
 
     def _forget(self, flight: Flight) -> None:

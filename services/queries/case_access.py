@@ -1,36 +1,59 @@
-"""The access rule, applied to one case or to many: judged now, whatever moment is read."""
+"""The access rule at the door of one case: judged now, whatever moment is read; who is refused is told "not found", and it is recorded."""
 
 from __future__ import annotations
 
-from datetime import date
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
 
-from domain.access.events import DenialReason
-from projections.chronology.access import AccessFacts, Standing, standing_of
+from domain.access.events import DenialReason, Resource
+from domain.areas import AREAS
+from domain.kernel.events import london_day
+from projections.chronology.access import Standing, standing_of
+from projections.chronology.projection import CHRONOLOGY
 from projections.chronology.queries import access_facts
 from projections.kernel.database import Reading
-from services.queries.asking import Asker
+from safeguarding.hub.v1.query_pb2 import Freshness
+from services.queries.asking import Asker, Desk, freshness, no_such_case
+
+T = TypeVar("T")
 
 
-def may_read(facts: AccessFacts, asker: Asker, today: date) -> Standing | DenialReason:
-    """Return in what capacity the asker may read a case, or why not."""
-    return standing_of(facts, asker.agency_id, today)
+@dataclass(frozen=True, slots=True)
+class CaseAsked:
+    """Which case is asked for, and for what of it."""
+
+    shard: str
+    case_id: str
+    resource: Resource
+
+    def freshness(self, reading: Reading) -> Freshness:
+        """Say how current an answer about the case is. Only its own streams are named: others are not the reader's to know of."""
+        return freshness(reading, self.shard, [*(f"{area.category}-{self.case_id}" for area in AREAS), f"partnership-{self.shard}"])
 
 
-class Readable:
-    """Remembers, within one answer, which cases the asker may read."""
+@dataclass(frozen=True, slots=True)
+class _Denial:
+    reason: DenialReason
+    exists: bool
 
-    def __init__(self, reading: Reading, asker: Asker, today: date) -> None:
-        """Judge by one look at the chronology view."""
-        self._reading = reading
-        self._asker = asker
-        self._today = today
-        self._known: dict[tuple[str, str], Standing | DenialReason] = {}
 
-    def standing(self, shard: str, case_id: str) -> Standing | None:
-        """Return in what capacity a case may be read, None if it may not."""
-        key = (shard, case_id)
-        if key not in self._known:
-            facts = access_facts(self._reading.connection, self._reading.tables, shard, case_id)
-            self._known[key] = may_read(facts, self._asker, self._today)
-        found = self._known[key]
-        return found if isinstance(found, Standing) else None
+async def enter(desk: Desk, asker: Asker, case: CaseAsked, work: Callable[[Reading, Standing], T]) -> T:
+    """Let the asker into a case: return what ``work`` finds in one look at the chronology view.
+
+    Raises ``NotFound``, with the refusal on the log, for a case that is not there or not the asker's.
+    """
+    today = london_day(desk.clock())
+
+    def look(reading: Reading) -> T | _Denial:
+        facts = access_facts(reading.connection, reading.tables, case.shard, case.case_id)
+        standing = standing_of(facts, asker.agency_id, today)
+        if isinstance(standing, DenialReason):
+            return _Denial(standing, facts.exists)
+        return work(reading, standing)
+
+    found = await desk.look(CHRONOLOGY.name, look)
+    if isinstance(found, _Denial):
+        await desk.denied(asker, case.resource, found.reason, (case.shard, case.case_id) if found.exists else None)
+        raise no_such_case()
+    return found

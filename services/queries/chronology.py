@@ -2,48 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import pairwise
+from itertools import groupby
 from typing import Final
 
-from domain.access.events import DenialReason, Resource
-from domain.areas import RULES
+from domain.access.events import Resource
 from domain.calendar import bundled
-from domain.kernel.events import When, london_day
-from domain.kernel.ids import CaseId, RuleId, Shard
-from projections.chronology.access import AccessFacts, Standing
-from projections.chronology.projection import CHRONOLOGY, Kind
-from projections.chronology.queries import access_facts, case_lines, page, significant
+from projections.chronology.access import Standing
+from projections.chronology.projection import CHRONOLOGY
+from projections.chronology.queries import behind, case_lines, case_position, significant
 from projections.chronology.redaction import Viewer, redact
-from projections.chronology.story import Line, Order
+from projections.chronology.shape import gaps
+from projections.chronology.story import Line, Order, Place
 from projections.kernel.database import Reading
 from safeguarding.hub.v1 import chronology_pb2 as pb
-from safeguarding.hub.v1.append_pb2 import FindingNote
 from safeguarding.hub.v1.chronology_pb2_grpc import ChronologyServiceServicer
-from safeguarding.hub.v1.common_pb2 import Marking as WireMarking
-from safeguarding.hub.v1.common_pb2 import Precision as WirePrecision
-from safeguarding.hub.v1.common_pb2 import When as WireWhen
-from safeguarding.hub.v1.query_pb2 import Freshness
-from services.queries.asking import Asker, Context, Desk, checked, freshness, instant, limit_of, stamp
-from services.queries.case_access import may_read
+from services.queries.asking import Asker, Context, Desk, instant
+from services.queries.case_access import CaseAsked, enter
+from services.queries.lines import Writer, gap, open_findings
+from services.queries.paging import cut, limit_of, not_given_out, read_token, write_token
 from services.queries.proof import Proofs
-from services.queries.watching import Ticker
-from services.runtime.errors import Invalid, Violation
+from services.queries.watching import Ticker, hand_over
+from services.runtime.fieldrules import check_fields
+from services.runtime.limits import ANSWER_MAX_BYTES
 
-GAP_DAYS: Final = 92
-"""About three months without any line is worth a look."""
-
-
-@dataclass(frozen=True, slots=True)
-class Story:
-    """One case as an asker may see it."""
-
-    facts: AccessFacts
-    standing: Standing | DenialReason
-    lines: tuple[Line, ...] = ()
-    freshness: Freshness = field(default_factory=Freshness)
+_TOKEN_FORM: Final = (str, int, int, int, int)
 
 
 class Chronology(ChronologyServiceServicer):
@@ -57,134 +42,119 @@ class Chronology(ChronologyServiceServicer):
 
     async def GetChronology(self, request: pb.GetChronologyRequest, context: Context) -> pb.GetChronologyResponse:  # noqa: N802  # the RPC's name
         """Return a page; the reading is on the log before it is returned."""
-        checked(request)
+        check_fields(request)
         asker = self._desk.asker(context)
+        case = CaseAsked(request.shard, request.case_id, Resource.CHRONOLOGY)
         order = Order.AS_KNOWN if request.order == pb.CHRONOLOGY_ORDER_AS_KNOWN else Order.AS_HAPPENED
-        known_at = instant(request.known_at) if request.HasField("known_at") else None
-        story = await self._story(asker, request.shard, request.case_id, order, known_at, request.min_position)
-        lines = story.lines if request.all_entries else significant(story.lines)
-        shown, after = page(lines, _after(request.page_token), limit_of(request.page_size))
-        await self._desk.viewed(asker, request.shard, request.case_id, Resource.CHRONOLOGY, len(shown))
-        return pb.GetChronologyResponse(
-            lines=[self._line(line) for line in shown],
-            next_page_token="" if after is None else str(after),
-            freshness=story.freshness,
-            gaps=_gaps(story.lines),
-            open_findings=_open_findings(story.lines),
-        )
+        known_at = instant(request.known_at, "known_at") if request.HasField("known_at") else None
+        after = _read_place(request.page_token, order)
+        await self._desk.wait_for([(request.shard, request.min_position)], CHRONOLOGY.name)
 
-    async def WatchChronology(  # noqa: N802  # the RPC's name
-        self, request: pb.WatchChronologyRequest, context: Context
-    ) -> AsyncIterator[pb.WatchChronologyResponse]:
-        """Yield what is there and then what comes, until the caller ends it; access is judged anew each time."""
-        checked(request)
-        asker = self._desk.asker(context)
-        position = request.after_position
-        async for _ in self._ticker.ticks(CHRONOLOGY.name, request.shard):
-            story = await self._story(asker, request.shard, request.case_id, Order.AS_KNOWN, None, 0)
-            lines = [line for line in story.lines if line.position > position and (request.all_entries or line.significant)]
-            if lines:
-                await self._desk.viewed(asker, request.shard, request.case_id, Resource.CHRONOLOGY, len(lines))
-            if lines or story.freshness.position > position:
-                position = story.freshness.position
-                yield pb.WatchChronologyResponse(lines=[self._line(line) for line in lines], position=position)
-
-    async def _story(self, asker: Asker, shard: str, case_id: str, order: Order, known_at: datetime | None, min_position: int) -> Story:
-        today = london_day(self._desk.clock())
-
-        def look(reading: Reading) -> Story:
-            facts = access_facts(reading.connection, reading.tables, shard, case_id)
-            standing = may_read(facts, asker, today)
-            if isinstance(standing, DenialReason):
-                return Story(facts, standing)
-            lines = case_lines(
-                reading.connection, reading.tables, Shard(shard), CaseId(case_id), order=order, known_at=known_at, calendar=bundled()
+        def look(reading: Reading, standing: Standing) -> pb.GetChronologyResponse:
+            story = _story(reading, case, asker, standing, order, known_at)
+            lines = story if request.all_entries else significant(story)
+            writer = Writer(story, self._proofs)
+            rest = behind(lines, order, after)
+            shown, more = cut(writer.lines(rest), limit_of(request.page_size))
+            return pb.GetChronologyResponse(
+                lines=shown,
+                next_page_token=write_token(order.value, *rest[len(shown) - 1].place_in(order)) if more else "",
+                freshness=case.freshness(reading),
+                gaps=[gap(one) for one in gaps(story)],
+                open_findings=open_findings(story),
             )
-            viewer = Viewer(agency_id=asker.agency_id, kind=asker.kind, standing=standing)
-            return Story(facts, standing, redact(lines, viewer), freshness(reading, shard))
 
-        story = await self._desk.look(CHRONOLOGY.name, look, shard=shard, min_position=min_position)
-        if isinstance(story.standing, DenialReason):
-            raise await self._desk.denied(asker, shard, case_id, Resource.CHRONOLOGY, story.standing, exists=story.facts.exists)
-        return story
+        answer = await enter(self._desk, asker, case, look)
+        await self._desk.viewed(asker, case.resource, [(case.shard, case.case_id, len(answer.lines))])
+        return answer
 
-    def _line(self, line: Line) -> pb.ChronologyLine:
-        shown = pb.ChronologyLine(
-            position=line.position,
-            event_id=line.event_id,
-            event_type=line.event_type,
-            stream=line.stream,
-            version=line.version,
-            agency_id=line.agency_id,
-            occurred=_when(line.when),
-            recorded_at=stamp(line.recorded_at),
-            known_at=stamp(line.known_at),
-            headline=line.headline,
-            marks=_marks(line),
-            redactions=[] if line.withheld is None else [line.withheld],
-            marking=WireMarking.Value(f"MARKING_{line.handling.marking.name}"),
-            children=line.children,
-            disputes=[f"{note.agency_id}: {note.text}" for note in line.notes],
-            findings=[
-                f"{one.rule}: open" if one.mended_at_position is None else f"{one.rule}: mended at {one.mended_at_position}"
-                for one in line.findings
-            ],
-        )
-        account = line.account
-        if account is not None:
-            shown.entry_id, shown.fact = account.entry_id, account.fact
-            shown.headline = shown.headline or "Information shared"
-            shown.why_significant, shown.impact_on_child = account.why_significant or "", account.impact_on_child or ""
-            shown.childs_voice, shown.outcome = account.childs_voice or "", account.outcome or ""
-        if line.replaced_by_position is not None:
-            shown.corrected_by = self._proofs.event_id_at(line.shard, line.replaced_by_position)
-        proof = self._proofs.of(line.shard, line.position)
-        shown.key_id, shown.signature_state, shown.leaf = proof.key_id, proof.signature_state, proof.leaf
-        return shown
+    async def WatchChronology(  # type: ignore[override]  # noqa: N802  # it writes: an answer that is left lying is noticed
+        self, request: pb.WatchChronologyRequest, context: Context
+    ) -> None:
+        """Write what is there and then what comes, until the caller ends it; access is judged anew each time."""
+        check_fields(request)
+        asker = self._desk.asker(context)
+        case = CaseAsked(request.shard, request.case_id, Resource.CHRONOLOGY)
+        watched = _Watched(case, asker, self._proofs, all_entries=request.all_entries, position=request.after_position)
+        with self._ticker.watching(asker.agency_id, CHRONOLOGY.name, shard=request.shard) as bell:
+            while True:
+                answers = await enter(self._desk, asker, case, watched.look)
+                bell.saw(watched.position)
+                for answer in answers:
+                    if answer.lines:
+                        await self._desk.viewed(asker, case.resource, [(case.shard, case.case_id, len(answer.lines))])
+                    await hand_over(context, bell, answer, answer.position)
+                await bell.next_look()
 
 
-def _after(token: str) -> int:
-    if (token and not token.isascii()) or not (token or "0").isdigit():
-        raise Invalid(Violation("page_token", "the next_page_token of the page before"))
-    return int(token or "0")
+def _story(
+    reading: Reading, case: CaseAsked, asker: Asker, standing: Standing, order: Order, known_at: datetime | None
+) -> tuple[Line, ...]:
+    """Return a case's lines as the asker may see them."""
+    lines = case_lines(reading.connection, reading.tables, case.shard, case.case_id, order=order, known_at=known_at, calendar=bundled())
+    return redact(lines, Viewer(agency_id=asker.agency_id, kind=asker.kind, standing=standing))
 
 
-def _when(when: When) -> WireWhen:
-    wire = WireWhen(precision=WirePrecision.Value(f"PRECISION_{when.precision.name}"), at=None if when.at is None else stamp(when.at))
-    for name, day in (("on", when.on), ("until_on", when.until_on)):
-        if day is not None:
-            field = getattr(wire, name)
-            field.year, field.month, field.day = day.year, day.month, day.day
-    return wire
+def _read_place(token: str, order: Order) -> Place | None:
+    """Return the place that a page token names; raise ``Invalid`` for one that was not given out for this order."""
+    if not token:
+        return None
+    named, *place = read_token(token, *_TOKEN_FORM)
+    if named != order.value:
+        raise not_given_out()
+    return Place(*map(int, place))
 
 
-def _marks(line: Line) -> list[str]:
-    account = line.account
-    marks = [
-        ("significant", line.significant),
-        ("opinion", account is not None and account.opinion),
-        ("third party", account is not None and account.third_party),
-        ("recorded late", line.late),
-        ("imported", line.imported),
-        ("corrected", line.replaced_by_position is not None),
-        ("correction", line.replaces_position is not None),
-        ("disputed", any(note.kind is Kind.DISPUTE and not note.superseded for note in line.notes)),
-        ("redacted", line.withheld is not None),
-        ("body destroyed", line.kind is Kind.DESTROYED),
-    ]
-    return [*([] if account is None else [account.tone.value]), *(name for name, holds in marks if holds)]
+@dataclass(slots=True)
+class _Watched:
+    """One watch: what of the case was sent, and how it stood when it was last looked at."""
+
+    case: CaseAsked
+    asker: Asker
+    proofs: Proofs
+    all_entries: bool
+    position: int
+    _stood: tuple[int, Standing] | None = None
+    _sent: frozenset[tuple[int, int]] = field(default_factory=frozenset)
+
+    def look(self, reading: Reading, standing: Standing) -> list[pb.WatchChronologyResponse]:
+        """Return what is new since the last look, in answers of bounded size; the first look always gives one."""
+        reached = reading.position(self.case.shard)
+        stands = (case_position(reading.connection, reading.tables, self.case.shard, self.case.case_id), standing)
+        if stands == self._stood:
+            self.position = max(self.position, reached)
+            return []
+        story = _story(reading, self.case, self.asker, standing, Order.AS_KNOWN, None)
+        lines = story if self.all_entries else significant(story)
+        places = frozenset((line.position, line.ordinal) for line in lines)
+        # What was hidden when it was recorded and is not any more is new to this watcher.
+        is_first, shown_late = self._stood is None, places - self._sent
+        news = [
+            line
+            for line in lines
+            if line.touched_position > self.position or (not is_first and (line.position, line.ordinal) in shown_late)
+        ]
+        writer = Writer(story, self.proofs)
+        answers = _answers(sorted(news, key=lambda line: (line.touched_position, line.position, line.ordinal)), writer, self.position)
+        self._stood, self._sent, self.position = stands, places, max(self.position, reached)
+        if is_first and not answers:
+            answers = [pb.WatchChronologyResponse()]
+        if answers:
+            answers[-1].position = self.position
+        return answers
 
 
-def _gaps(lines: Sequence[Line]) -> list[pb.ChronologyGap]:
-    days = sorted({line.when.day for line in lines})
-    return [
-        pb.ChronologyGap(from_on=earlier.isoformat(), until_on=later.isoformat())
-        for earlier, later in pairwise(days)
-        if (later - earlier).days > GAP_DAYS
-    ]
-
-
-def _open_findings(lines: Sequence[Line]) -> list[FindingNote]:
-    rules = {one.rule for line in lines for one in line.findings if one.mended_at_position is None}
-    known = [RULES[RuleId(rule)] for rule in sorted(rules) if RuleId(rule) in RULES]
-    return [FindingNote(rule=rule.id, words=rule.words, mend=rule.mend) for rule in known]
+def _answers(news: Sequence[Line], writer: Writer, position: int) -> list[pb.WatchChronologyResponse]:
+    """Cut news into answers that fit a message; what one event touched stays together, so that a watch may be resumed behind each."""
+    answers: list[pb.WatchChronologyResponse] = []
+    size_bytes = 0
+    for touched, group in groupby(news, key=lambda line: line.touched_position):
+        lines = list(writer.lines(list(group)))
+        more = sum(line.ByteSize() for line in lines)
+        if not answers or size_bytes + more > ANSWER_MAX_BYTES:
+            answers.append(pb.WatchChronologyResponse())
+            size_bytes = 0
+        answers[-1].lines.extend(lines)
+        answers[-1].position = position = max(position, touched)
+        size_bytes += more
+    return answers

@@ -2,39 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from domain.access.events import DenialReason, Resource
-from domain.kernel.agencies import AgencyKind
+from domain.access.events import Resource
 from domain.kernel.events import london_day
-from domain.kernel.ids import NATIONAL
 from domain.rules import Band, Explanation, Rulebook
+from projections.chronology.access import Standing
 from projections.chronology.projection import CHRONOLOGY
-from projections.chronology.queries import access_facts
+from projections.chronology.visible import Visible, visible_cases
 from projections.deadlines.ordering import PageKey
 from projections.deadlines.projection import DEADLINES
-from projections.deadlines.queries import PAGE_LIMIT, Deadline, DeadlineReader
+from projections.deadlines.queries import Deadline, DeadlineReader
 from projections.deadlines.wanted import DeadlineFilter
 from projections.kernel.database import Reading
 from safeguarding.hub.v1 import deadlines_pb2 as pb
 from safeguarding.hub.v1.deadlines_pb2_grpc import DeadlineServiceServicer
-from services.queries.asking import Asker, Context, Desk, checked, freshness, instant, limit_of, stamp
-from services.queries.case_access import Readable, may_read
+from safeguarding.hub.v1.query_pb2 import Freshness
+from services.queries.asking import Asker, Context, Desk, freshness, instant, stamp
+from services.queries.case_access import CaseAsked, enter
+from services.queries.paging import limit_of, read_token, write_token
 from services.queries.watching import Ticker
 from services.runtime.errors import Invalid, NotFound, Violation
+from services.runtime.fieldrules import check_fields
+from services.runtime.limits import WATCH_MAX_ROWS
 
-WATCH_MAX_DEADLINES: Final = 500
+WATCH_QUIET_SECONDS: Final = 1.0
+"""A list over many cases costs more to look at than one case, and nobody reads it faster."""
+_TOKEN_FORM: Final = (str, int, int, str, str, str, str)
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
     """One page of deadlines that the asker may see."""
 
-    deadlines: list[Deadline]
+    deadlines: tuple[Deadline, ...]
     next_after: PageKey | None
+    freshness: tuple[Freshness, ...]
 
 
 class Deadlines(DeadlineServiceServicer):
@@ -48,35 +54,37 @@ class Deadlines(DeadlineServiceServicer):
         self._names = {rule.identity: rule.name for rule in rulebook.rules.clocks}
 
     async def ListDeadlines(self, request: pb.ListDeadlinesRequest, context: Context) -> pb.ListDeadlinesResponse:  # noqa: N802  # the RPC's name
-        """Return a page, the most urgent first."""
-        checked(request)
+        """Return a page, the most urgent first; later pages keep the moment of the first."""
+        check_fields(request)
         asker = self._desk.asker(context)
-        for wanted in request.min_positions:
-            await self._desk.wait_for(DEADLINES.name, wanted.shard, wanted.position)
-        as_of = instant(request.as_of) if request.HasField("as_of") else self._desk.clock()
-        after = _page_key(request.page_token)
-        wanted_rows = limit_of(request.page_size)
-        listed = await self._list(asker, request.filter, as_of, after, wanted_rows)
-        shards = sorted({one.instance.shard for one in listed.deadlines} | {one.shard for one in request.min_positions})
-        fresh = await self._desk.look(DEADLINES.name, lambda reading: [freshness(reading, shard) for shard in shards])
-        await self._desk.listed(asker, Resource.DEADLINES, len(listed.deadlines))
+        as_of, after = self._moment(request)
+        least = [(one.shard, one.position) for one in request.min_positions]
+        await self._desk.wait_for(least, DEADLINES.name, CHRONOLOGY.name)
+        asked = {shard for shard, _ in least}
+        listed = await self._list(asker, request.filter, as_of, after, limit_of(request.page_size), asked)
+        await self._record(asker, request.filter, listed)
+        behind = listed.next_after
         return pb.ListDeadlinesResponse(
             deadlines=[_deadline(one, self._names) for one in listed.deadlines],
-            next_page_token="" if listed.next_after is None else "\x1f".join(map(str, listed.next_after)),
+            next_page_token="" if behind is None else write_token(as_of.isoformat(), *behind),
             as_of=stamp(as_of),
-            freshness=fresh,
+            freshness=listed.freshness,
         )
 
     async def ExplainDeadline(self, request: pb.ExplainDeadlineRequest, context: Context) -> pb.ExplainDeadlineResponse:  # noqa: N802  # the RPC's name
         """Explain one deadline of a case."""
-        checked(request)
+        check_fields(request)
         asker = self._desk.asker(context)
-        as_of = instant(request.as_of) if request.HasField("as_of") else self._desk.clock()
-        if request.min_position:
-            await self._desk.wait_for(DEADLINES.name, request.shard, request.min_position)
-        await self._enter(asker, request.shard, request.case_id)
-        found, explanation = await self._explain(request, as_of)
-        await self._desk.viewed(asker, request.shard, request.case_id, Resource.DEADLINES, 1)
+        as_of = instant(request.as_of, "as_of") if request.HasField("as_of") else self._desk.clock()
+        await self._desk.wait_for([(request.shard, request.min_position)], DEADLINES.name, CHRONOLOGY.name)
+        case = CaseAsked(request.shard, request.case_id, Resource.DEADLINES)
+
+        def look(reading: Reading, _standing: Standing) -> list[tuple[Deadline, Explanation]]:
+            return self._explained(self._desk.beside(reading, DEADLINES.name), request, as_of)
+
+        explained = await enter(self._desk, asker, case, look)
+        await self._desk.viewed(asker, case.resource, [(case.shard, case.case_id, len(explained))])
+        found, explanation = _the_one(explained)
         return pb.ExplainDeadlineResponse(
             deadline=_deadline(found, self._names),
             lines=list(explanation.lines),
@@ -87,113 +95,118 @@ class Deadlines(DeadlineServiceServicer):
             calendar_version=self._rulebook.calendar.version,
         )
 
-    async def WatchDeadlines(  # noqa: N802  # the RPC's name
+    async def WatchDeadlines(  # type: ignore[override]  # noqa: N802  # it writes: as the other watches do
         self, request: pb.WatchDeadlinesRequest, context: Context
-    ) -> AsyncIterator[pb.WatchDeadlinesResponse]:
-        """Yield the list, and again whenever it has changed."""
-        checked(request)
+    ) -> None:
+        """Write the list, and again whenever it has changed: by an event of any case it holds, by the hour, or by who may see what."""
+        check_fields(request)
         asker = self._desk.asker(context)
-        before: list[pb.Deadline] | None = None
-        shard = request.filter.shards[0] if request.filter.shards else NATIONAL
-        async for _ in self._ticker.ticks(DEADLINES.name, shard):
-            listed = await self._list(asker, request.filter, self._desk.clock(), None, WATCH_MAX_DEADLINES)
-            deadlines = [_deadline(one, self._names) for one in listed.deadlines]
-            if deadlines != before:
-                before = deadlines
-                await self._desk.listed(asker, Resource.DEADLINES, len(deadlines))
-                yield pb.WatchDeadlinesResponse(deadlines=deadlines)
+        before: pb.WatchDeadlinesResponse | None = None
+        with self._ticker.watching(asker.agency_id, DEADLINES.name, CHRONOLOGY.name) as bell:
+            while True:
+                listed = await self._list(asker, request.filter, self._desk.clock(), None, WATCH_MAX_ROWS, ())
+                now = pb.WatchDeadlinesResponse(
+                    deadlines=[_deadline(one, self._names) for one in listed.deadlines], more=listed.next_after is not None
+                )
+                if now != before:
+                    before = now
+                    await self._record(asker, request.filter, listed)
+                    await context.write(now)
+                await bell.next_look(WATCH_QUIET_SECONDS)
 
-    async def _enter(self, asker: Asker, shard: str, case_id: str) -> None:
-        """Raise ``NotFound`` (and record why) unless the asker may read the case."""
+    def _moment(self, request: pb.ListDeadlinesRequest) -> tuple[datetime, PageKey | None]:
+        """Return the moment that a list is as of, and where its page begins."""
+        if not request.page_token:
+            return (instant(request.as_of, "as_of") if request.HasField("as_of") else self._desk.clock()), None
+        as_of, rank, foreign, due, shard, case_id, instance_id = read_token(request.page_token, *_TOKEN_FORM)
+        after = PageKey(int(rank), int(foreign), str(due), str(shard), str(case_id), str(instance_id))
+        try:
+            moment = datetime.fromisoformat(str(as_of))
+            return instant(stamp(moment), "page_token"), after
+        except (ValueError, OverflowError):
+            raise Invalid(Violation("page_token", "the next_page_token of the page before")) from None
+
+    def _explained(self, reading: Reading, request: pb.ExplainDeadlineRequest, as_of: datetime) -> list[tuple[Deadline, Explanation]]:
+        """Return the instances that may be meant, each with its explanation."""
+        reader = DeadlineReader(reading.connection, reading.tables, self._rulebook, as_of)
+        wanted = DeadlineFilter(shards=frozenset({request.shard}), cases=frozenset({request.case_id}), clocks=frozenset({request.clock}))
+        explained = []
+        for deadline in reader.list_deadlines(wanted).deadlines:
+            instance_id = deadline.instance.instance_id
+            explanation = reader.explain_deadline(request.shard, request.case_id, instance_id)
+            if explanation is not None and request.instance in ("", instance_id):
+                explained.append((deadline, explanation))
+        return explained
+
+    async def _list(
+        self, asker: Asker, wanted: pb.DeadlineFilter, as_of: datetime, after: PageKey | None, rows: int, asked: Iterable[str]
+    ) -> Listed:
+        """Return a page of what the asker may see and wants to see, judged and read in one look."""
         today = london_day(self._desk.clock())
-        facts = await self._desk.look(CHRONOLOGY.name, lambda reading: access_facts(reading.connection, reading.tables, shard, case_id))
-        standing = may_read(facts, asker, today)
-        if isinstance(standing, DenialReason):
-            raise await self._desk.denied(asker, shard, case_id, Resource.DEADLINES, standing, exists=facts.exists)
-
-    async def _explain(self, request: pb.ExplainDeadlineRequest, as_of: datetime) -> tuple[Deadline, Explanation]:
-        """Return the one instance that is meant, with its explanation."""
-
-        def look(reading: Reading) -> list[tuple[Deadline, Explanation | None]]:
-            reader = DeadlineReader(reading.connection, reading.tables, self._rulebook, as_of)
-            wanted = DeadlineFilter(
-                shards=frozenset({request.shard}), cases=frozenset({request.case_id}), clocks=frozenset({request.clock})
-            )
-            found = reader.list_deadlines(wanted).deadlines
-            return [(one, reader.explain_deadline(request.shard, request.case_id, one.instance.instance_id)) for one in found]
-
-        explained = [(one, words) for one, words in await self._desk.look(DEADLINES.name, look) if words is not None]
-        if request.instance:
-            explained = [pair for pair in explained if pair[0].instance.instance_id == request.instance]
-        if not explained:
-            raise NotFound("no such deadline in this case at this moment")
-        if len(explained) > 1:
-            several = ", ".join(pair[0].instance.instance_id for pair in explained)
-            raise Invalid(Violation("instance", f"one of {several}"))
-        return explained[0]
-
-    async def _list(self, asker: Asker, wanted: pb.DeadlineFilter, as_of: datetime, after: PageKey | None, rows: int) -> Listed:
-        """Collect readable deadlines, page by page of the view, until there are ``rows`` of them."""
-        filtered = _filter(wanted, asker, self._desk.shards_of(asker))
 
         def look(reading: Reading) -> Listed:
+            cases = self._desk.beside(reading, CHRONOLOGY.name)
+            visible = visible_cases(cases.connection, cases.tables, asker.agency_id, today)
             reader = DeadlineReader(reading.connection, reading.tables, self._rulebook, as_of)
-            with self._desk.views.reading(CHRONOLOGY.name) as cases:
-                readable = Readable(cases, asker, london_day(self._desk.clock()))
-                chosen: list[Deadline] = []
-                for deadline in _all(reader, filtered, after):
-                    if len(chosen) == rows:
-                        return Listed(chosen, chosen[-1].key)
-                    if asker.kind is AgencyKind.PANEL or readable.standing(deadline.instance.shard, deadline.instance.case_id):
-                        chosen.append(deadline)
-            return Listed(chosen, None)
+            page = reader.list_deadlines(_filter(wanted, asker, visible), after=after, limit=rows)
+            shards = {one.instance.shard for one in page.deadlines} | set(asked)
+            return Listed(page.deadlines, page.next_after, _freshness(reading, shards, visible))
 
         return await self._desk.look(DEADLINES.name, look)
 
+    async def _record(self, asker: Asker, wanted: pb.DeadlineFilter, listed: Listed) -> None:
+        """Record a list; one that was asked of a single case is a read of that case."""
+        cases = {(one.instance.shard, one.instance.case_id) for one in listed.deadlines} if wanted.case_id else set()
+        if cases:
+            await self._desk.viewed(asker, Resource.DEADLINES, [(*case, len(listed.deadlines)) for case in sorted(cases)])
+        else:
+            await self._desk.listed(asker, Resource.DEADLINES, len(listed.deadlines))
 
-def _all(reader: DeadlineReader, wanted: DeadlineFilter, after: PageKey | None) -> Iterator[Deadline]:
-    while True:
-        page = reader.list_deadlines(wanted, after=after, limit=PAGE_LIMIT)
-        yield from page.deadlines
-        if page.next_after is None:
-            return
-        after = page.next_after
+
+def _the_one(explained: list[tuple[Deadline, Explanation]]) -> tuple[Deadline, Explanation]:
+    """Return the one instance that is meant; raise ``NotFound`` for none, ``Invalid`` naming them for several."""
+    if not explained:
+        raise NotFound("no such deadline in this case at this moment")
+    if len(explained) > 1:
+        several = ", ".join(pair[0].instance.instance_id for pair in explained)
+        raise Invalid(Violation("instance", f"one of {several}"))
+    return explained[0]
 
 
 _BANDS: Final = {
-    pb.DEADLINE_BAND_OVERDUE: ("overdue",),
-    pb.DEADLINE_BAND_DUE_TODAY: ("due_today",),
-    pb.DEADLINE_BAND_DUE_SOON: ("due_soon",),
-    pb.DEADLINE_BAND_LATER: ("later", "not_known"),
-    pb.DEADLINE_BAND_MET: ("met", "cancelled"),
+    pb.DEADLINE_BAND_OVERDUE: (Band.OVERDUE,),
+    pb.DEADLINE_BAND_DUE_TODAY: (Band.DUE_TODAY,),
+    pb.DEADLINE_BAND_DUE_SOON: (Band.DUE_SOON,),
+    pb.DEADLINE_BAND_LATER: (Band.LATER, Band.NOT_KNOWN),
+    pb.DEADLINE_BAND_MET: (Band.MET, Band.CANCELLED),
 }
 """The contract's bands and the view's."""
+_WIRE_BANDS: Final = {band: wire for wire, bands in _BANDS.items() for band in bands}
 
 
-def _filter(wanted: pb.DeadlineFilter, asker: Asker, shards: frozenset[str] | None) -> DeadlineFilter:
-    """Return the view's filter: what was asked for, within the shards that the asker works in (None: all)."""
+def _filter(wanted: pb.DeadlineFilter, asker: Asker, visible: Visible) -> DeadlineFilter:
+    """Return the view's filter: what was asked for, within what the asker may see."""
     asked = frozenset(wanted.shards) or None
-    within = asked if shards is None else shards if asked is None else asked & shards
+    within = asked if visible.shards is None else visible.shards if asked is None else asked & visible.shards
     return DeadlineFilter(
         agency=asker.agency_id,
         shards=within,
+        hidden_cases=visible.hidden,
+        linked_cases=frozenset(case for case in visible.linked if asked is None or case[0] in asked),
         cases=frozenset({wanted.case_id}) if wanted.case_id else None,
         owed_by=frozenset({wanted.owed_by}) if wanted.owed_by else frozenset(),
         clocks=frozenset(wanted.clocks),
-        bands=frozenset(Band(name) for band in wanted.bands for name in _BANDS.get(band, ())),
+        bands=frozenset(band for wire in wanted.bands for band in _BANDS.get(wire, ())),
     )
 
 
-def _page_key(token: str) -> PageKey | None:
-    """Read a page token; raise ``Invalid`` for one that was not given out."""
-    if not token:
-        return None
-    parts = token.split("\x1f")
-    try:
-        rank, foreign, due, shard, case_id, instance_id = parts
-        return PageKey(int(rank), int(foreign), due, shard, case_id, instance_id)
-    except ValueError:
-        raise Invalid(Violation("page_token", "the next_page_token of the page before")) from None
+def _freshness(reading: Reading, shards: set[str], visible: Visible) -> tuple[Freshness, ...]:
+    """Say how current a list is: of the shards in it, and of every shard with a parked stream that the asker may know of."""
+    parked = [one for one in reading.parked() if visible.knows_of(one.shard, one.stream)]
+    return tuple(
+        freshness(reading, shard, [one.stream for one in parked if one.shard == shard])
+        for shard in sorted(shards | {one.shard for one in parked})
+    )
 
 
 def _deadline(deadline: Deadline, names: Mapping[str, str]) -> pb.Deadline:
@@ -204,12 +217,12 @@ def _deadline(deadline: Deadline, names: Mapping[str, str]) -> pb.Deadline:
         case_id=instance.case_id,
         clock=instance.clock,
         instance=instance.instance_id,
-        name=names[instance.rule],
+        name=names.get(instance.rule, instance.clock),  # while a view of older rules is still live
         owed_by=[instance.owed_by],
         owed_to=[instance.owed_to],
         day_zero="" if instance.day_zero is None else instance.day_zero.isoformat(),
         due_on="" if instance.due_on is None else instance.due_on.isoformat(),
-        band=next(band for band, names in _BANDS.items() if status.band.value in names),
+        band=_WIRE_BANDS[status.band],
         status=status.words,
         recorded_late=is_met and instance.stop_recorded_late,
         imported=instance.imported,

@@ -2,182 +2,200 @@
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from functools import partial
+from itertools import islice
 from typing import Final
 
 from domain.access.events import DenialReason, Resource
-from domain.calendar import bundled
+from domain.areas import AREAS
 from domain.kernel.events import london_day
-from domain.kernel.ids import CaseId, Shard, category_of, identity_of
-from projections.chronology.access import Standing
+from domain.kernel.ids import category_of, identity_of
+from projections.chronology.access import Standing, standing_of
 from projections.chronology.projection import CHRONOLOGY
-from projections.chronology.queries import access_facts, case_lines
-from projections.chronology.redaction import Viewer, redact
-from projections.chronology.story import Order
+from projections.chronology.queries import access_facts, case_position
+from projections.chronology.visible import NO_CASE
 from projections.kernel.database import Reading
 from safeguarding.hub.v1 import event_log_pb2 as pb
 from safeguarding.hub.v1.event_log_pb2_grpc import EventLogServiceServicer
-from safeguarding.hub.v1.log_pb2 import LoggedEvent
 from services.eventstore.opening import DataKeys
 from services.eventstore.port import EventStore, ShardStore, Stored
-from services.queries.asking import Asker, Context, Desk, checked, limit_of
-from services.queries.case_access import may_read
-from services.runtime.errors import NotFound, Unavailable
-from services.runtime.limits import QUERY_DEADLINE_SECONDS
-from services.trust.keystore import Destroyed
-from services.trust.sealing import open_sealed
+from services.queries.asking import Asker, Context, Desk, freshness, no_such_case
+from services.queries.case_access import CaseAsked, enter
+from services.queries.paging import cut, limit_of
+from services.queries.sight import Entries, Sight, sight_of
+from services.queries.watching import Ticker, hand_over
+from services.runtime.fieldrules import check_fields
+from services.runtime.limits import ANSWER_MAX_BYTES
 
-_OPEN_CATEGORIES: Final = frozenset({"agency", "partnership"})
-"""Streams about no case: any enrolled agency may read them."""
+_CASE_CATEGORIES: Final = frozenset(area.category for area in AREAS) - NO_CASE
 _BATCH_EVENTS: Final = 200
-_LISTEN_SECONDS: Final = 15.0
+_SIGHTS_MAX_KEPT: Final = 500
+_TELL_POSITIONS: Final = 1_000
+"""After so many positions without anything to read, a subscriber hears how far it has come."""
 
 
 class EventLog(EventLogServiceServicer):
     """Answers pages of streams, and subscriptions to shards."""
 
-    def __init__(self, *, desk: Desk, store: EventStore, keys: DataKeys) -> None:
-        """``keys`` open bodies for those who may read them."""
+    def __init__(self, *, desk: Desk, store: EventStore, keys: DataKeys, ticker: Ticker) -> None:
+        """``keys`` open bodies for those who may read them, ``ticker`` says when there is more."""
         self._desk = desk
         self._store = store
         self._keys = keys
+        self._ticker = ticker
 
     async def ReadStream(self, request: pb.ReadStreamRequest, context: Context) -> pb.ReadStreamResponse:  # noqa: N802  # the RPC's name
         """Return a page of a stream."""
-        checked(request)
+        check_fields(request)
         asker = self._desk.asker(context)
-        shard = self._shard(request.shard)
-        await self._wait(shard, request.min_position)
-        limit = limit_of(request.page_size)
-        if category_of(request.stream) in _OPEN_CATEGORIES:
-            found = await asyncio.to_thread(shard.read_stream, request.stream, request.after_version, limit + 1)
-            entries = [self._entry(shard, one, shown=True) for one in found[:limit]]
-        else:
-            case_id = identity_of(request.stream)
-            sight = await self._sight(asker, request.shard, case_id)
-            if sight.standing is None:
-                raise await self._desk.denied(asker, request.shard, case_id, Resource.EVENTS, sight.denial, exists=sight.exists)
-            found = await asyncio.to_thread(shard.read_stream, request.stream, request.after_version, limit + 1)
-            entries = [self._entry(shard, one, shown=sight.shows(one)) for one in found[:limit]]
-            await self._desk.viewed(asker, request.shard, case_id, Resource.EVENTS, len(entries))
-        return pb.ReadStreamResponse(entries=entries, more=len(found) > limit)
+        case = CaseAsked(request.shard, identity_of(request.stream), Resource.EVENTS)
+        await self._desk.wait_for([(request.shard, request.min_position)], CHRONOLOGY.name)
+        if category_of(request.stream) in NO_CASE and request.shard in self._store.shards():
+            return await self._desk.look(CHRONOLOGY.name, lambda reading: self._page(request, reading, None, case))
 
-    async def Subscribe(self, request: pb.SubscribeRequest, context: Context) -> AsyncIterator[pb.SubscribeResponse]:  # noqa: N802  # likewise
-        """Yield the shard's readable events from a position on, then what comes; access is judged anew for every batch.
+        def look(reading: Reading, standing: Standing) -> pb.ReadStreamResponse | None:
+            if not _may_know_of(category_of(request.stream), standing):
+                return None
+            return self._page(request, reading, sight_of(reading, case.shard, case.case_id, asker.agency_id, standing), case)
+
+        answer = await enter(self._desk, asker, case, look)
+        if answer is None:
+            await self._desk.denied(asker, case.resource, DenialReason.NOT_LINKED, (case.shard, case.case_id))
+            raise no_such_case()
+        await self._desk.viewed(asker, case.resource, [(case.shard, case.case_id, len(answer.entries))])
+        return answer
+
+    async def Subscribe(  # type: ignore[override]  # noqa: N802  # it writes: an answer that is left lying is noticed
+        self, request: pb.SubscribeRequest, context: Context
+    ) -> None:
+        """Write the shard's readable events from a position on, then what comes; access is judged anew for every batch.
 
         Access events are passed over: each batch makes some, and a subscription to them would never end.
         """
-        checked(request)
+        check_fields(request)
         asker = self._desk.asker(context)
-        shard = self._shard(request.shard)
-        position = request.after_position
-        while True:
-            batch = await asyncio.to_thread(shard.read, position, _BATCH_EVENTS)
-            if not batch:
-                await asyncio.to_thread(shard.wait_for, position + 1, _LISTEN_SECONDS)
-                continue
-            await self._desk.wait_for(CHRONOLOGY.name, request.shard, batch[-1].position)
-            entries = await self._readable(asker, shard, [one for one in batch if category_of(one.stream) != "access"])
-            position = batch[-1].position
-            if entries:
-                yield pb.SubscribeResponse(entries=entries, position=position)
+        if request.shard not in self._store.shards():
+            await self._desk.denied(asker, Resource.EVENTS, DenialReason.NOT_LINKED)
+            raise no_such_case()
+        shard = self._store.shard(request.shard)
+        following = _Following(shard, Entries(shard, self._keys), asker, request.after_position)
+        with self._ticker.watching(asker.agency_id, CHRONOLOGY.name, shard=shard.name, unchanged=True) as bell:
+            while True:
+                batch = await self._desk.look(CHRONOLOGY.name, following.next_batch(london_day(self._desk.clock())))
+                bell.saw(batch.reached)
+                await self._desk.viewed(asker, Resource.EVENTS, [(shard.name, case_id, rows) for case_id, rows in batch.rows.items()])
+                if batch.answer.entries or following.is_to_be_told():
+                    following.told = batch.answer.position
+                    await hand_over(context, bell, batch.answer, batch.answer.position)
+                if following.position >= batch.reached:
+                    await bell.next_look()
 
-    async def _readable(self, asker: Asker, shard: ShardStore, batch: Sequence[Stored]) -> list[pb.LogEntry]:
-        """Return the entries of a batch that the asker may read, and record each case that is among them."""
-        entries: list[pb.LogEntry] = []
-        sights: dict[str, Sight] = {}
-        rows: Counter[str] = Counter()
-        for stored in batch:
-            case_id = identity_of(stored.stream)
-            if category_of(stored.stream) in _OPEN_CATEGORIES:
-                entries.append(self._entry(shard, stored, shown=True))
-                continue
-            if case_id not in sights:
-                sights[case_id] = await self._sight(asker, shard.name, case_id)
-            if sights[case_id].standing is not None:
-                entries.append(self._entry(shard, stored, shown=sights[case_id].shows(stored)))
-                rows[case_id] += 1
-        for case_id, count in rows.items():
-            await self._desk.viewed(asker, shard.name, case_id, Resource.EVENTS, count)
-        return entries
+    def _page(self, request: pb.ReadStreamRequest, reading: Reading, sight: Sight | None, case: CaseAsked) -> pb.ReadStreamResponse:
+        """Return a page of what may be seen, no further than the view that judges it has come."""
+        shard = self._store.shard(request.shard)
+        reached = reading.position(request.shard)
+        writing = Entries(shard, self._keys)
+        seen = (writing.entry(one, sight) for one in _stream(shard, request.stream, request.after_version) if one.position <= reached)
+        entries, more = cut((entry for entry in seen if entry is not None), limit_of(request.page_size))
+        return pb.ReadStreamResponse(entries=entries, more=more, freshness=case.freshness(reading))
 
-    async def _sight(self, asker: Asker, shard: str, case_id: str) -> Sight:
-        """Judge what of a case the asker may read whole."""
-        today = london_day(self._desk.clock())
 
-        def look(reading: Reading) -> Sight:
-            facts = access_facts(reading.connection, reading.tables, shard, case_id)
-            standing = may_read(facts, asker, today)
-            if isinstance(standing, DenialReason):
-                return Sight(asker.agency_id, facts.exists, None, standing)
-            lines = case_lines(
-                reading.connection,
-                reading.tables,
-                Shard(shard),
-                CaseId(case_id),
-                order=Order.AS_KNOWN,
-                known_at=None,
-                calendar=bundled(),
-            )
-            viewer = Viewer(agency_id=asker.agency_id, kind=asker.kind, standing=standing)
-            whole = set(redact(lines, viewer))
-            narrowed = {line.position for line in lines if line not in whole}
-            shown = frozenset(line.position for line in lines) - narrowed
-            return Sight(asker.agency_id, facts.exists, standing, DenialReason.NOT_LINKED, shown)
+def _may_know_of(category: str, standing: Standing) -> bool:
+    """Tell whether whoever reads a case in some capacity may know of its streams of a category; who read what is the partnership's."""
+    return category in _CASE_CATEGORIES and (category != "access" or standing is Standing.PARTNER)
 
-        return await self._desk.look(CHRONOLOGY.name, look)
 
-    def _entry(self, shard: ShardStore, stored: Stored, *, shown: bool) -> pb.LogEntry:
-        logged = LoggedEvent.FromString(stored.state)
-        entry = pb.LogEntry(
-            position=stored.position,
-            stream=stored.stream,
-            version=stored.version,
-            event_id=stored.event_id,
-            event_type=stored.type,
-            leaf=shard.leaf(stored),
-            header=logged.header,
-            signature=logged.signature,
-            findings=logged.findings,
-            mended=logged.mended,
-            registry_position=logged.registry_position,
-        )
-        entry.recorded_at.FromMilliseconds(stored.recorded_at_ms)
-        key = self._keys.get(logged.data_key_id)
-        if isinstance(key, Destroyed):
-            entry.body_withheld = "destroyed"
-        elif shown:
-            entry.salt, entry.body = open_sealed(key, hashlib.sha256(logged.header).digest(), logged.nonce, logged.sealed)
-        else:
-            entry.body_withheld = "not for this reader"
-        return entry
-
-    def _shard(self, name: str) -> ShardStore:
-        if name not in self._store.shards():
-            raise NotFound("no such shard")
-        return self._store.shard(name)
-
-    async def _wait(self, shard: ShardStore, position: int) -> None:
-        if position and not await asyncio.to_thread(shard.wait_for, position, QUERY_DEADLINE_SECONDS / 2):
-            raise Unavailable(f"the log of {shard.name} has not come to position {position} yet")
+def _stream(shard: ShardStore, stream: str, after_version: int) -> Iterator[Stored]:
+    """Yield a stream's events behind a version, read as they are wanted."""
+    while found := shard.read_stream(stream, after_version, _BATCH_EVENTS):
+        yield from found
+        after_version = found[-1].version
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
-    """What an agency may see of a case's events. ``whole``: positions of which everything may be shown."""
+class _Batch:
+    """What follows in a shard: the answer, the readable cases in it with their rows, and how far the view that judges has come."""
 
-    agency_id: str
-    exists: bool
-    standing: Standing | None
-    denial: DenialReason
-    whole: frozenset[int] = frozenset()
+    answer: pb.SubscribeResponse
+    rows: Mapping[str, int]
+    reached: int
 
-    def shows(self, stored: Stored) -> bool:
-        """Tell whether the body of an event of the case may be given out."""
-        if category_of(stored.stream) == "access":
-            return self.standing is Standing.PARTNER
-        return stored.position in self.whole
+
+@dataclass(slots=True)
+class _Following:
+    """One subscription: how far it has come, and how the cases stood that it has judged."""
+
+    shard: ShardStore
+    writing: Entries
+    asker: Asker
+    position: int
+    told: int = field(init=False)
+    _sights: dict[str, tuple[tuple[int, Standing], Sight]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Begin where the subscriber says it is."""
+        self.told = self.position
+
+    def is_to_be_told(self) -> bool:
+        """Tell whether the subscriber should hear how far it has come though there is nothing for it."""
+        return self.position - self.told >= _TELL_POSITIONS
+
+    def next_batch(self, today: date) -> Callable[[Reading], _Batch]:
+        """Return the look that finds what follows, as many events as one answer takes."""
+        return partial(self._next_batch, today)
+
+    def _next_batch(self, today: date, reading: Reading) -> _Batch:
+        reached = reading.position(self.shard.name)
+        rows: Counter[str] = Counter()
+        answer = pb.SubscribeResponse()
+        judged: dict[str, Sight | None] = {}
+        size_bytes = 0
+        for stored in self.shard.read(self.position, _BATCH_EVENTS):
+            if stored.position > reached:
+                break
+            entry = self._entry(reading, today, judged, stored)
+            if entry is not None:
+                size_bytes += entry.ByteSize()
+                if answer.entries and size_bytes > ANSWER_MAX_BYTES:
+                    break
+                answer.entries.append(entry)
+                if category_of(stored.stream) not in NO_CASE:
+                    rows[identity_of(stored.stream)] += 1
+            self.position = stored.position
+        answer.position = self.position
+        answer.parked_streams.extend(self._parked(reading, today, judged))
+        return _Batch(answer, rows, reached)
+
+    def _entry(self, reading: Reading, today: date, judged: dict[str, Sight | None], stored: Stored) -> pb.LogEntry | None:
+        """Return an event as an entry, None if it is passed over."""
+        if category_of(stored.stream) in NO_CASE:
+            return self.writing.entry(stored, None)
+        sight = None if category_of(stored.stream) == "access" else self._sight(reading, today, judged, identity_of(stored.stream))
+        return None if sight is None else self.writing.entry(stored, sight)
+
+    def _sight(self, reading: Reading, today: date, judged: dict[str, Sight | None], case_id: str) -> Sight | None:
+        """Judge a case, once a batch; what may be seen of it is found anew only if something was said of it since."""
+        if case_id in judged:
+            return judged[case_id]
+        facts = access_facts(reading.connection, reading.tables, self.shard.name, case_id)
+        standing = standing_of(facts, self.asker.agency_id, today)
+        judged[case_id] = None
+        if isinstance(standing, Standing):
+            stands = (case_position(reading.connection, reading.tables, self.shard.name, case_id), standing)
+            known = self._sights.pop(case_id, None)
+            if known is None or known[0] != stands:
+                known = (stands, sight_of(reading, self.shard.name, case_id, self.asker.agency_id, standing))
+            self._sights[case_id] = known
+            for oldest in list(islice(self._sights, max(0, len(self._sights) - _SIGHTS_MAX_KEPT))):
+                del self._sights[oldest]
+            judged[case_id] = known[1]
+        return judged[case_id]
+
+    def _parked(self, reading: Reading, today: date, judged: dict[str, Sight | None]) -> list[str]:
+        """Return the parked streams that the subscriber may know of."""
+        parked = freshness(reading, self.shard.name).parked_streams
+        return [one for one in parked if category_of(one) in NO_CASE or self._sight(reading, today, judged, identity_of(one)) is not None]

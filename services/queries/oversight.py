@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date
 from typing import Final
 
-from domain.access.events import Resource
+from domain.access.events import DenialReason, Resource
 from domain.calendar import OutsideCalendar
 from domain.kernel.agencies import AgencyKind
 from domain.kernel.events import london_day
 from projections.kernel.database import Reading
-from projections.oversight.case_list import CaseFilter, CaseLine, CasePage, Stage
+from projections.oversight.case_list import CaseFilter, CaseLine, Stage
 from projections.oversight.definitions import UnknownTable
 from projections.oversight.panel_table import BASIS_WORDS, Basis, PanelTable, Period, Row
 from projections.oversight.projection import OVERSIGHT
 from projections.oversight.queries import list_cases, panel_table
 from safeguarding.hub.v1 import oversight_pb2 as pb
 from safeguarding.hub.v1.oversight_pb2_grpc import OversightServiceServicer
-from services.queries.asking import Asker, Context, Desk, checked, day, freshness, limit_of
+from safeguarding.hub.v1.query_pb2 import Freshness, MinPosition
+from services.queries.asking import Asker, Context, Desk, day, freshness
+from services.queries.paging import limit_of, read_token, write_token
 from services.runtime.errors import Invalid, NotPermitted, Violation
+from services.runtime.fieldrules import check_fields
 
 _EARLIEST: Final = date(1900, 1, 1)
 _LATEST: Final = date(2100, 12, 31)
@@ -33,75 +37,83 @@ class Oversight(OversightServiceServicer):
 
     async def ListCases(self, request: pb.ListCasesRequest, context: Context) -> pb.ListCasesResponse:  # noqa: N802  # the RPC's name
         """Return a page of notified cases."""
-        checked(request)
-        asker = self._panel(context)
-        for least in request.min_positions:
-            await self._desk.wait_for(OVERSIGHT.name, least.shard, least.position)
+        check_fields(request)
+        asker = await self._panel(context)
         count_day = day(request.count_day, "count_day", self._today())
-        wanted = CaseFilter(stages=_stages(request), period=self._period(request.notified_from, request.notified_until))
+        wanted = CaseFilter(stages=_stages(request), period=_period(request, "notified_from", "notified_until"))
+        after = str(read_token(request.page_token, str)[0]) if request.page_token else None
+        await self._wait_for(request.min_positions)
 
-        def look(reading: Reading) -> tuple[CasePage, list[pb.CaseSummary]]:
-            page = list_cases(
-                reading.connection,
-                reading.tables,
-                count_day,
-                wanted=wanted,
-                after=request.page_token or None,
-                limit=limit_of(request.page_size),
-            )
-            return page, [_summary(line) for line in page.lines]
+        def look(reading: Reading) -> pb.ListCasesResponse:
+            limit = limit_of(request.page_size)
+            page = list_cases(reading.connection, reading.tables, count_day, wanted=wanted, after=after, limit=limit)
+            cases = [_summary(line) for line in page.lines]
+            shards = {case.shard for case in cases} | {one.shard for one in request.min_positions}
+            token = "" if page.next_after is None else write_token(page.next_after)
+            return pb.ListCasesResponse(cases=cases, next_page_token=token, freshness=_freshness(reading, shards))
 
         try:
-            page, cases = await self._desk.look(OVERSIGHT.name, look)
-        except (OutsideCalendar, ValueError) as error:
-            raise Invalid(Violation("request", str(error))) from None
-        await self._desk.listed(asker, Resource.OVERSIGHT, len(cases))
-        fresh = await self._desk.look(
-            OVERSIGHT.name, lambda reading: [freshness(reading, shard) for shard in sorted({case.shard for case in cases})]
-        )
-        return pb.ListCasesResponse(cases=cases, next_page_token=page.next_after or "", freshness=fresh)
+            answer = await self._desk.look(OVERSIGHT.name, look)
+        except OutsideCalendar as error:
+            raise Invalid(Violation("count_day", str(error))) from None
+        await self._desk.listed(asker, Resource.OVERSIGHT, len(answer.cases))
+        return answer
 
     async def GetTable(self, request: pb.GetTableRequest, context: Context) -> pb.GetTableResponse:  # noqa: N802  # the RPC's name
         """Count one table."""
-        checked(request)
-        asker = self._panel(context)
-        for least in request.min_positions:
-            await self._desk.wait_for(OVERSIGHT.name, least.shard, least.position)
-        period = self._period(request.period_from, request.period_until)
+        check_fields(request)
+        asker = await self._panel(context)
+        period = _period(request, "period_from", "period_until")
         if period is None:
             raise Invalid(Violation("period_from", "the first and the last day of the period"))
         count_day = day(request.count_day, "count_day", self._today())
         if request.basis and request.basis not in [basis.value for basis in Basis]:
             raise Invalid(Violation("basis", "one of " + ", ".join(Basis)))
         basis = Basis(request.basis) if request.basis else None
+        await self._wait_for(request.min_positions)
 
-        def look(reading: Reading) -> PanelTable:
-            return panel_table(reading.connection, reading.tables, request.table, period, count_day, basis=basis)
+        def look(reading: Reading) -> pb.GetTableResponse:
+            table = panel_table(reading.connection, reading.tables, request.table, period, count_day, basis=basis)
+            return pb.GetTableResponse(table=_table(table), freshness=_freshness(reading, {one.shard for one in request.min_positions}))
 
         try:
-            table = await self._desk.look(OVERSIGHT.name, look)
-        except (UnknownTable, OutsideCalendar) as error:
+            answer = await self._desk.look(OVERSIGHT.name, look)
+        except UnknownTable as error:
             raise Invalid(Violation("table", str(error))) from None
-        await self._desk.listed(asker, Resource.OVERSIGHT, len(table.rows))
-        fresh = await self._desk.look(OVERSIGHT.name, lambda reading: [freshness(reading, least.shard) for least in request.min_positions])
-        return pb.GetTableResponse(table=_table(table), freshness=fresh)
+        except OutsideCalendar as error:
+            raise Invalid(Violation("count_day", str(error))) from None
+        await self._desk.listed(asker, Resource.OVERSIGHT, len(answer.table.rows))
+        return answer
 
-    def _panel(self, context: Context) -> Asker:
+    async def _panel(self, context: Context) -> Asker:
+        """Return who asks; raise ``NotPermitted``, with the refusal on the log, for anybody but the Panel."""
         asker = self._desk.asker(context)
         if asker.kind is not AgencyKind.PANEL:
+            await self._desk.denied(asker, Resource.OVERSIGHT, DenialReason.KIND)
             raise NotPermitted("oversight.panel_only", "national oversight is the Panel's")
         return asker
+
+    async def _wait_for(self, least: Iterable[MinPosition]) -> None:
+        await self._desk.wait_for([(one.shard, one.position) for one in least], OVERSIGHT.name)
 
     def _today(self) -> date:
         return london_day(self._desk.clock())
 
-    def _period(self, first: str, last: str) -> Period | None:
-        if not first and not last:
-            return None
-        try:
-            return Period(first=day(first, "period_from", _EARLIEST), last=day(last, "period_until", _LATEST))
-        except ValueError as error:
-            raise Invalid(Violation("period_until", str(error))) from None
+
+def _period(request: pb.ListCasesRequest | pb.GetTableRequest, first: str, last: str) -> Period | None:
+    """Return the days between two fields of a request; None if neither is given."""
+    first_on, last_on = getattr(request, first), getattr(request, last)
+    if not first_on and not last_on:
+        return None
+    try:
+        return Period(first=day(first_on, first, _EARLIEST), last=day(last_on, last, _LATEST))
+    except ValueError as error:
+        raise Invalid(Violation(last, str(error))) from None
+
+
+def _freshness(reading: Reading, shards: set[str]) -> list[Freshness]:
+    """Say how current an answer is: of the shards in it, and of every shard from which something is missing."""
+    return [freshness(reading, shard) for shard in sorted(shards | {one.shard for one in reading.parked()})]
 
 
 def _stages(request: pb.ListCasesRequest) -> frozenset[Stage]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from domain.kernel.agencies import AgencyKind
 from domain.kernel.ids import NATIONAL
+from projections.kernel.database import Reading
 from projections.registry.projection import REGISTRY
 from projections.registry.queries import Agency, AgencyKey, agencies, keys
 from safeguarding.hub.v1 import registry_pb2 as pb
 from safeguarding.hub.v1.agency_pb2 import KeyAlgorithm
 from safeguarding.hub.v1.common_pb2 import AgencyKind as WireKind
 from safeguarding.hub.v1.registry_pb2_grpc import RegistryServiceServicer
-from services.queries.asking import Context, Desk, checked, limit_of
+from services.queries.asking import Context, Desk, freshness
+from services.queries.paging import cut, limit_of
+from services.runtime.fieldrules import check_fields
 
 
 class Registry(RegistryServiceServicer):
@@ -22,35 +25,34 @@ class Registry(RegistryServiceServicer):
 
     async def ListAgencies(self, request: pb.ListAgenciesRequest, context: Context) -> pb.ListAgenciesResponse:  # noqa: N802  # the RPC's name
         """Return a page of agencies, by id."""
-        checked(request)
+        check_fields(request)
         self._desk.caller(context)
-        limit = limit_of(request.page_size)
         kind = None if not request.kind else AgencyKind[WireKind.Name(request.kind).removeprefix("AGENCY_KIND_")]
-        found = await self._desk.look(
-            REGISTRY.name,
-            lambda reading: agencies(reading.connection, reading.tables, kind=kind, after=request.page_token, limit=limit + 1),
-            shard=NATIONAL,
-            min_position=request.min_position,
-        )
-        page = found[:limit]
-        more = page[-1].agency_id if len(found) > limit else ""
-        return pb.ListAgenciesResponse(agencies=[_agency(one) for one in page], next_page_token=more)
+        await self._desk.wait_for([(NATIONAL, request.min_position)], REGISTRY.name)
+
+        def look(reading: Reading) -> pb.ListAgenciesResponse:
+            limit = limit_of(request.page_size)
+            found = agencies(reading.connection, reading.tables, kind=kind, after=request.page_token, limit=limit + 1)
+            shown, more = cut(map(_agency, found), limit)
+            return pb.ListAgenciesResponse(
+                agencies=shown, next_page_token=shown[-1].agency_id if more else "", freshness=freshness(reading, NATIONAL)
+            )
+
+        return await self._desk.look(REGISTRY.name, look)
 
     async def ListKeys(self, request: pb.ListKeysRequest, context: Context) -> pb.ListKeysResponse:  # noqa: N802  # the RPC's name
         """Return a page of keys, by id."""
-        checked(request)
+        check_fields(request)
         self._desk.caller(context)
-        limit = limit_of(request.page_size)
-        found = await self._desk.look(
-            REGISTRY.name,
-            lambda reading: keys(
-                reading.connection, reading.tables, agency_id=request.agency_id or None, after=request.page_token, limit=limit + 1
-            ),
-            shard=NATIONAL,
-            min_position=request.min_position,
-        )
-        page = found[:limit]
-        return pb.ListKeysResponse(keys=[_key(one) for one in page], next_page_token=page[-1].key_id if len(found) > limit else "")
+        await self._desk.wait_for([(NATIONAL, request.min_position)], REGISTRY.name)
+
+        def look(reading: Reading) -> pb.ListKeysResponse:
+            limit, owner = limit_of(request.page_size), request.agency_id or None
+            found = keys(reading.connection, reading.tables, agency_id=owner, after=request.page_token, limit=limit + 1)
+            shown, more = cut(map(_key, found), limit)
+            return pb.ListKeysResponse(keys=shown, next_page_token=shown[-1].key_id if more else "", freshness=freshness(reading, NATIONAL))
+
+        return await self._desk.look(REGISTRY.name, look)
 
 
 def _agency(agency: Agency) -> pb.AgencyRecord:

@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError
 
 from domain.kernel.rules import Refused
 from services.runtime.errors import HubError, IntegrityError, Invalid, Unavailable, Violation
-from services.runtime.limits import QUERY_DEADLINE_SECONDS
+from services.runtime.limits import QUERY_DEADLINE_SECONDS, UNARY_MAX_SECONDS
 from services.runtime.metrics import OTHER, Metrics
 from services.runtime.status import abort
 
@@ -60,11 +60,13 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
         *,
         monotonic_seconds: Callable[[], float] = time.perf_counter,
         deadline_seconds: float = QUERY_DEADLINE_SECONDS,
+        most_seconds: float = UNARY_MAX_SECONDS,
     ) -> None:
-        """``deadline_seconds`` is for unary RPCs whose client sets none."""
+        """``deadline_seconds`` is for unary RPCs whose client sets none; ``most_seconds`` for those whose client sets a later one."""
         self._metrics = metrics
         self._monotonic_seconds = monotonic_seconds
         self._deadline_seconds = deadline_seconds
+        self._most_seconds = most_seconds
         self._log = structlog.get_logger()
         self._watches: set[asyncio.Task[Any]] = set()
         self._draining = False
@@ -133,10 +135,11 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
 
     @asynccontextmanager
     async def _deadline(self, context: Context, rpc_type: str) -> AsyncIterator[None]:
-        if rpc_type != "unary" or context.time_remaining() is not None:
+        if rpc_type != "unary":
             yield
             return
-        async with asyncio.timeout(self._deadline_seconds):
+        remaining = context.time_remaining()
+        async with asyncio.timeout(self._deadline_seconds if remaining is None else min(remaining, self._most_seconds)):
             yield
 
     @asynccontextmanager

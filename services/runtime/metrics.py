@@ -94,8 +94,10 @@ class Metrics:
         self._deadlines = Gauge("hub_deadlines", "Deadlines, by band.", ("band",), registry=registry)
         self._store_bytes = Gauge("hub_store_bytes", "Size of the databases.", ("store",), registry=registry)
         self._replay_mismatches = Counter("hub_replay_mismatch", "Event ids sent again with other bytes.", registry=registry)
-        for outcome in OUTCOMES:
-            self._appends.labels(outcome)
+        # A count that is not there cannot be seen to rise from nothing.
+        for counter, labels in ((self._appends, OUTCOMES), (self._refusals, REFUSALS), (self._verify_failures, CHECKS)):
+            for label in labels:
+                counter.labels(label)
 
     def rpc_started(self, rpc_type: str, service: str, method: str) -> None:
         """Count an RPC; ``service`` and ``method`` are those of a registered handler, or ``other``."""

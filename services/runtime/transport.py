@@ -7,11 +7,10 @@ from typing import Final
 
 import grpc
 
-from services.runtime.limits import CONNECTION_MAX_AGE_SECONDS, GRPC_RECEIVE_MAX_BYTES, METADATA_MAX_BYTES
+from services.runtime.limits import CONNECTION_MAX_AGE_SECONDS, CONNECTION_MAX_STREAMS, GRPC_RECEIVE_MAX_BYTES, METADATA_MAX_BYTES
 
 CONNECTION_GRACE_SECONDS: Final = 30
 KEEPALIVE_SECONDS: Final = 30
-CONNECTION_MAX_STREAMS: Final = 200
 
 
 def server_options() -> list[tuple[str, int]]:

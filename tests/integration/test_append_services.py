@@ -11,10 +11,11 @@ from domain.kernel.agencies import OPERATOR_ID, PANEL_ID, AgencyKind, kind_of
 from safeguarding.hub.client.drafts import Draft, Sender, sign
 from safeguarding.hub.client.identity import Identity
 from safeguarding.hub.v1 import append_pb2, append_pb2_grpc
-from safeguarding.hub.v1.envelope_pb2 import SignedEvent
+from safeguarding.hub.v1.envelope_pb2 import EventHeader, SignedEvent
 from services.eventstore.codec import to_message
-from tests.support.builders import BUSINESS_UNIT, COUNCIL, ICB, POLICE, SCHOOL, SHARD, a_referral
+from tests.support.builders import BUSINESS_UNIT, COUNCIL, ICB, POLICE, SCHOOL, SECOND_COUNCIL, SHARD, a_referral
 from tests.support.hub import RunningHub
+from tests.support.reading import refusal
 
 STUBS = {
     AgencyKind.LOCAL_AUTHORITY: append_pb2_grpc.LocalAuthorityServiceStub,
@@ -69,3 +70,20 @@ async def test_without_a_certificate_of_the_authority_there_is_no_connection(hub
                 append_pb2.GetReceiptRequest(shard=SHARD, event_id=bytes(16)), timeout=5
             )
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_a_receipt_is_given_to_the_agency_that_appended_and_to_no_other(hub: RunningHub) -> None:
+    signed = a_signed_referral(hub, COUNCIL)
+    assert await call(hub, COUNCIL, AgencyKind.LOCAL_AUTHORITY, signed) == "accepted"
+    event_id = EventHeader.FromString(signed.header).event_id
+    asked = append_pb2.GetReceiptRequest(shard=SHARD, event_id=event_id)
+    async with hub.channel(COUNCIL) as channel:
+        answer = await STUBS[AgencyKind.LOCAL_AUTHORITY](channel).GetReceipt(asked, timeout=5)
+        assert (answer.receipt.event_id, answer.receipt.shard) == (event_id, SHARD)
+    for other, kind in ((SECOND_COUNCIL, AgencyKind.LOCAL_AUTHORITY), (POLICE, AgencyKind.POLICE), (OPERATOR_ID, AgencyKind.OPERATOR)):
+        async with hub.channel(other) as channel:
+            unknown = append_pb2.GetReceiptRequest(shard=SHARD, event_id=uuid.uuid4().bytes)
+            nowhere = append_pb2.GetReceiptRequest(shard="nowhere", event_id=event_id)
+            told = [await refusal(STUBS[kind](channel).GetReceipt(one, timeout=5)) for one in (asked, unknown, nowhere)]
+        assert told == [told[0]] * 3
+        assert told[0].code == "NOT_FOUND"

@@ -153,7 +153,8 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 async def hub(certificates: Path) -> AsyncIterator[Running]:
     registry = CollectorRegistry()
-    server = grpc.aio.server(interceptors=[RpcInterceptor(Metrics(registry), deadline_seconds=0.2)], options=server_options())
+    interceptor = RpcInterceptor(Metrics(registry), deadline_seconds=0.2, most_seconds=1.0)
+    server = grpc.aio.server(interceptors=[interceptor], options=server_options())
     pki = certificates / "pki"
     credentials = server_credentials(key_file=pki / "server.key", certificate_file=pki / "server.pem", authority_file=pki / "ca.pem")
     probe = Probe(Identities("hub.example"))
@@ -303,6 +304,13 @@ async def test_a_unary_rpc_without_a_deadline_gets_one(hub: Running) -> None:
             error = await failure(receipt(channel, "slow", timeout=None))
     assert (error.code(), error.details()) == (grpc.StatusCode.DEADLINE_EXCEEDED, "not answered in time")
     assert await hub.handled("GetReceipt", "DEADLINE_EXCEEDED") == 1.0
+
+
+async def test_a_unary_rpc_does_not_last_as_long_as_its_client_would_wait(hub: Running) -> None:
+    async with hub.channel() as channel:
+        async with asyncio.timeout(WAIT_SECONDS):
+            error = await failure(receipt(channel, "slow", timeout=3600.0))
+    assert (error.code(), error.details()) == (grpc.StatusCode.DEADLINE_EXCEEDED, "not answered in time")
 
 
 async def test_a_stream_has_no_deadline_of_the_servers(hub: Running) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,11 +78,11 @@ class RunningHub:
         )
         return HubClient(self.address, sender=sender, identity=Identity.from_folder(folder))
 
-    def channel(self, agency_id: str) -> grpc.aio.Channel:
+    def channel(self, agency_id: str, options: Sequence[tuple[str, Any]] = ()) -> grpc.aio.Channel:
         """Return a bare channel with an agency's certificate."""
         folder = self.settings.agency_folder(agency_id)
         credentials = Credentials.from_files(folder / "ca.pem", folder / "client.pem", folder / "client.key")
-        return grpc.aio.secure_channel(self.address, credentials.for_channel())
+        return grpc.aio.secure_channel(self.address, credentials.for_channel(), options=options)
 
     async def say(self, agency_id: str, *events: Event, case_id: str | None = None, **options: Any) -> list[Outcome]:
         """Have an agency append events and return their outcomes."""
@@ -99,7 +99,7 @@ class RunningHub:
 @contextmanager
 def running_hub(home: Path, *, populate: bool = True, **overrides: Any) -> Iterator[RunningHub]:
     """Found a hub (unless ``home`` holds one), serve it, and enrol the agencies of ``ENROLLED`` with one partnership."""
-    settings = load_settings(home=home, listen="127.0.0.1:0", metrics_listen="", **overrides)
+    settings = load_settings(home=home, **{"listen": "127.0.0.1:0", "metrics_listen": "", **overrides})
     is_new = not settings.event_store_file.exists()
     if is_new:
         found_home(settings)

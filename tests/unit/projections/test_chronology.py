@@ -36,7 +36,7 @@ from domain.sharing.events import (
 from projections.chronology.access import Standing, standing_of
 from projections.chronology.headlines import HEADLINES
 from projections.chronology.projection import CHRONOLOGY, Kind
-from projections.chronology.queries import access_facts, case_lines, cases_of_child, of_child, page, significant
+from projections.chronology.queries import access_facts, behind, case_lines, cases_of_child, of_child, significant
 from projections.chronology.redaction import Viewer, redact
 from projections.chronology.shape import Gap, gaps, patterns
 from projections.chronology.story import Line, Note, Order, ShownFinding
@@ -374,12 +374,29 @@ def test_three_negative_entries_of_one_agency_within_half_a_year_of_each_other_a
     assert patterns(log.lines()) == ()
 
 
-def test_pages_follow_each_other_without_loss(log: Log) -> None:
+@pytest.mark.parametrize("order", Order)
+def test_pages_follow_each_other_without_loss(log: Log, order: Order) -> None:
     log.say(a_share(*(an_entry(an_id(50 + place), fact=str(place)) for place in range(5))))
-    first, after = page(log.lines(), 0, 2)
-    assert after == 2
-    rest, end = page(log.lines(), after, 3)
-    assert (facts_of([*first, *rest]), end) == (["0", "1", "2", "3", "4"], None)
+    lines = log.lines(order=order)
+    assert behind(lines, order, None) == lines
+    assert [behind(lines, order, line.place_in(order)) for line in lines] == [lines[number:] for number in range(1, 6)]
+
+
+def test_what_is_told_between_two_pages_makes_no_line_come_twice_or_not_at_all(log: Log) -> None:
+    log.say(a_share(*(an_entry(an_id(50 + place), fact=str(place), occurred=on(date(2023, 5, 10 + place))) for place in range(4))))
+    place = log.lines()[1].place_in(Order.AS_HAPPENED)
+    log.say(a_share(an_entry(an_id(60), fact="earlier", occurred=on(date(2023, 5, 1)))))
+    log.say(a_share(an_entry(an_id(61), fact="later", occurred=on(date(2023, 5, 12)))))
+    assert facts_of(behind(log.lines(), Order.AS_HAPPENED, place)) == ["2", "later", "3"]
+
+
+def test_a_line_is_touched_by_its_correction_by_notes_on_it_and_by_the_mending_of_its_findings(log: Log) -> None:
+    log.say(a_share(an_entry(an_id(50))), by=SCHOOL)
+    assert [line.touched_position for line in log.lines()] == [1]
+    log.say(InformationDisputed(entry_id=an_id(50), grounds="Synthetic."), by=POLICE)
+    assert [line.touched_position for line in log.lines()] == [2]
+    log.say(replaces(an_id(50), "Otherwise."), by=SCHOOL)
+    assert sorted((line.position, line.touched_position) for line in log.lines()) == [(1, 3), (3, 3)]
 
 
 def test_a_child_is_followed_across_the_cases_of_a_shard(log: Log) -> None:

@@ -233,8 +233,8 @@ def test_pages_put_together_are_the_whole_list(told: list[Recorded], hours: int,
         DeadlineFilter,
         agency=st.sampled_from((None, COUNCIL, BUSINESS_UNIT, SCHOOL)),
         shards=st.sampled_from((None, frozenset({SHARD}), frozenset[str]())),
-        hidden_cases=st.sampled_from((frozenset[str](), frozenset({CASE}))),
-        linked_cases=st.sampled_from((frozenset[str](), frozenset({CASE}))),
+        hidden_cases=st.sampled_from((frozenset[tuple[str, str]](), frozenset({(SHARD, CASE)}))),
+        linked_cases=st.sampled_from((frozenset[tuple[str, str]](), frozenset({(SHARD, CASE), ("elsewhere", OTHER_CASE)}))),
         cases=st.sampled_from((None, frozenset({OTHER_CASE}))),
         owed_by=st.sampled_from((frozenset[str](), frozenset({ICB}), frozenset({COUNCIL, SCHOOL}))),
         owed_to=st.sampled_from((frozenset[str](), frozenset({"panel"}), frozenset({BUSINESS_UNIT}), frozenset({POLICE}))),
@@ -352,8 +352,8 @@ def test_a_case_whose_bodies_are_gone_says_what_cannot_be_known(view: View) -> N
 
 
 def test_a_page_has_a_limit(view: View) -> None:
-    for limit in (0, 501):
-        with pytest.raises(ValueError, match="1 to 500"):
+    for limit in (0, 1_001):
+        with pytest.raises(ValueError, match="1 to 1000"):
             view.at(moment(4)).list_deadlines(EVERYTHING, limit=limit)
 
 

@@ -62,7 +62,7 @@ class ChronologyServiceServicer:
 
     def WatchChronology(self, request, context):
         """Returns what is there and then what is new, as it is recorded. A watcher that leaves an answer lying while more than 1000 events
-        are recorded is ended with RESOURCE_EXHAUSTED and the position to resume from.
+        are recorded is ended with RESOURCE_EXHAUSTED: it resumes behind the last answer that it has read (resume_token, if it read all).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

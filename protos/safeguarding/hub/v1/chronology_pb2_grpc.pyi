@@ -39,7 +39,7 @@ class ChronologyServiceStub:
     """Returns a page of a case's chronology."""
     WatchChronology: _grpc.UnaryStreamMultiCallable[_chronology_pb2.WatchChronologyRequest, _chronology_pb2.WatchChronologyResponse]
     """Returns what is there and then what is new, as it is recorded. A watcher that leaves an answer lying while more than 1000 events
-    are recorded is ended with RESOURCE_EXHAUSTED and the position to resume from.
+    are recorded is ended with RESOURCE_EXHAUSTED: it resumes behind the last answer that it has read (resume_token, if it read all).
     """
 
 @_typing.type_check_only
@@ -53,7 +53,7 @@ class ChronologyServiceAsyncStub(ChronologyServiceStub):
     """Returns a page of a case's chronology."""
     WatchChronology: _aio.UnaryStreamMultiCallable[_chronology_pb2.WatchChronologyRequest, _chronology_pb2.WatchChronologyResponse]  # type: ignore[assignment]
     """Returns what is there and then what is new, as it is recorded. A watcher that leaves an answer lying while more than 1000 events
-    are recorded is ended with RESOURCE_EXHAUSTED and the position to resume from.
+    are recorded is ended with RESOURCE_EXHAUSTED: it resumes behind the last answer that it has read (resume_token, if it read all).
     """
 
 class ChronologyServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -76,7 +76,7 @@ class ChronologyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_chronology_pb2.WatchChronologyResponse], _abc.AsyncIterator[_chronology_pb2.WatchChronologyResponse]]:
         """Returns what is there and then what is new, as it is recorded. A watcher that leaves an answer lying while more than 1000 events
-        are recorded is ended with RESOURCE_EXHAUSTED and the position to resume from.
+        are recorded is ended with RESOURCE_EXHAUSTED: it resumes behind the last answer that it has read (resume_token, if it read all).
         """
 
 def add_ChronologyServiceServicer_to_server(servicer: ChronologyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

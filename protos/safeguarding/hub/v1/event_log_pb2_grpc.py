@@ -61,7 +61,7 @@ class EventLogServiceServicer:
     def Subscribe(self, request, context):
         """Returns the shard's events that the caller may read, from a position on, and then every new one. The hub's own record of who
         read what is passed over (ReadStream has it). A watcher that leaves an answer lying while more than 1000 events are recorded
-        is ended with RESOURCE_EXHAUSTED and the position to resume from.
+        is ended with RESOURCE_EXHAUSTED: it resumes behind the last answer that it has read (resume_token, if it read all).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -38,7 +38,7 @@ class EventLogServiceStub:
     Subscribe: _grpc.UnaryStreamMultiCallable[_event_log_pb2.SubscribeRequest, _event_log_pb2.SubscribeResponse]
     """Returns the shard's events that the caller may read, from a position on, and then every new one. The hub's own record of who
     read what is passed over (ReadStream has it). A watcher that leaves an answer lying while more than 1000 events are recorded
-    is ended with RESOURCE_EXHAUSTED and the position to resume from.
+    is ended with RESOURCE_EXHAUSTED: it resumes behind the last answer that it has read (resume_token, if it read all).
     """
 
 @_typing.type_check_only
@@ -51,7 +51,7 @@ class EventLogServiceAsyncStub(EventLogServiceStub):
     Subscribe: _aio.UnaryStreamMultiCallable[_event_log_pb2.SubscribeRequest, _event_log_pb2.SubscribeResponse]  # type: ignore[assignment]
     """Returns the shard's events that the caller may read, from a position on, and then every new one. The hub's own record of who
     read what is passed over (ReadStream has it). A watcher that leaves an answer lying while more than 1000 events are recorded
-    is ended with RESOURCE_EXHAUSTED and the position to resume from.
+    is ended with RESOURCE_EXHAUSTED: it resumes behind the last answer that it has read (resume_token, if it read all).
     """
 
 class EventLogServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -73,7 +73,7 @@ class EventLogServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_event_log_pb2.SubscribeResponse], _abc.AsyncIterator[_event_log_pb2.SubscribeResponse]]:
         """Returns the shard's events that the caller may read, from a position on, and then every new one. The hub's own record of who
         read what is passed over (ReadStream has it). A watcher that leaves an answer lying while more than 1000 events are recorded
-        is ended with RESOURCE_EXHAUSTED and the position to resume from.
+        is ended with RESOURCE_EXHAUSTED: it resumes behind the last answer that it has read (resume_token, if it read all).
         """
 
 def add_EventLogServiceServicer_to_server(servicer: EventLogServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
