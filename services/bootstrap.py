@@ -53,6 +53,7 @@ from services.agencies.relevant_agency import RelevantAgency
 from services.eventstore.codec import to_message
 from services.eventstore.local import LocalEventStore, system_clock
 from services.eventstore.opening import Opener
+from services.intake.ahead import Examiners
 from services.intake.intake import Intake
 from services.intake.own import OwnEvents
 from services.intake.registry import RegistryFollower
@@ -120,6 +121,7 @@ class Parts:
     registry: RegistryFollower
     views: ViewDatabase
     projector: Projector
+    examiners: Examiners
     intake: Intake
     own: OwnEvents
 
@@ -141,11 +143,13 @@ def open_parts(settings: Settings) -> Iterator[Parts]:
         closing.callback(views.close)
         projector = Projector(store, opener, views, system_clock)
         closing.callback(projector.stop, STOP_MAX_SECONDS)
+        examiners = Examiners()
         intake = Intake(
             store=store,
             registry=registry,
             keys=keys,
             opener=opener,
+            examiners=examiners,
             metrics=metrics,
             clock=now,
             log_origin=settings.log_origin,
@@ -162,6 +166,7 @@ def open_parts(settings: Settings) -> Iterator[Parts]:
             registry=registry,
             views=views,
             projector=projector,
+            examiners=examiners,
             intake=intake,
             own=own,
         )
@@ -238,6 +243,7 @@ class Hub:
         parts.projector.start()
         await self._server.start()
         self.address = f"{host}:{port}"
+        parts.examiners.start()
         self._measuring = asyncio.create_task(self._measure())
         await self._health.serving()
 
@@ -270,6 +276,7 @@ class Hub:
         await self._server.stop(DRAIN_MAX_SECONDS)
         if self._desk is not None:
             await asyncio.to_thread(self._desk.close)
+        await self._parts.examiners.close()
         await asyncio.to_thread(self._parts.projector.stop, STOP_MAX_SECONDS)
         if self._metrics_server is not None:
             self._metrics_server.close()

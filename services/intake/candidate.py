@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -17,14 +17,21 @@ from domain.kernel.ids import NATIONAL, AgencyId, EventId, RuleId, Shard, Stream
 from domain.partnership.events import PartnershipEstablished
 from safeguarding.hub.v1 import common_pb2
 from safeguarding.hub.v1.envelope_pb2 import SignedEvent
-from services.eventstore.codec import decode_event
+from services.eventstore.codec import decode_event, decode_trusted
 from services.runtime.errors import Invalid, NotPermitted, Violation
 from services.runtime.limits import EVENT_MAX_BYTES
+from services.trust.keystore import case_key_id
 from services.trust.possession import check_registration
 from services.trust.registry import RegistryState
+from services.trust.signing import PublicKey
 from services.trust.verify import VerifiedEvent, verify
 
 _CASE_ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_NANOS_PER_SECOND: Final = 1_000_000_000
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_CASELESS: Final = frozenset({"agency", "partnership"})
+_PLACE_BYTES: Final = 512
+"""More than what the log keeps of an event beside the event itself."""
 CATEGORY_OF: Final = {event.EVENT_TYPE: decider.category for decider in AREAS for event in decider.events}
 
 PURPOSES: Final = {common_pb2.Purpose.Value(f"PURPOSE_{member.name}"): member for member in Purpose}
@@ -42,6 +49,11 @@ class Candidate:
     stream: Stream
     event_id: EventId
     data_key_id: str
+    incident: Stream | None
+    """The stream that its case begins with; None for what belongs to no case."""
+    signed_at: datetime
+    size_bytes: int
+    """What it takes on the log, about."""
 
     @property
     def expected_version(self) -> int | None:
@@ -72,7 +84,7 @@ class Candidate:
             lawful_basis=BASES[header.lawful_basis],
             marking=MARKINGS[header.marking],
             imported=header.imported,
-            signed_at=instant(header.signed_at),
+            signed_at=self.signed_at,
             recorded_at=recorded_at,
             findings=tuple(map(RuleId, findings)),
             mended=tuple(map(RuleId, mended)),
@@ -80,29 +92,44 @@ class Candidate:
         )
 
 
-def instant(timestamp: Timestamp) -> datetime:
-    """Return a wire timestamp as an aware UTC instant."""
-    return timestamp.ToDatetime(tzinfo=UTC)
+def _instant(timestamp: Timestamp) -> datetime:
+    """Return when a header was signed, aware UTC; what is finer than a microsecond is cut off."""
+    if not 0 <= timestamp.nanos < _NANOS_PER_SECOND:
+        raise Invalid(Violation("header.signed_at.nanos", f"0 to {_NANOS_PER_SECOND - 1}"), rule="wire.fields")
+    return _EPOCH + timedelta(seconds=timestamp.seconds, microseconds=timestamp.nanos // 1_000)
 
 
-def examine(signed: SignedEvent, caller: AgencyId, registry: RegistryState, log_origin: str) -> Candidate:
-    """Verify, then parse, then place an event; raise the refusal that applies.
+def examine(
+    signed: SignedEvent, caller: AgencyId, registry: RegistryState, log_origin: str, *, proven: PublicKey | None = None
+) -> Candidate:
+    """Verify, then parse, then place an event; raise the refusal that applies. ``proven``: as for ``verify``.
 
     Raises ``Invalid``, ``SignatureInvalid`` or ``NotPermitted``.
     """
     size = signed.ByteSize()
     if size > EVENT_MAX_BYTES:
         raise Invalid(Violation("event", f"at most {EVENT_MAX_BYTES} bytes, found {size}"), rule="wire.event_size")
-    verified = verify(signed, caller, registry, log_origin)
+    verified = verify(signed, caller, registry, log_origin, proven=proven)
     header = verified.header
-    event = decode_event(header.event_type, verified.body)
+    event = decode_event(header.event_type, verified.body) if proven is None else decode_trusted(header.event_type, verified.body)
     if isinstance(event, KeyRegistered):
         check_registration(event)
     _check_place(header.stream, header.shard, event)
     _check_shard(caller, header.shard, registry)
-    category = category_of(header.stream)
-    key_id = header.stream if category in {"agency", "partnership"} else f"case-{identity_of(header.stream)}"
-    return Candidate(verified, event, Shard(header.shard), Stream(header.stream), EventId(header.event_id), key_id)
+    shard, stream = Shard(header.shard), Stream(header.stream)
+    category, identity = category_of(stream), identity_of(stream)
+    is_case = category not in _CASELESS
+    return Candidate(
+        verified=verified,
+        event=event,
+        shard=shard,
+        stream=stream,
+        event_id=EventId(header.event_id),
+        data_key_id=case_key_id(shard, identity) if is_case else stream,
+        incident=Stream(f"incident-{identity}") if is_case else None,
+        signed_at=_instant(header.signed_at),
+        size_bytes=size + _PLACE_BYTES,
+    )
 
 
 def _check_place(stream: str, shard: str, event: Event) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from typing import Final
 
@@ -17,3 +18,8 @@ def settle() -> None:
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.freeze()
     gc.set_threshold(YOUNG_MAX_OBJECTS, 20, 50)
+
+
+def usable_cores() -> int:
+    """Return how many cores the system lets this process use; not every system can say, then how many there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -70,6 +70,11 @@ class KeyStore(Protocol):
         """Close; idempotent."""
 
 
+def case_key_id(shard: str, case_id: str) -> str:
+    """Return the id of a case's data key. Two partnerships that use one case id by mistake share no key."""
+    return f"{shard}/case-{case_id}"
+
+
 def create_kek(path: Path) -> bytes:
     """Make a key-encryption key and write it as 64 hexadecimal digits, readable by its owner alone; never overwrites."""
     kek = secrets.token_bytes(KEK_BYTES)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from services.runtime.errors import IntegrityError
+from services.runtime.randomness import random_bytes
 from services.trust.signing import SALT_BYTES
 
 DATA_KEY_BYTES: Final = 32
@@ -25,7 +25,7 @@ def seal(data_key: bytes, header_hash: bytes, salt: bytes, body: bytes) -> tuple
     """
     if len(salt) != SALT_BYTES:
         raise ValueError(f"expected a salt of {SALT_BYTES} bytes, found {len(salt)}")
-    nonce = secrets.token_bytes(NONCE_BYTES)
+    nonce = random_bytes(NONCE_BYTES)
     return nonce, _cipher(data_key).encrypt(nonce, salt + body, _context(header_hash))
 
 

@@ -14,7 +14,7 @@ from safeguarding.hub.v1.envelope_pb2 import EventHeader, Signature, SignedEvent
 from services.runtime.errors import Invalid, NotPermitted, SignatureInvalid, Violation
 from services.runtime.fieldrules import check_fields
 from services.trust.registry import KeyEntry, RegistryState
-from services.trust.signing import HEADER_PAYLOAD_TYPE, SALT_BYTES, commitment, verify_bytes
+from services.trust.signing import HEADER_PAYLOAD_TYPE, SALT_BYTES, PublicKey, commitment, verify_bytes
 
 CHECKS: Final = (
     "wire.header_unreadable",
@@ -53,18 +53,20 @@ class VerifiedEvent:
     agency_id: AgencyId
 
 
-def verify(signed: SignedEvent, caller: AgencyId, registry: RegistryState, log_origin: str) -> VerifiedEvent:
+def verify(
+    signed: SignedEvent, caller: AgencyId, registry: RegistryState, log_origin: str, *, proven: PublicKey | None = None
+) -> VerifiedEvent:
     """Establish that ``caller`` signed this header for this log, and that the header binds this body.
 
-    Names first, then signature, then commitment, then the header's field rules. Whether the key may still sign is not judged here
-    (``require_active``): an event that is on the log is answered with its receipt for ever.
+    Names first, then ``prove``, unless ``proven`` is the very key under which it was proved before. Whether the key may still sign is
+    not judged here (``require_active``): an event that is on the log is answered with its receipt for ever.
     Raises ``Invalid``, ``NotPermitted`` or ``SignatureInvalid``, each naming the check that failed.
     """
     header = _read_header(signed.header)
     key = _check_names(header, signed.signature, caller, registry, log_origin)
-    verify_bytes(key.public_key, signed.signature.value, HEADER_PAYLOAD_TYPE, signed.header)
-    _check_commitment(header, signed.salt, signed.body)
-    check_fields(header, prefix="header")
+    public_key = key.public_key
+    if public_key is not proven:
+        prove(public_key, header, signed)
     return VerifiedEvent(
         header=header,
         header_bytes=signed.header,
@@ -76,6 +78,16 @@ def verify(signed: SignedEvent, caller: AgencyId, registry: RegistryState, log_o
         salt=signed.salt,
         agency_id=caller,
     )
+
+
+def prove(public_key: PublicKey, header: EventHeader, signed: SignedEvent) -> None:
+    """Establish what needs no registry: signature, then commitment, then the header's field rules.
+
+    Raises ``Invalid`` or ``SignatureInvalid``, each naming the check that failed.
+    """
+    verify_bytes(public_key, signed.signature.value, HEADER_PAYLOAD_TYPE, signed.header)
+    _check_commitment(header, signed.salt, signed.body)
+    check_fields(header, prefix="header")
 
 
 def require_active(verified: VerifiedEvent, registry: RegistryState) -> None:

@@ -29,6 +29,8 @@ KEPT_INSIDE: Final = {
     "services/eventstore/reader.py": {"IDLE_MAX_CONNECTIONS"},
     "services/eventstore/sequencer.py": {"BATCH_MAX_APPENDS", "BATCH_MAX_BYTES", "CLOSE_MAX_SECONDS"},
     "services/eventstore/tables.py": {"WAL_MAX_PAGES"},
+    "services/intake/admission.py": {"GROUP_MAX_BYTES", "GROUP_MAX_EVENTS"},
+    "services/intake/ahead.py": {"ANSWER_MAX_SECONDS", "EXAMINERS_MAX"},
     "services/intake/streams.py": {"STREAMS_MAX_KEPT"},
     "services/projector/projector.py": {"BATCH_MAX_EVENTS"},
     "services/runtime/interpreter.py": {"YOUNG_MAX_OBJECTS"},

@@ -12,7 +12,7 @@ import pytest
 from domain.incident.events import ParallelProceedingClosed
 from domain.kernel.agencies import kind_of
 from domain.kernel.events import Event
-from domain.kernel.ids import AgencyId, RuleId
+from domain.kernel.ids import AgencyId, RequestId, RuleId
 from domain.rapid_review.events import (
     Decision,
     DecisionMade,
@@ -28,6 +28,7 @@ from safeguarding.hub.v1.append_pb2 import Outcome
 from safeguarding.hub.v1.envelope_pb2 import SignedEvent
 from services.bootstrap import now
 from services.eventstore.codec import to_message
+from services.intake.admission import GROUP_MAX_EVENTS
 from services.intake.intake import Intake
 from services.intake.registry import RegistryFollower
 from services.trust.registry import RegistryState
@@ -52,6 +53,7 @@ def an_intake(hub: RunningHub) -> Intake:
         registry=RegistryFollower(parts.store, parts.opener, trust_root),
         keys=parts.keys,
         opener=parts.opener,
+        examiners=parts.examiners,
         metrics=parts.metrics,
         clock=now,
         log_origin=hub.settings.log_origin,
@@ -145,3 +147,58 @@ async def test_what_another_node_accepted_meanwhile_is_judged_before_refusing(se
     await say(other, served, COUNCIL, case_id, a_proceeding(proceeding))
     closed = ParallelProceedingClosed(proceeding_id=a_proceeding(proceeding).proceeding_id, outcome="Synthetic.")
     assert results(await say(intake, served, COUNCIL, case_id, closed)) == ["accepted"]
+
+
+async def test_one_refused_event_of_a_request_holds_up_no_other(served: RunningHub) -> None:
+    intake, case_id, other_case = an_intake(served), str(uuid.uuid4()), str(uuid.uuid4())
+    closing_nothing = ParallelProceedingClosed(proceeding_id=RequestId(str(uuid.uuid4())), outcome="Synthetic.")
+    events = [
+        *signed(served, COUNCIL, case_id, [a_notification(), a_notification(), a_proceeding(str(uuid.uuid4()))]),
+        *signed(
+            served,
+            COUNCIL,
+            other_case,
+            [a_notification(), closing_nothing],
+        ),
+        *signed(served, COUNCIL, case_id, [a_proceeding(str(uuid.uuid4()))]),
+    ]
+    outcomes = await intake.append(COUNCIL, events)
+    assert results(outcomes) == [
+        "accepted",
+        "incident.second_notification",
+        "accepted",
+        "accepted",
+        "incident.unknown_proceeding",
+        "accepted",
+    ]
+    assert [one.receipt.version for one in outcomes if one.HasField("receipt")] == [1, 2, 1, 3]
+
+
+async def test_events_that_share_an_append_are_proposed_singly_when_another_node_was_faster(served: RunningHub) -> None:
+    intake, other = an_intake(served), an_intake(served)
+    case_ids = [str(uuid.uuid4()) for _ in range(3)]
+    for case_id in case_ids:
+        await say(intake, served, COUNCIL, case_id, a_notification())
+    await say(other, served, COUNCIL, case_ids[1], a_proceeding(str(uuid.uuid4())))
+    events = [event for case_id in case_ids for event in signed(served, COUNCIL, case_id, [a_proceeding(str(uuid.uuid4()))])]
+    outcomes = await intake.append(COUNCIL, events)
+    assert [one.receipt.version for one in outcomes] == [2, 3, 2]
+
+
+async def test_the_same_event_twice_in_a_request_gets_its_receipt_twice(served: RunningHub) -> None:
+    intake, case_id = an_intake(served), str(uuid.uuid4())
+    await say(intake, served, COUNCIL, case_id, a_notification())
+    (event,) = signed(served, COUNCIL, case_id, [a_proceeding(str(uuid.uuid4()))])
+    first, second = await intake.append(COUNCIL, [event, event])
+    assert first == second
+    assert first.receipt.version == 2
+
+
+async def test_a_large_request_is_on_the_log_in_the_order_it_was_sent(served: RunningHub) -> None:
+    intake, case_id = an_intake(served), str(uuid.uuid4())
+    await say(intake, served, COUNCIL, case_id, a_notification())
+    events = signed(served, COUNCIL, case_id, [a_proceeding(str(uuid.uuid4())) for _ in range(3 * GROUP_MAX_EVENTS)])
+    outcomes = await intake.append(COUNCIL, events)
+    assert [one.receipt.version for one in outcomes] == list(range(2, 2 + len(events)))
+    again = await an_intake(served).append(COUNCIL, events)
+    assert again == outcomes

@@ -28,6 +28,7 @@ from services.bootstrap import now
 from services.eventstore.codec import decode_event
 from services.eventstore.port import Accepted, Append, Expectation, ProposedEvent
 from services.runtime.limits import ANSWER_MAX_BYTES
+from services.trust.keystore import case_key_id
 from tests.support.builders import (
     BUSINESS_UNIT,
     COUNCIL,
@@ -507,7 +508,7 @@ async def test_an_erased_case_is_read_as_what_remains_and_reading_it_stays_on_re
     case_id, position = await a_told_case(hub)
     async with queries(hub, COUNCIL) as asks:
         await asks.story(case_id, min_position=position)
-        hub.parts.keys.destroy(f"case-{case_id}")
+        hub.parts.keys.destroy(case_key_id(SHARD, case_id))
         entries = (await asks.stream(f"incident-{case_id}")).entries
         await asks.story(case_id)
     assert [(one.body, one.salt, one.body_withheld) for one in entries] == [(b"", b"", "destroyed")]

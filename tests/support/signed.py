@@ -71,8 +71,8 @@ class RegistryLog:
         self.add(member.agency_id, registration(member.key, member.agency_id, member.key_id))
 
 
-def a_header(member: Member) -> EventHeader:
-    """Build a header that passes every check, committing to ``BODY`` under ``SALT``."""
+def a_header(member: Member, body: bytes = BODY) -> EventHeader:
+    """Build a header that passes every check, committing to the body under ``SALT``."""
     header = EventHeader(
         event_id=bytes(16),
         log_origin=LOG_ORIGIN,
@@ -87,17 +87,17 @@ def a_header(member: Member) -> EventHeader:
         lawful_basis=LawfulBasis.LAWFUL_BASIS_LEGAL_OBLIGATION,
         marking=Marking.MARKING_OFFICIAL_SENSITIVE,
         actor_role="duty officer",
-        body_commitment=hmac.new(SALT, BODY, hashlib.sha256).digest(),
+        body_commitment=hmac.new(SALT, body, hashlib.sha256).digest(),
     )
     header.signed_at.FromJsonString("2024-03-04T10:00:00Z")
     return header
 
 
-def sign(member: Member, header: EventHeader) -> SignedEvent:
+def sign(member: Member, header: EventHeader, body: bytes = BODY) -> SignedEvent:
     """Sign a header and add what it commits to."""
     serialized = header.SerializeToString()
     return SignedEvent(
-        header=serialized, signature=Signature(key_id=header.key_id, value=member.key.sign(serialized)), body=BODY, salt=SALT
+        header=serialized, signature=Signature(key_id=header.key_id, value=member.key.sign(serialized)), body=body, salt=SALT
     )
 
 

@@ -33,6 +33,7 @@ from services.cli.synthetic.population import Incident, populate
 from services.cli.synthetic.profile import drawn_profile, published_profile
 from services.eventstore.codec import to_message
 from services.eventstore.port import Accepted, Append, Expectation, ProposedEvent, Result
+from services.trust.keystore import case_key_id
 from services.trust.sealing import seal
 
 SEED: Final = 2020
@@ -109,7 +110,7 @@ class Filler:
             life = next(self._lives)
             case = Case(life.shard, CaseId(new_case_id()), life.business_unit)
             self.cases.append(case)
-            keyless.append(f"case-{case.case_id}")
+            keyless.append(case_key_id(case.shard, case.case_id))
             proposed = gathered.setdefault(life.shard, [])
             proposed += _copy(life, case.case_id)
             events -= len(life.events)
@@ -123,7 +124,7 @@ class Filler:
 
     def _life(self, parts: Parts, incident: Incident) -> Life:
         """Sign and seal all that was said of an incident."""
-        data_key_id = f"case-{incident.case_id}"
+        data_key_id = case_key_id(incident.area.shard, incident.case_id)
         data_key = parts.keys.create([data_key_id])[data_key_id]
         if not isinstance(data_key, bytes):
             raise TypeError("a data key that was never destroyed is missing")
@@ -147,7 +148,7 @@ class Filler:
             signature=message.signature,
             sealed=sealed,
             nonce=nonce,
-            data_key_id=f"case-{incident.case_id}",
+            data_key_id=case_key_id(incident.area.shard, incident.case_id),
             registry_position=1,
             node_id=self._home.settings.node_id,
         )

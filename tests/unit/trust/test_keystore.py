@@ -10,7 +10,7 @@ import pytest
 
 from services.runtime.errors import IntegrityError, Unavailable
 from services.trust import keystore
-from services.trust.keystore import DESTROYED, KeyStore, SqliteKeyStore, create_kek, load_kek, parse_kek
+from services.trust.keystore import DESTROYED, KeyStore, SqliteKeyStore, case_key_id, create_kek, load_kek, parse_kek
 
 KEK = bytes(range(32))
 Open = Callable[[], SqliteKeyStore]
@@ -219,3 +219,8 @@ def test_a_malformed_key_encryption_key_is_refused_without_repeating_it(text: st
 def test_a_store_is_not_opened_with_a_short_key_encryption_key(path: Path) -> None:
     with pytest.raises(ValueError, match="expected a key-encryption key of 32 bytes, found 16"):
         SqliteKeyStore(path, bytes(16))
+
+
+def test_partnerships_that_use_one_case_id_share_no_data_key() -> None:
+    case_id = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
+    assert case_key_id("northmoor", case_id) != case_key_id("southmoor", case_id)

@@ -1,0 +1,226 @@
+"""Judging events on predicted state, and putting those that are admitted together into one append."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Final
+
+from domain.kernel.decider import Context, mended
+from domain.kernel.ids import AgencyId, EventId, RuleId
+from domain.kernel.rules import Refused
+from domain.kernel.times import check_times
+from safeguarding.hub.v1.log_pb2 import LoggedEvent
+from services.eventstore.port import Append, EventStore, Expectation, ProposedEvent, Result
+from services.intake.candidate import Candidate
+from services.intake.registry import RegistryFollower
+from services.intake.streams import Proposal, Streams, StreamState
+from services.runtime.errors import HubError, NotPermitted, WrongExpectedVersion
+from services.runtime.randomness import random_bytes
+from services.trust.keystore import KeyStore
+from services.trust.sealing import seal
+from services.trust.verify import require_active
+
+GROUP_MAX_EVENTS: Final = 64
+"""Events that share an append cost the log a third of what they cost alone; if the append is void each is proposed anew by itself."""
+GROUP_MAX_BYTES: Final = 512 * 1024
+_APPEND_ID_BYTES: Final = 16
+
+_Looks = dict[str, tuple[StreamState, Expectation]]
+"""The streams that were looked at, each as it stood at the first look: an append expects it so."""
+
+
+@dataclass(slots=True)
+class Admission:
+    """One event that was admitted: what is proposed, and what to answer once it is decided."""
+
+    candidate: Candidate
+    state: StreamState
+    proposal: Proposal
+    proposed: ProposedEvent
+    findings: list[str]
+    mended: list[str]
+
+
+@dataclass(slots=True)
+class Group:
+    """Admitted events of one shard that will share an append. It is proposed or withdrawn before anything else is awaited."""
+
+    admissions: list[Admission] = field(default_factory=list)
+    looks: _Looks = field(default_factory=dict)
+    event_ids: set[EventId] = field(default_factory=set)
+    size_bytes: int = 0
+
+    def has_room_for(self, candidate: Candidate) -> bool:
+        """Tell whether an event may share the append: of the same shard, not in it already, and neither too many nor too large."""
+        if not self.admissions:
+            return True
+        first = self.admissions[0].candidate
+        return (
+            candidate.shard == first.shard
+            and not first.begins_shard
+            and not candidate.begins_shard
+            and len(self.admissions) < GROUP_MAX_EVENTS
+            and self.size_bytes + candidate.size_bytes <= GROUP_MAX_BYTES
+            and candidate.event_id not in self.event_ids
+        )
+
+    def add(self, admission: Admission, looks: _Looks) -> None:
+        """Take an event in, with the streams that it was judged on."""
+        for name, look in looks.items():
+            self.looks.setdefault(name, look)
+        self.admissions.append(admission)
+        self.event_ids.add(admission.candidate.event_id)
+        self.size_bytes += admission.candidate.size_bytes
+
+    def withdraw(self) -> None:
+        """Take back what was predicted of these events; nothing of them was proposed."""
+        for admission in reversed(self.admissions):
+            admission.state.withdraw(admission.proposal)
+
+
+@dataclass(slots=True)
+class Flight:
+    """An append under way, with the admissions it carries."""
+
+    admissions: list[Admission]
+    future: Future[Result]
+
+    @property
+    def candidates(self) -> list[Candidate]:
+        """The events under way."""
+        return [admission.candidate for admission in self.admissions]
+
+
+class Unadmitted(Exception):
+    """A candidate was not admitted against predicted state."""
+
+    def __init__(self, candidate: Candidate, error: HubError | Refused, looked_at: list[StreamState]) -> None:
+        """Keep what was refused, why, and the streams that this was judged on."""
+        self.candidate = candidate
+        self.error = error
+        self.looked_at = looked_at
+        super().__init__(str(error))
+
+
+class Admitter:
+    """Judges events in order. All of it runs on one thread, so that nothing comes between judging and proposing."""
+
+    def __init__(
+        self,
+        *,
+        store: EventStore,
+        streams: Streams,
+        registry: RegistryFollower,
+        keys: KeyStore,
+        clock: Callable[[], datetime],
+        node_id: str,
+    ) -> None:
+        """``clock`` returns aware UTC instants."""
+        self._store = store
+        self._streams = streams
+        self._registry = registry
+        self._keys = keys
+        self._clock = clock
+        self._node_id = node_id
+
+    def admit(self, candidate: Candidate, group: Group) -> None:
+        """Judge an event, predict its acceptance and add it to the group; raise ``Unadmitted`` with nothing left of it."""
+        looks: _Looks = {}
+        try:
+            self._check_shard(candidate)
+            require_active(candidate.verified, self._registry.state)
+            admission = self._judge(candidate, looks)
+        except (HubError, Refused) as error:
+            raise Unadmitted(candidate, error, [state for state, _ in looks.values()]) from error
+        group.add(admission, looks)
+
+    def propose(self, group: Group) -> Flight:
+        """Put the group's append in line."""
+        first = group.admissions[0].candidate
+        shard = self._store.create_shard(first.shard) if first.begins_shard else self._store.shard(first.shard)
+        append = Append(
+            append_id=random_bytes(_APPEND_ID_BYTES),
+            shard=shard.name,
+            node_id=self._node_id,
+            expectations=tuple([expectation for _, expectation in group.looks.values()]),
+            events=tuple([admission.proposed for admission in group.admissions]),
+        )
+        future = shard.append(append)
+        for admission in group.admissions:
+            admission.proposal.future = future
+        return Flight(group.admissions, future)
+
+    def _check_shard(self, candidate: Candidate) -> None:
+        """Only the event that establishes a partnership may name a shard that does not exist."""
+        if candidate.shard not in self._store.shards() and not candidate.begins_shard:
+            raise NotPermitted("wire.shard_unknown", "there is no such shard")
+
+    def _judge(self, candidate: Candidate, looks: _Looks) -> Admission:
+        """Judge one event, seal it, and predict the state it leads to."""
+        shard, event = candidate.shard, candidate.event
+        state = self._look(shard, candidate.stream, looks)
+        others = {name: self._look(shard, name, looks).predicted for name in state.decider.reads(event, candidate.stream, shard)}
+        expected = candidate.expected_version
+        if expected is not None and expected != state.predicted_version:
+            raise WrongExpectedVersion(candidate.stream, expected, state.predicted_version)
+        header = candidate.verified.header
+        agency_id = AgencyId(header.agency_id)
+        agency = self._registry.state.agency(agency_id)
+        now = self._clock()
+        context = Context(
+            agency_id=agency_id,
+            event_id=candidate.event_id,
+            shard=shard,
+            stream=candidate.stream,
+            now=now,
+            imported=header.imported,
+            live_from=None if agency is None else agency.live_from,
+            actor_role=header.actor_role,
+            others=others,
+        )
+        check_times(event, context)
+        findings: list[str] = [finding.rule.id for finding in state.decider.admit(state.predicted, event, context)]
+        recorded = candidate.recorded(version=state.predicted_version + 1, position=0, recorded_at=now, findings=findings)
+        after = state.decider.evolve(state.predicted, recorded)
+        closed: list[str] = [rule.id for rule in mended(state.decider, state.predicted, after)]
+        proposed = self._seal(candidate, recorded.version, findings, closed)
+        if closed:
+            recorded = replace(recorded, mended=tuple(map(RuleId, closed)))
+        return Admission(candidate, state, state.propose(recorded, after), proposed, findings, closed)
+
+    def _look(self, shard: str, name: str, looks: _Looks) -> StreamState:
+        """Return a stream's state and remember how it stood when it was first looked at."""
+        state = self._streams.get(shard, name)
+        if name not in looks:
+            looks[name] = (state, state.expectation())
+        return state
+
+    def _seal(self, candidate: Candidate, version: int, findings: list[str], closed: list[str]) -> ProposedEvent:
+        verified = candidate.verified
+        data_key = self._keys.get(candidate.data_key_id)
+        if not isinstance(data_key, bytes):
+            raise NotPermitted("case.erased", "the case's personal data were destroyed; nothing more can be added to it")
+        nonce, sealed = seal(data_key, verified.header_hash, verified.salt, verified.body)
+        logged = LoggedEvent(
+            header=verified.header_bytes,
+            signature=verified.signature,
+            sealed=sealed,
+            nonce=nonce,
+            data_key_id=candidate.data_key_id,
+            registry_position=self._registry.state.position,
+            node_id=self._node_id,
+            findings=findings,
+            mended=closed,
+        )
+        return ProposedEvent(
+            stream=candidate.stream,
+            version=version,
+            event_id=candidate.event_id,
+            header_hash=verified.header_hash,
+            key_id=verified.key_id,
+            type=verified.header.event_type,
+            state=logged.SerializeToString(),
+        )
