@@ -124,7 +124,7 @@ def _moments(thing: Any, found: list[tuple[str, date | When]]) -> list[tuple[str
         for one in value if isinstance(value, tuple) else (value,):
             if isinstance(one, date):
                 found.append((name, one))
-            else:
+            elif one is not None:
                 if isinstance(one, When):
                     found.append((name, one))
                 _moments(one, found)

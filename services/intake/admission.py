@@ -6,10 +6,11 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from domain.kernel.decider import Context, mended
-from domain.kernel.ids import AgencyId, EventId, RuleId
+from domain.kernel.events import Recorded
+from domain.kernel.ids import AgencyId, EventId
 from domain.kernel.rules import Refused
 from domain.kernel.times import check_times
 from safeguarding.hub.v1.log_pb2 import LoggedEvent
@@ -28,9 +29,6 @@ GROUP_MAX_EVENTS: Final = 64
 GROUP_MAX_BYTES: Final = 512 * 1024
 _APPEND_ID_BYTES: Final = 16
 
-_Looks = dict[str, tuple[StreamState, Expectation]]
-"""The streams that were looked at, each as it stood at the first look: an append expects it so."""
-
 
 @dataclass(slots=True)
 class Admission:
@@ -40,8 +38,6 @@ class Admission:
     state: StreamState
     proposal: Proposal
     proposed: ProposedEvent
-    findings: list[str]
-    mended: list[str]
 
 
 @dataclass(slots=True)
@@ -49,7 +45,8 @@ class Group:
     """Admitted events of one shard that will share an append. It is proposed or withdrawn before anything else is awaited."""
 
     admissions: list[Admission] = field(default_factory=list)
-    looks: _Looks = field(default_factory=dict)
+    expectations: dict[str, Expectation] = field(default_factory=dict)
+    """How each stream stood when it was first looked at."""
     event_ids: set[EventId] = field(default_factory=set)
     size_bytes: int = 0
 
@@ -67,10 +64,14 @@ class Group:
             and candidate.event_id not in self.event_ids
         )
 
-    def add(self, admission: Admission, looks: _Looks) -> None:
-        """Take an event in, with the streams that it was judged on."""
-        for name, look in looks.items():
-            self.looks.setdefault(name, look)
+    def expect(self, looked_at: list[StreamState]) -> None:
+        """Expect streams as they stand now, unless they were looked at before."""
+        for state in looked_at:
+            if state.name not in self.expectations:
+                self.expectations[state.name] = state.expectation()
+
+    def add(self, admission: Admission) -> None:
+        """Take an event in."""
         self.admissions.append(admission)
         self.event_ids.add(admission.candidate.event_id)
         self.size_bytes += admission.candidate.size_bytes
@@ -128,14 +129,16 @@ class Admitter:
 
     def admit(self, candidate: Candidate, group: Group) -> None:
         """Judge an event, predict its acceptance and add it to the group; raise ``Unadmitted`` with nothing left of it."""
-        looks: _Looks = {}
+        looked_at: list[StreamState] = []
         try:
             self._check_shard(candidate)
             require_active(candidate.verified, self._registry.state)
-            admission = self._judge(candidate, looks)
+            recorded, after, proposed = self._judge(candidate, looked_at)
         except (HubError, Refused) as error:
-            raise Unadmitted(candidate, error, [state for state, _ in looks.values()]) from error
-        group.add(admission, looks)
+            raise Unadmitted(candidate, error, looked_at) from error
+        group.expect(looked_at)
+        state = looked_at[0]
+        group.add(Admission(candidate, state, state.propose(recorded, after), proposed))
 
     def propose(self, group: Group) -> Flight:
         """Put the group's append in line."""
@@ -145,7 +148,7 @@ class Admitter:
             append_id=random_bytes(_APPEND_ID_BYTES),
             shard=shard.name,
             node_id=self._node_id,
-            expectations=tuple([expectation for _, expectation in group.looks.values()]),
+            expectations=tuple(group.expectations.values()),
             events=tuple([admission.proposed for admission in group.admissions]),
         )
         future = shard.append(append)
@@ -158,11 +161,14 @@ class Admitter:
         if candidate.shard not in self._store.shards() and not candidate.begins_shard:
             raise NotPermitted("wire.shard_unknown", "there is no such shard")
 
-    def _judge(self, candidate: Candidate, looks: _Looks) -> Admission:
-        """Judge one event, seal it, and predict the state it leads to."""
+    def _judge(self, candidate: Candidate, looked_at: list[StreamState]) -> tuple[Recorded, Any, ProposedEvent]:
+        """Judge an event: return it as it would be recorded, the state it leads to, and what to propose; it is sealed.
+
+        ``looked_at`` is filled with the streams that it is judged on, its own first.
+        """
         shard, event = candidate.shard, candidate.event
-        state = self._look(shard, candidate.stream, looks)
-        others = {name: self._look(shard, name, looks).predicted for name in state.decider.reads(event, candidate.stream, shard)}
+        state = self._look(shard, candidate.stream, looked_at)
+        others = {name: self._look(shard, name, looked_at).predicted for name in state.decider.reads(event, candidate.stream, shard)}
         expected = candidate.expected_version
         if expected is not None and expected != state.predicted_version:
             raise WrongExpectedVersion(candidate.stream, expected, state.predicted_version)
@@ -182,23 +188,21 @@ class Admitter:
             others=others,
         )
         check_times(event, context)
-        findings: list[str] = [finding.rule.id for finding in state.decider.admit(state.predicted, event, context)]
-        recorded = candidate.recorded(version=state.predicted_version + 1, position=0, recorded_at=now, findings=findings)
+        findings = tuple([finding.rule.id for finding in state.decider.admit(state.predicted, event, context)])
+        recorded = candidate.recorded(version=state.predicted_version + 1, recorded_at=now, findings=findings)
         after = state.decider.evolve(state.predicted, recorded)
-        closed: list[str] = [rule.id for rule in mended(state.decider, state.predicted, after)]
-        proposed = self._seal(candidate, recorded.version, findings, closed)
+        closed = mended(state.decider, state.predicted, after)
         if closed:
-            recorded = replace(recorded, mended=tuple(map(RuleId, closed)))
-        return Admission(candidate, state, state.propose(recorded, after), proposed, findings, closed)
+            recorded = replace(recorded, mended=tuple([rule.id for rule in closed]))
+        proposed = self._seal(candidate, recorded)
+        return recorded, after, proposed
 
-    def _look(self, shard: str, name: str, looks: _Looks) -> StreamState:
-        """Return a stream's state and remember how it stood when it was first looked at."""
+    def _look(self, shard: str, name: str, looked_at: list[StreamState]) -> StreamState:
         state = self._streams.get(shard, name)
-        if name not in looks:
-            looks[name] = (state, state.expectation())
+        looked_at.append(state)
         return state
 
-    def _seal(self, candidate: Candidate, version: int, findings: list[str], closed: list[str]) -> ProposedEvent:
+    def _seal(self, candidate: Candidate, recorded: Recorded) -> ProposedEvent:
         verified = candidate.verified
         data_key = self._keys.get(candidate.data_key_id)
         if not isinstance(data_key, bytes):
@@ -212,15 +216,15 @@ class Admitter:
             data_key_id=candidate.data_key_id,
             registry_position=self._registry.state.position,
             node_id=self._node_id,
-            findings=findings,
-            mended=closed,
+            findings=recorded.findings,
+            mended=recorded.mended,
         )
         return ProposedEvent(
             stream=candidate.stream,
-            version=version,
+            version=recorded.version,
             event_id=candidate.event_id,
             header_hash=verified.header_hash,
             key_id=verified.key_id,
-            type=verified.header.event_type,
+            type=recorded.event_type,
             state=logged.SerializeToString(),
         )

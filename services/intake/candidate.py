@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -66,15 +65,13 @@ class Candidate:
         """Tell whether this event begins a shard."""
         return isinstance(self.event, PartnershipEstablished)
 
-    def recorded(
-        self, *, version: int, position: int, recorded_at: datetime, findings: Sequence[str] = (), mended: Sequence[str] = ()
-    ) -> Recorded:
-        """Return the event as the log would hold it at this place, with the rules that it broke and mended."""
+    def recorded(self, *, version: int, recorded_at: datetime, findings: tuple[RuleId, ...]) -> Recorded:
+        """Return the event as the log would hold it, with the rules that it broke; its position is not known yet."""
         header = self.verified.header
         return Recorded(
             shard=self.shard,
             stream=self.stream,
-            position=position,
+            position=0,
             version=version,
             event_id=self.event_id,
             event_type=header.event_type,
@@ -86,8 +83,7 @@ class Candidate:
             imported=header.imported,
             signed_at=self.signed_at,
             recorded_at=recorded_at,
-            findings=tuple(map(RuleId, findings)),
-            mended=tuple(map(RuleId, mended)),
+            findings=findings,
             event=self.event,
         )
 

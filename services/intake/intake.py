@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -293,15 +294,9 @@ class Intake:
         return outcomes
 
     def _confirm_one(self, admission: Admission, placed: Placed) -> Outcome:
-        recorded = admission.candidate.recorded(
-            version=placed.version,
-            position=placed.position,
-            recorded_at=moment(placed.recorded_at_ms),
-            findings=admission.findings,
-            mended=admission.mended,
-        )
+        recorded = replace(admission.proposal.recorded, position=placed.position, recorded_at=moment(placed.recorded_at_ms))
         admission.state.confirm(admission.proposal, recorded)
-        return accepted(receipt(admission.candidate.shard, placed, admission.findings, admission.mended))
+        return accepted(receipt(admission.candidate.shard, placed, recorded.findings, recorded.mended))
 
     def _forget(self, flight: Flight) -> None:
         for admission in flight.admissions:

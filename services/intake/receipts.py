@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from google.rpc.error_details_pb2 import BadRequest
 
@@ -23,13 +25,15 @@ from services.runtime.errors import (
     WrongExpectedVersion,
 )
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
 
 def moment(unix_ms: int) -> datetime:
     """Return Unix milliseconds as an aware UTC instant."""
-    return datetime.fromtimestamp(unix_ms / 1000, tz=UTC)
+    return _EPOCH + timedelta(milliseconds=unix_ms)
 
 
-def receipt(shard: str, placed: Placed, findings: list[str], mended: list[str]) -> Receipt:
+def receipt(shard: str, placed: Placed, findings: Sequence[str], mended: Sequence[str]) -> Receipt:
     """Return the receipt of an event that lies at ``placed``."""
     answer = Receipt(
         event_id=placed.event_id,
