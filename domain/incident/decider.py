@@ -15,7 +15,7 @@ from domain.incident.codes import CriteriaOutcome
 from domain.incident.events import CriteriaAssessed, IncidentClosed, IncidentNotified, NotificationWithdrawn
 from domain.incident.guards import check_speaker
 from domain.incident.kinds import Course, IncidentEvent, Notifying, Opening, Telling, subject_of
-from domain.incident.rules import CORRECTION, CRITERIA_NOT_MET, DEATH_UNTOLD, DELAY_UNTOLD
+from domain.incident.rules import CORRECTION, CRITERIA_NOT_MET, DEATH_UNTOLD, DELAY_UNTOLD, NOTIFIED_ELSEWHERE
 from domain.incident.state import (
     Assessed,
     Closed,
@@ -26,13 +26,14 @@ from domain.incident.state import (
     Withdrawn,
     facts_of,
     is_notified,
+    is_notified_elsewhere,
     judgement_for,
     notified_part,
     with_facts,
 )
 from domain.kernel.corrections import check_correction, noted
 from domain.kernel.decider import Context, Decider
-from domain.kernel.events import Event, Recorded
+from domain.kernel.events import Event, Recorded, london_day
 from domain.kernel.ids import Shard, Stream
 from domain.kernel.rules import Finding, Rule
 from domain.partnership.state import partnership_in, partnership_stream
@@ -86,7 +87,8 @@ def _by_header(state: Incident, recorded: Recorded) -> Incident:
         case CriteriaAssessed.EVENT_TYPE if isinstance(state, Referred):
             return Assessed(facts=state.facts)
         case IncidentNotified.EVENT_TYPE if isinstance(state, (Referred, Assessed)):
-            return Notified(facts=state.facts, by=recorded.agency_id, imported=recorded.imported, notification=None)
+            done_on = london_day(recorded.asserted_at)
+            return Notified(facts=state.facts, by=recorded.agency_id, done_on=done_on, imported=recorded.imported, notification=None)
         case NotificationWithdrawn.EVENT_TYPE if isinstance(state, Notified):
             return Withdrawn(facts=state.facts, notified=state)
         case IncidentClosed.EVENT_TYPE if isinstance(state, (Referred, Assessed, Notified, Withdrawn)):
@@ -98,7 +100,12 @@ def _by_header(state: Incident, recorded: Recorded) -> Incident:
 def open_rules(state: Incident) -> frozenset[Rule]:
     """Return the rules that the case has broken and not yet mended."""
     facts = facts_of(state)
-    broken = {DEATH_UNTOLD: telling.deaths_untold(facts), DELAY_UNTOLD: telling.delays_untold(facts), CRITERIA_NOT_MET: _unmet(state)}
+    broken = {
+        DEATH_UNTOLD: telling.deaths_untold(facts),
+        DELAY_UNTOLD: telling.delays_untold(facts),
+        CRITERIA_NOT_MET: _unmet(state),
+        NOTIFIED_ELSEWHERE: is_notified_elsewhere(state),
+    }
     return frozenset(rule for rule, is_broken in broken.items() if is_broken)
 
 

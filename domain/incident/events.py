@@ -155,6 +155,13 @@ class Characteristics:
     values: tuple[Characteristic, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuspectedAbuse:
+    """A whole list of the kinds of abuse suspected, replacing the former one (it may be empty)."""
+
+    values: tuple[AbuseKind, ...] = ()
+
+
 @event_type("incident.notification_amended.v1")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotificationAmended(Event):
@@ -172,6 +179,12 @@ class NotificationAmended(Event):
     """Required with ``incident_on``: when it happened is never changed silently."""
     notified_at: datetime | None = None
     """Corrected instant of an imported notification: the new day 0 of clock K5B."""
+    awareness: Awareness | None = None
+    """Corrects the awareness that the notification gave: the new day 0 of clocks K1 and K2."""
+    suspected_abuse: SuspectedAbuse | None = None
+    suspect_relationship: SuspectRelationship | None = None
+    incident_authority: AgencyId | None = None
+    """The council in whose area it happened; if another owed the notification by it, that is a finding."""
 
 
 @event_type("incident.reclassified.v1")

@@ -6,8 +6,15 @@ from dataclasses import replace
 from typing import assert_never
 
 from domain.incident.children import by_id, check_children, check_known, check_named_once
-from domain.incident.codes import CriteriaOutcome, Limb, PlaceKind
-from domain.incident.events import ChildAdded, IncidentNotified, IncidentReclassified, NotificationAmended, NotificationWithdrawn
+from domain.incident.codes import CriteriaOutcome, Limb
+from domain.incident.events import (
+    ChildAdded,
+    IncidentBecameKnown,
+    IncidentNotified,
+    IncidentReclassified,
+    NotificationAmended,
+    NotificationWithdrawn,
+)
 from domain.incident.guards import RUNNING, check_first, check_notifying_council, check_stage, check_words, refuse_if
 from domain.incident.kinds import Notifying
 from domain.incident.opening import check_criteria, with_judgement
@@ -23,6 +30,7 @@ from domain.incident.rules import (
     IMPOSSIBLE_TIMES,
     NOT_A_COUNCIL,
     NOTIFIED_AT,
+    NOTIFIED_ELSEWHERE,
     OCCURRENCE_REASON,
     SAME_TYPE,
     SECOND_NOTIFICATION,
@@ -36,9 +44,11 @@ from domain.incident.state import (
     Unknown,
     Withdrawn,
     facts_of,
+    is_notified_elsewhere,
     judgement_for,
     notification_of,
     notified_part,
+    with_facts,
     with_notification,
 )
 from domain.kernel.corrections import is_correction
@@ -50,7 +60,7 @@ from domain.partnership.state import is_council
 
 
 def admit(state: Incident, event: Notifying, context: Context) -> tuple[Finding, ...]:
-    """Judge a notification or a change of it; one whose criteria are judged not met is a finding."""
+    """Judge a notification or a change of it; one whose criteria are judged not met, or that another council owed, is a finding."""
     match event:
         case IncidentNotified():
             return _judge_notification(state, event, context)
@@ -59,7 +69,7 @@ def admit(state: Incident, event: Notifying, context: Context) -> tuple[Finding,
             check_first(event.child.child_id in notification.children, event, DUPLICATE_CHILD)
             check_children(_with_child(notification, event))
         case NotificationAmended():
-            _check_amendment(state, event, context)
+            return _judge_amendment(state, event, context)
         case IncidentReclassified():
             notification = _notified(state, event, context)
             same = event.notification_type is notification.notification_type
@@ -92,9 +102,11 @@ def _judge_notification(state: Incident, event: IncidentNotified, context: Conte
     refuse_if(not is_council(event.incident_authority) or not is_council(event.residence_authority), NOT_A_COUNCIL)
     _check_awareness(state, event, context)
     judgement = _judgement(state, event, context)
-    _check_authority(event, judgement, context)
+    first = _first(event, judgement.limb)
+    expected = first.owing_council
+    refuse_if(context.agency_id != expected, AUTHORITY, f"notifying council: expected {expected}, found {context.agency_id}")
     check_named_once(event.children)
-    check_children(_first(event))
+    check_children(first)
     _check_deprivation(event.deprivation_fifth)
     unmet = judgement.outcome is CriteriaOutcome.NOT_MET and not event.care_leaver_only
     return (Finding(rule=CRITERIA_NOT_MET),) if unmet else ()
@@ -126,46 +138,49 @@ def _judgement(state: Incident, event: IncidentNotified, context: Context) -> Ju
     return earlier
 
 
-def _check_authority(event: IncidentNotified, judgement: Judgement, context: Context) -> None:
-    """s16C(1)(a): the council of the area; (b): outside England, the council where the child normally lives."""
-    by_place = judgement.limb is None and event.place is PlaceKind.ABROAD
-    outside = judgement.limb is Limb.RESIDENT_OUTSIDE_ENGLAND or by_place
-    expected = event.residence_authority if outside else event.incident_authority
-    refuse_if(context.agency_id != expected, AUTHORITY, f"notifying council: expected {expected}, found {context.agency_id}")
-
-
 def _check_deprivation(fifth: int | None) -> None:
     refuse_if(fifth is not None and not 1 <= fifth <= 5, DEPRIVATION_FIFTH)
 
 
-def _check_amendment(state: Incident, event: NotificationAmended, context: Context) -> None:
+def _judge_amendment(state: Incident, event: NotificationAmended, context: Context) -> tuple[Finding, ...]:
     notification = _notified(state, event, context)
     refuse_if(event == NotificationAmended(details=event.details, reason=event.reason), CHANGES_NOTHING)
     refuse_if((event.incident_on is None) != (event.occurrence_reason is None), OCCURRENCE_REASON)
-    refuse_if(event.residence_authority is not None and not is_council(event.residence_authority), NOT_A_COUNCIL)
+    named = [authority for authority in (event.incident_authority, event.residence_authority) if authority is not None]
+    refuse_if(not all(is_council(authority) for authority in named), NOT_A_COUNCIL)
     _check_deprivation(event.deprivation_fifth)
     check_named_once(event.children)
     check_known(event.children, notification.children)
     amended = _amended(notification, event)
     check_children(amended)
-    aware_at = facts_of(state).awareness.get(context.agency_id)
-    refuse_if(aware_at is not None and london_day(aware_at) < amended.incident_on.day, IMPOSSIBLE_TIMES)
-    _check_notified_at(state, event, amended, context)
+    _check_amended_times(state, event, amended, context)
+    after = with_notification(state, amended)
+    return (Finding(rule=NOTIFIED_ELSEWHERE),) if is_notified_elsewhere(after) and not is_notified_elsewhere(state) else ()
 
 
-def _check_notified_at(state: Incident, event: NotificationAmended, amended: Notification, context: Context) -> None:
-    if event.notified_at is None:
+def _check_amended_times(state: Incident, event: NotificationAmended, amended: Notification, context: Context) -> None:
+    """Refuse what cannot be true of occurrence, awareness and notification, each as amended where it is, and in this order."""
+    facts, part = facts_of(state), notified_part(state)
+    if part is None:
         return
-    part = notified_part(state)
-    refuse_if(part is None or not part.imported, NOTIFIED_AT, "the notification was not imported")
-    notified_on = london_day(event.notified_at)
-    refuse_if(context.live_from is None or notified_on >= context.live_from, NOTIFIED_AT, "the instant is not before the live day")
-    aware_at = facts_of(state).awareness.get(context.agency_id)
-    earliest = amended.incident_on.day if aware_at is None else london_day(aware_at)
-    refuse_if(notified_on < earliest, IMPOSSIBLE_TIMES)
+    aware_at = facts.awareness.get(part.by)
+    if event.awareness is not None:
+        said_apart = any(said.event_type == IncidentBecameKnown.EVENT_TYPE and said.agency_id == part.by for said in facts.said.values())
+        contradicts = said_apart and event.awareness.aware_at != aware_at
+        refuse_if(contradicts, CONTRADICTION, f"the council's awareness was recorded by {IncidentBecameKnown.EVENT_TYPE}: correct that")
+        aware_at = event.awareness.aware_at
+    aware_on = amended.incident_on.day if aware_at is None else london_day(aware_at)
+    refuse_if(aware_on < amended.incident_on.day, IMPOSSIBLE_TIMES)
+    if event.notified_at is not None:
+        refuse_if(not part.imported, NOTIFIED_AT, "the notification was not imported")
+        notified_on = london_day(event.notified_at)
+        refuse_if(context.live_from is None or notified_on >= context.live_from, NOTIFIED_AT, "the instant is not before the live day")
+        refuse_if(notified_on < aware_on, IMPOSSIBLE_TIMES)
+    elif event.awareness is not None:
+        refuse_if(part.done_on < aware_on, IMPOSSIBLE_TIMES)
 
 
-def _first(event: IncidentNotified) -> Notification:
+def _first(event: IncidentNotified, limb: Limb | None) -> Notification:
     return Notification(
         notification_type=event.notification_type,
         incident_on=event.incident_on,
@@ -174,6 +189,7 @@ def _first(event: IncidentNotified) -> Notification:
         residence_authority=event.residence_authority,
         children=by_id(event.children),
         care_leaver_only=event.care_leaver_only,
+        limb=limb,
     )
 
 
@@ -187,6 +203,7 @@ def _amended(notification: Notification, event: NotificationAmended) -> Notifica
         notification,
         incident_on=event.incident_on or notification.incident_on,
         place=event.place or notification.place,
+        incident_authority=event.incident_authority or notification.incident_authority,
         residence_authority=event.residence_authority or notification.residence_authority,
         children=by_id(children.values()),
     )
@@ -210,7 +227,8 @@ def evolve(state: Incident, event: Notifying, recorded: Recorded) -> Incident:
         case ChildAdded():
             return with_notification(state, _with_child(notification, event))
         case NotificationAmended():
-            return with_notification(state, _amended(notification, event))
+            done_on = None if event.notified_at is None else london_day(event.notified_at)
+            return with_notification(_with_awareness(state, event, recorded), _amended(notification, event), done_on)
         case IncidentReclassified():
             return with_notification(state, _reclassified(notification, event))
         case _:
@@ -220,9 +238,22 @@ def evolve(state: Incident, event: Notifying, recorded: Recorded) -> Incident:
 def _evolve_notified(state: Incident, event: IncidentNotified, recorded: Recorded) -> Incident:
     if not isinstance(state, (Unknown, *RUNNING)) or isinstance(state, Notified):
         return state
-    facts = facts_of(state)
-    if event.awareness is not None:
-        facts = replace(facts, awareness={**facts.awareness, recorded.agency_id: event.awareness.aware_at})
+    facts = facts_of(_with_awareness(state, event, recorded))
     if event.criteria is not None:
         facts = with_judgement(facts, event.criteria, recorded)
-    return Notified(facts=facts, by=recorded.agency_id, imported=recorded.imported, notification=_first(event))
+    judgement = judgement_for(facts, recorded.agency_id)
+    return Notified(
+        facts=facts,
+        by=recorded.agency_id,
+        done_on=london_day(recorded.asserted_at),
+        imported=recorded.imported,
+        notification=_first(event, None if judgement is None else judgement.limb),
+    )
+
+
+def _with_awareness(state: Incident, event: IncidentNotified | NotificationAmended, recorded: Recorded) -> Incident:
+    """Return the case with the awareness that the event gives, if it gives one."""
+    if event.awareness is None:
+        return state
+    facts = facts_of(state)
+    return with_facts(state, replace(facts, awareness={**facts.awareness, recorded.agency_id: event.awareness.aware_at}))

@@ -30,6 +30,12 @@ AUTHORITY: Final = rule(
     "The council in whose area it happened notifies; outside England, the one where the child normally lives.",
     _S16C,
 )
+NOTIFIED_ELSEWHERE: Final = rule(
+    "incident.notified_elsewhere",
+    "By the amended notification another council owed it, and was not told of the incident.",
+    _S16C,
+    mend="Tell that council, or amend the notification again.",
+)
 NOTIFYING_COUNCIL: Final = rule("incident.notifying_council", "Only the council that notified may add to, amend or withdraw it.", _S16C)
 REFERRER: Final = rule("incident.referrer", "A referral is confirmed in writing by the agency that made it.", "Local procedure, clock K9")
 DISSENTER: Final = rule(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, assert_never
 
 from domain.incident.codes import CloseReason, CriteriaOutcome, Limb, NotificationType, PlaceKind, ProceedingKind, Recipient
@@ -84,7 +84,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notification:
-    """What the notification says by now, amendments included."""
+    """What the notification says by now, amendments included. ``limb``: the one it was judged to meet when it was made, if any."""
 
     notification_type: NotificationType
     incident_on: When
@@ -93,6 +93,14 @@ class Notification:
     residence_authority: AgencyId
     children: Mapping[ChildId, Child]
     care_leaver_only: bool = False
+    limb: Limb | None = None
+
+    @property
+    def owing_council(self) -> AgencyId:
+        """The council that owes it: s16C(1)(a) that of the area; (b) outside England, the one where the child normally lives."""
+        by_place = self.limb is None and self.place is PlaceKind.ABROAD
+        outside = by_place or self.limb is Limb.RESIDENT_OUTSIDE_ENGLAND
+        return self.residence_authority if outside else self.incident_authority
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +128,8 @@ class Notified:
 
     facts: Facts
     by: AgencyId
+    done_on: date
+    """The London day on which it says it did."""
     imported: bool
     notification: Notification | None
 
@@ -167,15 +177,16 @@ def with_facts(state: Incident, facts: Facts) -> Incident:
     return Referred(facts=facts) if isinstance(state, Unknown) else replace(state, facts=facts)
 
 
-def with_notification(state: Incident, notification: Notification) -> Incident:
-    """Return the same stage with the notification replaced; a case that was never notified stays as it is."""
+def with_notification(state: Incident, notification: Notification, done_on: date | None = None) -> Incident:
+    """Return the same stage with the notification replaced, and its day where one is given; a case never notified stays as it is."""
     match state:
         case Notified():
-            return replace(state, notification=notification)
+            return replace(state, notification=notification, done_on=done_on or state.done_on)
         case Withdrawn():
-            return replace(state, notified=replace(state.notified, notification=notification))
+            notified = replace(state.notified, notification=notification, done_on=done_on or state.notified.done_on)
+            return replace(state, notified=notified)
         case Closed():
-            was = with_notification(state.was, notification)
+            was = with_notification(state.was, notification, done_on)
             return state if isinstance(was, (Unknown, Closed)) else replace(state, was=was)
         case Unknown() | Referred() | Assessed():
             return state
@@ -202,6 +213,15 @@ def notification_of(state: Incident) -> Notification | None:
     """Return what the notification says by now; None if there is none or its body is gone."""
     part = notified_part(state)
     return None if part is None else part.notification
+
+
+def is_notified_elsewhere(state: Incident) -> bool:
+    """Tell whether a standing notification says by now that another council owed it, one that was not told of the incident."""
+    part = notified_part(state)
+    if part is None or part.notification is None or not is_notified(state):
+        return False
+    owing = part.notification.owing_council
+    return owing != part.by and not any(owing in informed.told for informed in facts_of(state).informed.values())
 
 
 def is_known(state: Incident) -> bool:

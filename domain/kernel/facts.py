@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, datetime
+from typing import Protocol, TypeVar
 
 from domain.kernel.corrections import NOTHING_SAID, SaidSoFar, noted, root_of
 from domain.kernel.decider import Context
@@ -29,9 +30,15 @@ class Fact:
 
     event_type: str
     agency_id: AgencyId
-    scored_on: date
-    """The London day on which it counts."""
+    imported: bool
+    """Whether it was first said as imported history."""
+    scored_at: datetime
     gist: Gist | None
+
+    @property
+    def scored_on(self) -> date:
+        """The London day on which it counts."""
+        return london_day(self.scored_at)
 
     @property
     def values(self) -> tuple[str, ...]:
@@ -89,21 +96,27 @@ class Facts:
         newest = [root for root, fact in self.standing.items() if fact.event_type in names][-1:]
         return target is not None and newest != [target.root]
 
+    def scoring_day(self, event: Event, context: Context) -> date:
+        """Return the London day on which an event would count; of a correction, that of the step as it would stand."""
+        corrects = None if event.details is None else event.details.corrects
+        target = None if corrects is None else self.said.get(EventId(corrects.event_id))
+        corrected = None if target is None else self.standing.get(target.root)
+        moves = corrected is None or (corrected.imported and context.imported)
+        return scoring_day(event, context) if moves or corrected is None else corrected.scored_on
+
     def corrected_by(self, recorded: Recorded) -> bool:
         """Tell whether ``recorded`` corrects a fact that stands here."""
         return root_of(self.said, recorded) in self.standing
 
     def with_fact(self, recorded: Recorded, gist: Gist | None) -> Facts:
-        """Return the facts with one more, or with the corrected one replaced in its place.
-
-        A live correction leaves the day on which a step counts: the step was taken when it was first recorded.
-        """
+        """Return the facts with one more, or with the corrected one replaced in its place."""
         root = root_of(self.said, recorded)
-        earlier = None if recorded.imported else self.standing.get(root)
+        first = self.standing.get(root, recorded)
         fact = Fact(
             event_type=recorded.event_type,
             agency_id=recorded.agency_id,
-            scored_on=london_day(recorded.scored_at) if earlier is None else earlier.scored_on,
+            imported=first.imported,
+            scored_at=counting((first, recorded)).scored_at,
             gist=gist,
         )
         said = noted(self.said, recorded, "" if gist is None else gist.thing)
@@ -117,6 +130,32 @@ class Facts:
         mended = frozenset(mends) | {rules[name] for name in recorded.mended if name in rules}
         found = {rules[name] for name in recorded.findings if name in rules}
         return replace(self, broken=(self.broken - mended) | found)
+
+
+class Version(Protocol):
+    """A step as it was first said, or a correction of it: whether that was imported history, and when it would count by itself."""
+
+    @property
+    def imported(self) -> bool:
+        """Tell whether it is imported history."""
+
+    @property
+    def scored_at(self) -> datetime:
+        """The instant at which it would count by itself: recorded if live, done (as asserted) if imported."""
+
+
+V = TypeVar("V", bound=Version)
+
+
+def counting(versions: Sequence[V]) -> V:
+    """Return the version of a step, the first one first, by whose instant the step counts.
+
+    What is live counts when it was recorded: a live step when it was first recorded, whatever is said of it later, and no live
+    correction moves an imported one. Imported history counts as it was last asserted in imported history. So nobody meets a date
+    by backdating, and nobody starts a clock anew by saying a thing again.
+    """
+    first = versions[0]
+    return next((version for version in reversed(versions) if version.imported), first) if first.imported else first
 
 
 def scoring_day(event: Event, context: Context) -> date:

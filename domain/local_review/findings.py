@@ -10,7 +10,7 @@ from domain.calendar.counting import add_working_days
 from domain.calendar.days import OutsideCalendar
 from domain.incident.state import Incident, incident_in, live_restrictions
 from domain.kernel.decider import Context
-from domain.kernel.facts import Fact, Facts, scoring_day
+from domain.kernel.facts import Fact, Facts
 from domain.kernel.ids import identity_of
 from domain.kernel.rules import Rule
 from domain.local_review import rules
@@ -92,7 +92,7 @@ def broken_by(state: LocalReview, event: LocalReviewEvent, context: Context) -> 
         case LocalReviewPublished() | ImprovementsOnlyPublished():
             incident = incident_in(context.others, identity_of(context.stream))
             only = isinstance(event, ImprovementsOnlyPublished)
-            found = (*conflicted, *_publication_broken(facts, incident, scoring_day(event, context), improvements_only=only))
+            found = (*conflicted, *_publication_broken(facts, incident, facts.scoring_day(event, context), improvements_only=only))
         case _:
             found = ()
     return found

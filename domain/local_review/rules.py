@@ -82,7 +82,7 @@ COPIES_LATE: Final = rule(
     "local_review.copies_late",
     "A copy went to the Panel, the Secretary of State or Ofsted less than seven working days before the day of publication.",
     _SI + "; " + _CH4,
-    mend="before publication a later day; after it a correction of the copy or the publication, if one bears the wrong day",
+    mend="before publication a later day; after it, of imported history, a correction of what bears the wrong day",
 )
 LIVE_PROCEEDING: Final = rule(
     "local_review.live_proceeding",

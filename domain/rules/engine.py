@@ -43,6 +43,8 @@ class _Start:
     fact: Settled
     at: datetime | None
     day: date | None
+    amended_by: Fact | None = None
+    """What gave it its moment, where an amendment did."""
 
 
 def clock_instances(
@@ -124,7 +126,8 @@ def _candidates(rule: ClockRule, trigger: Trigger, each: Settled) -> Iterator[_S
     at, day = _moment(trigger, each)
     if day is not None:
         for combination in product(*(_several(each.get(name)) for name in names)):
-            yield _Start(key=dict(zip(names, combination, strict=True)), fact=each, at=at, day=day)
+            key = dict(zip(names, combination, strict=True))
+            yield _Start(key=key, fact=each, at=at, day=day, amended_by=each.amended_by.get(trigger.at))
 
 
 def _several(value: Attribute) -> list[str]:
@@ -191,6 +194,7 @@ def _instance(case: _Case, rule: ClockRule, start: _Start, recipient: str) -> Cl
         owed_by=_party(rule.owed_by, start),
         owed_to=_party(recipient, start),
         started_by=_reference(start.fact.latest),
+        start_amended_by=None if start.amended_by is None else _reference(start.amended_by),
         started_at=start.at,
         day_zero=start.day,
         length=length,

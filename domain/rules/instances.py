@@ -52,6 +52,8 @@ class ClockInstance:
     owed_to: str
     """An agency id, or ``panel``, ``secretary_of_state``, ``ofsted``, ``partners``, ``business_unit``, ``public``."""
     started_by: EventReference
+    start_amended_by: EventReference | None = None
+    """The amendment that corrected when it started."""
     started_at: datetime | None = None
     """None where only a day is known."""
     day_zero: date | None = None

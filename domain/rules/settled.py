@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from domain.kernel.agencies import AgencyKind
+from domain.kernel.facts import counting
 from domain.rules.facts import Attribute, Fact
 
 _NOTIFIED: Final = "incident.notified.v1"
@@ -21,6 +22,7 @@ _RESCHEDULED: Final = "local_review.publication_rescheduled.v1"
 _DEATH_TOLD: Final = ("incident.looked_after_death_notified.v1", "incident.care_leaver_death_notified.v1")
 _DEATH_KNOWN: Final = "child.death_known"
 _AWARE: Final = "awareness.aware_at"
+_AMENDABLE: Final = ("incident_authority", "residence_authority", _AWARE, "notified_at")
 _OLDEST_CARE_LEAVER_YEARS: Final = 24  # Working Together 2023 ch. 5: up to and including 24
 
 
@@ -33,6 +35,8 @@ class Settled:
     added: Mapping[str, Attribute] = field(default_factory=dict)
     moved_to: datetime | None = None
     """The corrected instant of an imported notification."""
+    amended_by: Mapping[str, Fact] = field(default_factory=dict)
+    """Which amendment gave a moment, by the name that a clock's start has for it."""
 
     @property
     def head(self) -> Fact:
@@ -56,10 +60,8 @@ class Settled:
 
     @property
     def scored_at(self) -> datetime:
-        """When it counts: live when first recorded, for a correction cannot backdate; imported as asserted, corrections included."""
-        if self.moved_to is not None:
-            return self.moved_to
-        return self.asserted_at if self.head.imported else self.head.recorded_at
+        """When it counts, its corrections considered (``domain.kernel.facts.counting``)."""
+        return self.moved_to or counting(self.versions).scored_at
 
     def get(self, path: str) -> Attribute:
         """Return an attribute as it stands."""
@@ -113,35 +115,40 @@ def _with_corrections(facts: Iterable[Fact]) -> tuple[Settled, ...]:
     return tuple(sorted(settled, key=lambda each: each.order))
 
 
-def _aware(settled: Sequence[Settled], agency_id: str | None) -> datetime | None:
-    """Return the earliest awareness of one council, or of any."""
-    known = (
-        instant(each.latest.get(_AWARE))
-        for each in settled
-        if each.event_type in (_BECAME_KNOWN, _NOTIFIED)
-        and each.head.kind is AgencyKind.LOCAL_AUTHORITY
-        and agency_id in (None, each.head.agency_id)
-    )
-    return min((at for at in known if at is not None), default=None)
+def _awareness(settled: Sequence[Settled], amendment: Settled | None) -> Mapping[str, datetime]:
+    """Return since when each council was aware: as it recorded apart, or else as its notification says, ``amendment`` in its place."""
+    aware: dict[str, datetime] = {}
+    for event_type in (_NOTIFIED, _BECAME_KNOWN):
+        for each in settled:
+            said = amendment if amendment is not None and event_type == _NOTIFIED else each
+            at = instant(said.get(_AWARE))
+            if each.event_type == event_type and each.head.kind is AgencyKind.LOCAL_AUTHORITY and at is not None:
+                aware[each.head.agency_id] = at
+    return aware
 
 
 def _with_notification(settled: Sequence[Settled]) -> tuple[Settled, ...]:
-    """Add to a notification the awareness behind it, the other councils concerned, and its corrected instant."""
-    amendments = [each for each in settled if each.event_type == _AMENDED]
-    moved = [at for each in amendments if (at := instant(each.get("notified_at"))) is not None]
-    residences = [each.get("residence_authority") for each in amendments if each.get("residence_authority") is not None]
+    """Add to a notification the awareness behind it, the other councils concerned, and its corrected instant; all as last amended."""
+    given = {path: each for each in settled if each.event_type == _AMENDED for path in _AMENDABLE if each.get(path) is not None}
+    aware = _awareness(settled, given.get(_AWARE))
 
     def extended(each: Settled) -> Settled:
         if each.event_type != _NOTIFIED or each.latest.gone:
             return each
         sender = each.head.agency_id
-        aware_at = _aware(settled, sender) or _aware(settled, None)
-        residence = residences[-1] if residences else each.get("residence_authority")
-        others = {str(area) for area in (each.get("incident_authority"), residence) if area is not None} - {sender}
+        areas = [given.get(path, each).get(path) for path in ("incident_authority", "residence_authority")]
+        others = {str(area) for area in areas if area is not None} - {sender}
         added: dict[str, Attribute] = {"other_areas": list(sorted(others)) or None}  # noqa: C413 - a list of the invariant type Attribute
+        amended_by: dict[str, Fact] = {}
+        aware_at = aware.get(sender) or min(aware.values(), default=None)
         if aware_at is not None:
             added[_AWARE] = aware_at.isoformat()
-        return replace(each, added=added, moved_to=moved[-1] if moved and each.head.imported else None)
+        if _AWARE in given and aware_at == instant(given[_AWARE].get(_AWARE)):
+            amended_by[_AWARE] = given[_AWARE].latest
+        moved = given.get("notified_at") if each.head.imported else None
+        if moved is not None:
+            amended_by["scored"] = moved.latest
+        return replace(each, added=added, moved_to=None if moved is None else instant(moved.get("notified_at")), amended_by=amended_by)
 
     return tuple(extended(each) for each in settled)
 
@@ -183,25 +190,30 @@ def _deaths(settled: Sequence[Settled]) -> tuple[Settled, ...]:
     """
     notification_type: Attribute = None
     children: dict[str, dict[str, Attribute]] = {}
-    first: dict[str, tuple[Settled, datetime]] = {}
+    first: dict[str, tuple[Settled, datetime, Fact | None]] = {}
     aware_at: datetime | None = None
+    amendment: Fact | None = None
     for each in settled:
         if each.event_type not in (_NOTIFIED, _AMENDED, _CHILD_ADDED, _RECLASSIFIED):
             continue
         if each.event_type == _NOTIFIED:
             aware_at = instant(each.get(_AWARE)) or each.scored_at
+            amendment = each.amended_by.get(_AWARE)
         if each.event_type in (_NOTIFIED, _RECLASSIFIED):
             notification_type = each.get("notification_type") or notification_type
         named = each.get("children") or [each.get("child")]
         children |= {str(child["child_id"]): child for child in named if isinstance(child, dict)} if isinstance(named, list) else {}
         learnt_at = instant(each.get("details.became_known_at")) or each.asserted_at
-        since = learnt_at if aware_at is None or each.event_type in (_CHILD_ADDED, _RECLASSIFIED) else aware_at
+        if aware_at is None or each.event_type in (_CHILD_ADDED, _RECLASSIFIED):
+            since, by = learnt_at, None
+        else:
+            since, by = aware_at, amendment
         for child_id in _dead(notification_type, children):
-            first.setdefault(child_id, (each, since))
+            first.setdefault(child_id, (each, since, by))
     told = _told_of(settled)
     return tuple(
-        _death(each, children[child_id], told.get(child_id, since))
-        for child_id, (each, since) in first.items()
+        _death(each, children[child_id], told.get(child_id, since), None if child_id in told else by)
+        for child_id, (each, since, by) in first.items()
         if child_id in _dead(notification_type, children)
     )
 
@@ -226,8 +238,8 @@ def _told_of(settled: Sequence[Settled]) -> dict[str, datetime]:
     return aware
 
 
-def _death(each: Settled, child: Mapping[str, Attribute], aware_at: datetime) -> Settled:
-    """Write the death of one child as a fact of its own, learnt through ``each``."""
+def _death(each: Settled, child: Mapping[str, Attribute], aware_at: datetime, amendment: Fact | None) -> Settled:
+    """Write the death of one child as a fact of its own, learnt through ``each``; ``amendment``: what gave the awareness, if one did."""
     age_years = child["age_years"]
     added: dict[str, Attribute] = {
         "child_id": child["child_id"],
@@ -235,4 +247,5 @@ def _death(each: Settled, child: Mapping[str, Attribute], aware_at: datetime) ->
         "up_to_24": not isinstance(age_years, int) or age_years <= _OLDEST_CARE_LEAVER_YEARS,
         "aware_at": aware_at.isoformat(),
     }
-    return Settled(event_type=_DEATH_KNOWN, versions=each.versions, added=added)
+    amended_by = {} if amendment is None else {"aware_at": amendment}
+    return Settled(event_type=_DEATH_KNOWN, versions=each.versions, added=added, amended_by=amended_by)

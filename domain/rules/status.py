@@ -99,7 +99,7 @@ class Explanation:
     lateness: str
     """The relaxation under which lateness is authorised, in words; empty if there is none."""
     lines: tuple[str, ...]
-    """All of it to read, one statement a line."""
+    """All of it to read, one statement a line, but for the days in ``skipped``."""
 
 
 def status(instance: ClockInstance, as_of: datetime, calendar: Calendar) -> Status:
@@ -191,9 +191,9 @@ def _with_lines(explanation: Explanation) -> Explanation:
     lines.append(f"Owed by {_party(instance.owed_by)} to {_party(instance.owed_to)}")
     if instance.day_zero is not None:
         day_name = "Planned day" if clock.direction is Direction.BACKWARD else "Day 0"
-        lines.append(f"{day_name}: {_day(instance.day_zero)}, by {_event(instance.started_by)}")
+        amended = "" if instance.start_amended_by is None else f", as corrected by {_event(instance.start_amended_by)}"
+        lines.append(f"{day_name}: {_day(instance.day_zero)}, by {_event(instance.started_by)}{amended}")
     lines.append(f"Length: {explanation.counted}")
-    lines.extend(f"Not counted: {_day(each.day)}, {each.reason}" for each in explanation.skipped)
     if instance.due_at is not None:
         lines.append(f"Due: {instance.due_at.isoformat(timespec='minutes')}")
     elif instance.due_on is not None:

@@ -55,6 +55,10 @@ def _amended(event: incident.NotificationAmended) -> str:
         "deprivation fifth": event.deprivation_fifth is not None,
         "day of the incident": event.incident_on is not None,
         "moment of notification": event.notified_at is not None,
+        "awareness": event.awareness is not None,
+        "suspected abuse": event.suspected_abuse is not None,
+        "relationship of the person suspected": event.suspect_relationship is not None,
+        "council of the incident": event.incident_authority is not None,
     }
     return "Notification amended: " + (", ".join(name for name, changed in named.items() if changed) or "reason only")
 

@@ -6,13 +6,15 @@ A line is shown whole, shown as existing only (place, moment and source remain),
   police intelligence to all but police, and adoption (the new identity is never linked to the old), save to their author and to
   agencies that a restriction names; what is not for the family, in what goes to the family; everything local, to the Panel, save
   what was sent to it.
+* nor is any line of a sharing stream that the view could not read to its end, to any but the line's author: what restricts it may be
+  in what is missing. (Restrictions of the whole case take effect all the same: see ``projection.pass_over``.)
 * existence only: what is legally privileged, to all but its author; third-party and sub judice matters, outside the statutory
   partners and business unit; a safe address, to everyone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -24,6 +26,7 @@ from projections.chronology.access import Standing
 from projections.chronology.projection import Kind
 from projections.chronology.story import Line
 
+SHARING: Final = "sharing"
 NATIONAL_CATEGORIES: Final = frozenset({"incident", "rapid_review", "local_review"})
 """Streams whose milestones the Panel sees of every case; what agencies tell each other (``sharing``) is local."""
 
@@ -38,10 +41,16 @@ class Viewer:
     for_family: bool = False
 
 
-def redact(lines: Iterable[Line], viewer: Viewer) -> tuple[Line, ...]:
-    """Return what the viewer may see, in the same order."""
-    shown = (_shown(line, viewer) for line in lines)
+def redact(lines: Iterable[Line], viewer: Viewer, parked: Collection[str] = ()) -> tuple[Line, ...]:
+    """Return what the viewer may see, in the same order; ``parked``: the streams that the view could not read to their end."""
+    shown = (_shown(line, viewer) for line in lines if not _is_in_doubt(line, viewer, parked))
     return tuple(line for line in shown if line is not None)
+
+
+def _is_in_doubt(line: Line, viewer: Viewer, parked: Collection[str]) -> bool:
+    """Tell whether a later event that the view lacks may have closed the line to the viewer."""
+    own = line.agency_id == viewer.agency_id and not viewer.for_family
+    return line.stream in parked and category_of(line.stream) == SHARING and not own
 
 
 def _shown(line: Line, viewer: Viewer) -> Line | None:

@@ -18,7 +18,7 @@ from projections.deadlines.tables import CASES, FACTS, INSTANCES, MEMBERS, TERMS
 from projections.kernel.rows import insert_rows
 from projections.kernel.view import Tables, View
 
-_CODE_VERSION: Final = "1"
+_CODE_VERSION: Final = "2"
 _CASES_A_QUERY: Final = 500
 
 
@@ -93,25 +93,35 @@ def _set_clocks(rulebook: Rulebook, connection: Connection, tables: Tables, fact
 
 
 def _set_members(connection: Connection, tables: Tables, recorded: Recorded) -> None:
-    """Replace the members of a partnership; an event whose body is gone leaves them as they were."""
+    """Replace the members and terms of a partnership; an event whose body is gone leaves them as they were.
+
+    A correction of any list but the newest leaves the members: ``said_in`` names the events that said the newest.
+    """
     event = recorded.event
     if not isinstance(event, PartnershipEstablished | MembershipChanged):
         return
+    if isinstance(event, PartnershipEstablished):
+        terms = {"shard": recorded.shard, "written_confirmation_hours": event.written_confirmation_hours}
+        connection.execute(delete(tables[TERMS]).where(tables[TERMS].c.shard == recorded.shard))
+        insert_rows(connection, tables[TERMS], [terms])
+    of_shard = tables[MEMBERS].c.shard == recorded.shard
+    said_in: list[str] = []
+    if recorded.corrects is not None:
+        said_in = connection.execute(select(tables[MEMBERS].c.said_in).where(of_shard)).scalars().first() or []
+        if said_in and recorded.corrects.hex() not in said_in:
+            return
     members = [
         {
             "shard": recorded.shard,
             "agency_id": agency_id,
             "is_partner": agency_id in event.partners,
             "is_business_unit": agency_id == event.business_unit,
+            "said_in": [*said_in, recorded.event_id.hex()],
         }
         for agency_id in sorted({*event.partners, event.business_unit})
     ]
-    connection.execute(delete(tables[MEMBERS]).where(tables[MEMBERS].c.shard == recorded.shard))
+    connection.execute(delete(tables[MEMBERS]).where(of_shard))
     insert_rows(connection, tables[MEMBERS], members)
-    if isinstance(event, PartnershipEstablished):
-        terms = {"shard": recorded.shard, "written_confirmation_hours": event.written_confirmation_hours}
-        connection.execute(delete(tables[TERMS]).where(tables[TERMS].c.shard == recorded.shard))
-        insert_rows(connection, tables[TERMS], [terms])
 
 
 def _chunks(cases: Sequence[str]) -> Iterable[Sequence[str]]:

@@ -30,7 +30,7 @@ _FACT_COLUMNS: Final = (
 )
 _INSTANTS: Final = ("started_at", "due_at", "stopped_at", "cancelled_at")
 _DAYS: Final = ("day_zero", "due_on")
-_EVENTS: Final = ("started_by", "stopped_by", "cancelled_by")
+_EVENTS: Final = ("started_by", "start_amended_by", "stopped_by", "cancelled_by")
 _LISTS: Final = ("reasons_missing", "remarks")
 _PLAIN: Final = tuple(name for name in ClockInstance.__dataclass_fields__ if name not in {*_INSTANTS, *_DAYS, *_EVENTS, "reasons"})
 

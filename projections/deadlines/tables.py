@@ -29,6 +29,7 @@ def define(metadata: MetaData, prefix: str) -> Tables:
             Column("agency_id", Text, primary_key=True),
             Column("is_partner", Boolean, nullable=False),
             Column("is_business_unit", Boolean, nullable=False),
+            Column("said_in", Json, nullable=False),
         ),
         TERMS: Table(
             f"{prefix}{TERMS}",

@@ -98,7 +98,7 @@ class CaseFilter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CasePage:
-    """One page of the list, by notification day and then case id. ``next_after`` continues it; None on the last page."""
+    """One page of the list, by notification day, then case id and shard. ``next_after`` continues it; None on the last page."""
 
     lines: tuple[CaseLine, ...]
     total: int
@@ -160,7 +160,7 @@ def page_of(lines: Sequence[CaseLine], wanted: CaseFilter, after: str | None, li
 
 def _place(line: CaseLine) -> str:
     """Return where a line stands in the list: text that sorts as the list does."""
-    return f"{line.notified_on.isoformat()} {line.case_id}"
+    return f"{line.notified_on.isoformat()} {line.case_id} {line.shard}"
 
 
 def _either(wanted: frozenset[str], found: str) -> bool:

@@ -28,6 +28,9 @@ from projections.oversight.tables import CHILDREN, COUNCILS, FACTS, NOTICES
 Place = tuple[str, int]
 """A shard and a position in it."""
 
+CaseKey = tuple[Shard, CaseId]
+"""What tells cases apart. A case id alone does not: another shard may have used the same one, by mistake or by intent."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildFact:
@@ -88,19 +91,19 @@ class Fact:
     children: tuple[ChildFact, ...]
 
 
-def facts_by_case(connection: Connection, tables: Tables, *, case_id: CaseId | None = None) -> dict[CaseId, tuple[Fact, ...]]:
-    """Return the facts of one case or of all, each case's in log order.
+def facts_by_case(connection: Connection, tables: Tables) -> dict[CaseKey, tuple[Fact, ...]]:
+    """Return the facts of every case, each case's in log order.
 
     All of them, also those past a count day: a correction may point at a fact that does not count yet.
     """
     named: dict[Place, list[ChildFact]] = defaultdict(list)
-    for row in connection.execute(_ordered(tables, CHILDREN, case_id)).mappings():
+    for row in connection.execute(_ordered(tables, CHILDREN)).mappings():
         named[row["shard"], row["position"]].append(_child(row))
-    notices = {(row["shard"], row["position"]): _notice(row) for row in connection.execute(_ordered(tables, NOTICES, case_id)).mappings()}
-    cases: dict[CaseId, list[Fact]] = defaultdict(list)
-    for row in connection.execute(_ordered(tables, FACTS, case_id)).mappings():
+    notices = {(row["shard"], row["position"]): _notice(row) for row in connection.execute(_ordered(tables, NOTICES)).mappings()}
+    cases: dict[CaseKey, list[Fact]] = defaultdict(list)
+    for row in connection.execute(_ordered(tables, FACTS)).mappings():
         place = (row["shard"], row["position"])
-        cases[row["case_id"]].append(Fact(**row, notice=notices.get(place), children=tuple(named.get(place, ()))))
+        cases[row["shard"], row["case_id"]].append(Fact(**row, notice=notices.get(place), children=tuple(named.get(place, ()))))
     return {case: tuple(facts) for case, facts in cases.items()}
 
 
@@ -111,11 +114,10 @@ def enrolled_councils(connection: Connection, tables: Tables) -> dict[AgencyId, 
     return dict(sorted({AgencyId(row.agency_id): str(row.name) for row in rows}.items()))
 
 
-def _ordered(tables: Tables, name: str, case_id: CaseId | None) -> Select[Any]:
-    """Select a table's rows in log order, of one case or of all."""
+def _ordered(tables: Tables, name: str) -> Select[Any]:
+    """Select a table's rows in log order."""
     table = tables[name]
-    statement = select(table).order_by(*table.primary_key.columns)
-    return statement if case_id is None else statement.where(table.c.case_id == case_id)
+    return select(table).order_by(*table.primary_key.columns)
 
 
 def _notice(row: RowMapping) -> NoticeFact:

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from domain.kernel.ids import AgencyId, CaseId
+from domain.kernel.ids import AgencyId
 from projections.oversight.cases import Case, case_as_at, is_unreadable
-from projections.oversight.facts import Fact
+from projections.oversight.facts import CaseKey, Fact
 from projections.oversight.panel_table import Basis, Period
 from projections.oversight.review_clock import ReviewClock
 from projections.oversight.timeliness import ReviewTime, owes_review, review_time
@@ -45,7 +45,7 @@ class Counted:
 
 
 def population(
-    facts: Mapping[CaseId, Sequence[Fact]],
+    facts: Mapping[CaseKey, Sequence[Fact]],
     councils: Mapping[AgencyId, str],
     count_day: date,
     clock: ReviewClock,

@@ -54,7 +54,7 @@ def apply(connection: Connection, tables: Tables, batch: Sequence[Recorded]) -> 
         insert_rows(connection, tables[name], added)
 
 
-OVERSIGHT: Final = View(name="oversight", version="1", define=define, handles=HANDLES, ignores=IGNORES, apply=apply)
+OVERSIGHT: Final = View(name="oversight", version="2", define=define, handles=HANDLES, ignores=IGNORES, apply=apply)
 """Its rows depend on neither rules nor calendar: days are counted when a table is, and every table names the versions it was counted by."""
 
 
@@ -113,6 +113,7 @@ def _notice_rows(recorded: Recorded) -> list[Row]:
             said = {
                 **_occurrence(event.incident_on),
                 "notified_at": event.notified_at,
+                "incident_authority": event.incident_authority,
                 "residence_authority": event.residence_authority,
                 "deprivation_fifth": event.deprivation_fifth,
                 "characteristics": None if event.characteristics is None else [code.value for code in event.characteristics.values],
@@ -121,8 +122,7 @@ def _notice_rows(recorded: Recorded) -> list[Row]:
             said = {"notification_type": event.notification_type.value}
         case _:
             return []
-    key = {"shard": recorded.shard, "position": recorded.position, "case_id": identity_of(recorded.stream)}
-    return [{**key, **_UNSAID, **said}]
+    return [{"shard": recorded.shard, "position": recorded.position, **_UNSAID, **said}]
 
 
 def _occurrence(when: When | None) -> Row:
@@ -150,7 +150,6 @@ def _child_row(recorded: Recorded, place: int, child: Child) -> Row:
         "shard": recorded.shard,
         "position": recorded.position,
         "place": place,
-        "case_id": identity_of(recorded.stream),
         "child_id": child.child_id,
         "index_child": child.index_child,
         "gender": child.gender.value,

@@ -8,11 +8,10 @@ from datetime import date
 from sqlalchemy import Connection
 
 from domain.calendar import Calendar, bundled
-from domain.kernel.ids import CaseId
 from domain.rules.catalogue import ClockRules, bundled_rules
 from projections.kernel.view import Tables
 from projections.oversight.case_list import CaseFilter, CasePage, line_of, page_of
-from projections.oversight.cases import Case, case_as_at
+from projections.oversight.cases import case_as_at
 from projections.oversight.definitions import TABLES, count_table, definition
 from projections.oversight.facts import enrolled_councils, facts_by_case
 from projections.oversight.panel_table import Basis, PanelTable, Period
@@ -80,8 +79,3 @@ def list_cases(
     composed = (case_as_at(facts, count_day) for facts in facts_by_case(connection, tables).values())
     lines = [line_of(case, count_day, counting) for case in composed if case is not None]
     return page_of(lines, wanted or CaseFilter(), after, limit)
-
-
-def one_case(connection: Connection, tables: Tables, case_id: CaseId, count_day: date) -> Case | None:
-    """Return one case as at the end of ``count_day``; None if the Panel was not notified of it by then, or it cannot be read."""
-    return case_as_at(facts_by_case(connection, tables, case_id=case_id).get(case_id, ()), count_day)

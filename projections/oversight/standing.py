@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import date, datetime
 
 from domain.kernel.events import london_day
+from domain.kernel.facts import counting
 from projections.oversight.facts import Fact
 
 
@@ -23,21 +24,11 @@ def standing_facts(facts: Sequence[Fact], count_day: date) -> tuple[Fact, ...]:
             continue
         fact = versions[-1]
         if len(chain) > 1:
-            scored_at = _scored_at(chain[0], versions)
+            scored_at = counting((chain[0], *versions)).scored_at
             fact = replace(fact, scored_at=scored_at, counts_on=london_day(scored_at), imported=chain[0].imported)
         if fact.counts_on <= count_day:
             standing.append((fact.scored_at, chain[0].position, fact))
     return tuple(fact for _, _, fact in sorted(standing, key=lambda entry: entry[:2]))
-
-
-def _scored_at(first: Fact, versions: Sequence[Fact]) -> datetime:
-    """Return the instant that counts: of a live step when first recorded, whatever is corrected later; of an imported one as last asserted.
-
-    Nobody meets a date by backdating, and nobody starts a clock anew by saying a thing again.
-    """
-    if not first.imported:
-        return first.scored_at
-    return next((fact.done_at for fact in reversed(versions) if fact.done_at is not None), first.scored_at)
 
 
 def _chains(facts: Sequence[Fact]) -> list[list[Fact]]:

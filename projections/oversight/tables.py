@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Boolean, Column, Date, Index, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Date, Integer, LargeBinary, MetaData, Table, Text
 
 from projections.kernel.columns import Instant, Json
 from projections.kernel.view import Tables
@@ -44,7 +44,6 @@ def _facts(metadata: MetaData, prefix: str) -> Table:
         Column("counts_on", Date, nullable=False),
         Column("code", Text),
         Column("code_on", Date),
-        Index(f"{prefix}{FACTS}_by_case", "case_id"),
     )
 
 
@@ -55,7 +54,6 @@ def _notices(metadata: MetaData, prefix: str) -> Table:
         metadata,
         Column("shard", Text, primary_key=True),
         Column("position", BigInteger, primary_key=True, autoincrement=False),
-        Column("case_id", Text, nullable=False),
         Column("notification_type", Text),
         Column("occurred_on", Date),
         Column("occurred_exactly", Boolean),
@@ -65,7 +63,6 @@ def _notices(metadata: MetaData, prefix: str) -> Table:
         Column("deprivation_fifth", Integer),
         Column("care_leaver_only", Boolean),
         Column("characteristics", Json),
-        Index(f"{prefix}{NOTICES}_by_case", "case_id"),
     )
 
 
@@ -77,7 +74,6 @@ def _children(metadata: MetaData, prefix: str) -> Table:
         Column("shard", Text, primary_key=True),
         Column("position", BigInteger, primary_key=True, autoincrement=False),
         Column("place", Integer, primary_key=True, autoincrement=False),
-        Column("case_id", Text, nullable=False),
         Column("child_id", Text, nullable=False),
         Column("index_child", Boolean, nullable=False),
         Column("gender", Text, nullable=False),
@@ -90,7 +86,6 @@ def _children(metadata: MetaData, prefix: str) -> Table:
         Column("death_category", Text),
         Column("other_death_kind", Text),
         Column("harm_category", Text),
-        Index(f"{prefix}{CHILDREN}_by_case", "case_id"),
     )
 
 

@@ -1,4 +1,4 @@
-"""From agency, key and partnership events to the registry as it stands. A registry is small: one statement an event will do."""
+"""From agency and key events to the registry as it stands. A registry is small: one statement an event will do."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from enum import StrEnum
 from types import ModuleType
 from typing import Final
 
-from sqlalchemy import Connection, delete, insert, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 import domain.access.events
 import domain.incident.events
 import domain.local_review.events
+import domain.partnership.events
 import domain.rapid_review.events
 import domain.sharing.events
 from domain.agency.events import AgencyEnrolled, AgencySuspended, KeyRegistered, KeyRetired, KeyRevoked
 from domain.kernel.events import EVENT_TYPES, Event, Recorded
-from domain.partnership.events import MembershipChanged, PartnershipEstablished
 from projections.kernel.view import Tables, View
 from projections.registry.tables import define
 
@@ -29,21 +29,17 @@ class KeyState(StrEnum):
     REVOKED = "revoked"
 
 
-class MemberRole(StrEnum):
-    """What an agency is in a partnership."""
-
-    BUSINESS_UNIT = "business_unit"
-    PARTNER = "partner"
-    RELEVANT_AGENCY = "relevant_agency"
-
-
 def apply(connection: Connection, tables: Tables, batch: Sequence[Recorded]) -> None:
-    """Write what a batch of one shard changes. An event whose body is gone changes nothing: what stood, stands."""
+    """Write what a batch of one shard changes. An event whose body is gone changes nothing: what stood, stands.
+
+    A correction changes what is said, as the hub's own registry has it (``domain.agency``): it neither suspends nor reinstates, and
+    one of an older enrolment than the newest changes nothing.
+    """
     for recorded in batch:
         match recorded.event:
             case AgencyEnrolled() as enrolled:
                 _enrol(connection, tables, recorded, enrolled)
-            case AgencySuspended() as suspended:
+            case AgencySuspended() as suspended if recorded.corrects is None:
                 table = tables["agency"]
                 connection.execute(update(table).where(table.c.agency_id == suspended.agency_id).values(suspended=True))
             case KeyRegistered() as registered:
@@ -52,13 +48,6 @@ def apply(connection: Connection, tables: Tables, batch: Sequence[Recorded]) -> 
                 _end_key(connection, tables, recorded, retired)
             case KeyRevoked() as revoked:
                 _end_key(connection, tables, recorded, revoked)
-            case PartnershipEstablished() as established:
-                _establish(connection, tables, recorded, established)
-            case MembershipChanged() as changed:
-                table = tables["partnership"]
-                values = {"members_since": changed.effective_on, "position": recorded.position}
-                connection.execute(update(table).where(table.c.shard == recorded.shard).values(values))
-                _list_members(connection, tables, recorded, changed)
             case _:
                 pass
 
@@ -66,24 +55,29 @@ def apply(connection: Connection, tables: Tables, batch: Sequence[Recorded]) -> 
 def _enrol(connection: Connection, tables: Tables, recorded: Recorded, event: AgencyEnrolled) -> None:
     """Write an agency; enrolling it again replaces what was said and ends a suspension."""
     table = tables["agency"]
-    connection.execute(delete(table).where(table.c.agency_id == event.agency_id))
+    chosen = table.c.agency_id == event.agency_id
+    before = None
+    if recorded.corrects is not None:
+        before = connection.execute(select(table).where(chosen)).one_or_none()
+        if before is not None and recorded.corrects.hex() not in before.said_in:
+            return
+    connection.execute(delete(table).where(chosen))
     row = {
         "agency_id": event.agency_id,
         "kind": event.kind.value,
         "name": event.name,
         "live_from": event.live_from,
         "shards": list(event.shards),
-        "suspended": False,
-        "enrolled_at": recorded.recorded_at,
+        "suspended": before is not None and before.suspended,
+        "enrolled_at": recorded.recorded_at if before is None else before.enrolled_at,
         "position": recorded.position,
+        "said_in": [*([] if before is None else before.said_in), recorded.event_id.hex()],
     }
     connection.execute(insert(table), row)
 
 
 def _register(connection: Connection, tables: Tables, recorded: Recorded, event: KeyRegistered) -> None:
-    """Write a key; registering it again replaces what was said, as a correction does."""
-    table = tables["agency_key"]
-    connection.execute(delete(table).where(table.c.key_id == event.key_id))
+    """Write a key. Each is registered once, for good."""
     row = {
         "key_id": event.key_id,
         "agency_id": event.agency_id,
@@ -95,47 +89,19 @@ def _register(connection: Connection, tables: Tables, recorded: Recorded, event:
         "ended_at": None,
         "position": recorded.position,
     }
-    connection.execute(insert(table), row)
+    connection.execute(insert(tables["agency_key"]), row)
 
 
 def _end_key(connection: Connection, tables: Tables, recorded: Recorded, event: KeyRetired | KeyRevoked) -> None:
-    """Note that a key signs nothing new; a revoked one never becomes merely retired."""
+    """Note that a key signs nothing new; a revoked one never becomes merely retired, and a correction never moves its end."""
     table = tables["agency_key"]
     state, reason = (KeyState.RETIRED, None) if isinstance(event, KeyRetired) else (KeyState.REVOKED, event.reason.value)
-    chosen = update(table).where(table.c.key_id == event.key_id, table.c.state != KeyState.REVOKED.value)
-    connection.execute(chosen.values(state=state.value, reason=reason, ended_at=recorded.recorded_at))
-
-
-def _establish(connection: Connection, tables: Tables, recorded: Recorded, event: PartnershipEstablished) -> None:
-    """Write a partnership and its first members; saying it again, as a correction does, replaces both."""
-    table = tables["partnership"]
-    connection.execute(delete(table).where(table.c.shard == recorded.shard))
-    row = {
-        "shard": recorded.shard,
-        "name": event.name,
-        "arrangements_start_on": event.arrangements_start_on,
-        "written_confirmation_hours": event.written_confirmation_hours,
-        "members_since": event.arrangements_start_on,
-        "position": recorded.position,
-    }
-    connection.execute(insert(table), row)
-    _list_members(connection, tables, recorded, event)
-
-
-def _list_members(connection: Connection, tables: Tables, recorded: Recorded, event: PartnershipEstablished | MembershipChanged) -> None:
-    """Replace the list of a partnership's members."""
-    table = tables["member"]
-    members = [
-        (event.business_unit, MemberRole.BUSINESS_UNIT),
-        *((agency, MemberRole.PARTNER) for agency in event.partners),
-        *((agency, MemberRole.RELEVANT_AGENCY) for agency in event.relevant_agencies),
-    ]
-    connection.execute(delete(table).where(table.c.shard == recorded.shard))
-    rows = [
-        {"shard": recorded.shard, "ordinal": ordinal, "agency_id": agency, "role": role.value}
-        for ordinal, (agency, role) in enumerate(members)
-    ]
-    connection.execute(insert(table), rows)
+    chosen = update(table).where(table.c.key_id == event.key_id)
+    if recorded.corrects is None:
+        ended = chosen.where(table.c.state != KeyState.REVOKED.value)
+        connection.execute(ended.values(state=state.value, reason=reason, ended_at=recorded.recorded_at))
+    else:
+        connection.execute(chosen.where(table.c.state == state.value).values(reason=reason))
 
 
 _HANDLED: Final[tuple[type[Event], ...]] = (
@@ -144,8 +110,6 @@ _HANDLED: Final[tuple[type[Event], ...]] = (
     KeyRegistered,
     KeyRetired,
     KeyRevoked,
-    PartnershipEstablished,
-    MembershipChanged,
 )
 _AREAS_PASSED_OVER: Final[tuple[ModuleType, ...]] = (
     domain.incident.events,
@@ -153,13 +117,14 @@ _AREAS_PASSED_OVER: Final[tuple[ModuleType, ...]] = (
     domain.rapid_review.events,
     domain.local_review.events,
     domain.access.events,
+    domain.partnership.events,
 )
-"""Nothing that is said of a case, now or later, belongs to the registry."""
+"""Nothing that is said of a case or a partnership, now or later, belongs to the registry."""
 _MODULES_PASSED_OVER: Final = frozenset(area.__name__ for area in _AREAS_PASSED_OVER)
 
 REGISTRY: Final = View(
     name="registry",
-    version="1",
+    version="2",
     define=define,
     handles=frozenset(event.EVENT_TYPE for event in _HANDLED),
     ignores=frozenset(name for name, event in EVENT_TYPES.items() if event.__module__ in _MODULES_PASSED_OVER),

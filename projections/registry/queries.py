@@ -1,8 +1,7 @@
-"""Reading the registry: agencies, keys and partnerships, each list by id and page by page."""
+"""Reading the registry: agencies and keys, each list by id and page by page."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -12,7 +11,7 @@ from sqlalchemy import Connection, Row, select
 from domain.agency.events import KeyAlgorithm, RevocationReason
 from domain.kernel.agencies import AgencyKind
 from projections.kernel.view import Tables
-from projections.registry.projection import KeyState, MemberRole
+from projections.registry.projection import KeyState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,21 +43,6 @@ class AgencyKey:
     position: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Partnership:
-    """A partnership with the members that its newest list names; ``members_since`` is the day from which that list holds."""
-
-    shard: str
-    name: str
-    arrangements_start_on: date
-    written_confirmation_hours: int
-    members_since: date
-    position: int
-    business_unit: tuple[str, ...]
-    partners: tuple[str, ...]
-    relevant_agencies: tuple[str, ...]
-
-
 def agencies(connection: Connection, tables: Tables, *, kind: AgencyKind | None = None, after: str = "", limit: int) -> tuple[Agency, ...]:
     """Return up to ``limit`` agencies, of one kind or of all, whose id comes after ``after``, by id."""
     table = tables["agency"]
@@ -84,43 +68,14 @@ def keys(connection: Connection, tables: Tables, *, agency_id: str | None, after
     return tuple(_key(row) for row in connection.execute(statement))
 
 
-def partnerships(connection: Connection, tables: Tables, *, after: str = "", limit: int) -> tuple[Partnership, ...]:
-    """Return up to ``limit`` partnerships whose shard comes after ``after``, by shard."""
-    table, member = tables["partnership"], tables["member"]
-    rows = connection.execute(select(table).where(table.c.shard > after).order_by(table.c.shard).limit(limit)).all()
-    chosen = select(member).where(member.c.shard.in_([row.shard for row in rows])).order_by(member.c.shard, member.c.ordinal)
-    listed = connection.execute(chosen).all()
-    return tuple(_partnership(row, [one for one in listed if one.shard == row.shard]) for row in rows)
-
-
-def shards_of(connection: Connection, tables: Tables, agency_id: str) -> tuple[str, ...]:
-    """Return the shards whose partnership lists the agency, in whatever role, by name."""
-    member = tables["member"]
-    statement = select(member.c.shard).distinct().where(member.c.agency_id == agency_id).order_by(member.c.shard)
-    return tuple(connection.execute(statement).scalars())
-
-
 def _agency(row: Row[Any]) -> Agency:
     """Return one row as an agency."""
-    return Agency(**row._asdict() | {"kind": AgencyKind(row.kind), "shards": tuple(row.shards)})
+    values = row._asdict()
+    del values["said_in"]
+    return Agency(**values | {"kind": AgencyKind(row.kind), "shards": tuple(row.shards)})
 
 
 def _key(row: Row[Any]) -> AgencyKey:
     """Return one row as a key."""
     reason = None if row.reason is None else RevocationReason(row.reason)
     return AgencyKey(**row._asdict() | {"algorithm": KeyAlgorithm(row.algorithm), "state": KeyState(row.state), "reason": reason})
-
-
-def _partnership(row: Row[Any], members: Sequence[Row[Any]]) -> Partnership:
-    """Return one row with its members as a partnership."""
-    return Partnership(
-        **row._asdict(),
-        business_unit=_with_role(members, MemberRole.BUSINESS_UNIT),
-        partners=_with_role(members, MemberRole.PARTNER),
-        relevant_agencies=_with_role(members, MemberRole.RELEVANT_AGENCY),
-    )
-
-
-def _with_role(members: Sequence[Row[Any]], role: MemberRole) -> tuple[str, ...]:
-    """Return the agencies listed in a role."""
-    return tuple(member.agency_id for member in members if member.role == role.value)

@@ -1,8 +1,8 @@
-"""The registry's rows: agencies with their keys, partnerships with their members, as they stand."""
+"""The registry's rows: agencies and their keys, as they stand."""
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Date, Index, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Date, Index, LargeBinary, MetaData, Table, Text
 
 from projections.kernel.columns import Instant, Json
 from projections.kernel.view import Tables
@@ -13,13 +13,11 @@ def define(metadata: MetaData, prefix: str) -> Tables:
     return {
         "agency": _agency(metadata, prefix),
         "agency_key": _agency_key(metadata, prefix),
-        "partnership": _partnership(metadata, prefix),
-        "member": _member(metadata, prefix),
     }
 
 
 def _agency(metadata: MetaData, prefix: str) -> Table:
-    """One row an agency."""
+    """One row an agency; ``said_in`` are the ids of the enrolment in force and of its corrections, in hexadecimal."""
     return Table(
         f"{prefix}agency",
         metadata,
@@ -31,6 +29,7 @@ def _agency(metadata: MetaData, prefix: str) -> Table:
         Column("suspended", Boolean, nullable=False),
         Column("enrolled_at", Instant, nullable=False),
         Column("position", BigInteger, nullable=False),
+        Column("said_in", Json, nullable=False),
     )
 
 
@@ -49,31 +48,4 @@ def _agency_key(metadata: MetaData, prefix: str) -> Table:
         Column("ended_at", Instant),
         Column("position", BigInteger, nullable=False),
         Index(f"{prefix}agency_key_agency", "agency_id"),
-    )
-
-
-def _partnership(metadata: MetaData, prefix: str) -> Table:
-    """One row a partnership."""
-    return Table(
-        f"{prefix}partnership",
-        metadata,
-        Column("shard", Text, primary_key=True),
-        Column("name", Text, nullable=False),
-        Column("arrangements_start_on", Date, nullable=False),
-        Column("written_confirmation_hours", Integer, nullable=False),
-        Column("members_since", Date, nullable=False),
-        Column("position", BigInteger, nullable=False),
-    )
-
-
-def _member(metadata: MetaData, prefix: str) -> Table:
-    """Members of partnerships, in the order in which the newest list names them."""
-    return Table(
-        f"{prefix}member",
-        metadata,
-        Column("shard", Text, primary_key=True),
-        Column("ordinal", Integer, primary_key=True, autoincrement=False),
-        Column("agency_id", Text, nullable=False),
-        Column("role", Text, nullable=False),
-        Index(f"{prefix}member_agency", "agency_id"),
     )

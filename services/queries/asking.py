@@ -109,8 +109,9 @@ class Desk:
     # ── who asks ──
 
     def asker(self, context: Context) -> Asker:
-        """Return who asks; raise ``Invalid`` if the metadata does not say for whom and why, once each."""
+        """Return who asks of cases, as ``caller`` and ``admit`` allow; raise ``Invalid`` unless metadata says for whom and why, once."""
         agency_id = self.caller(context)
+        self.admit(agency_id)
         told: dict[str, list[str]] = {name: [] for name in _ASSERTED}
         for name, value in context.invocation_metadata() or ():
             if name in told:
@@ -130,6 +131,15 @@ class Desk:
         if self._registry.catch_up().agency(agency_id) is None:
             raise NotPermitted("wire.agency_unknown", "the agency is not enrolled")
         return agency_id
+
+    def admit(self, agency_id: AgencyId) -> None:
+        """Raise ``NotPermitted`` for an agency that is suspended: until it is enrolled again it reads no more of any case than it writes.
+
+        Asked before every answer, so that a suspension also ends the watches that were begun before it.
+        """
+        entry = self._registry.catch_up().agency(agency_id)
+        if entry is None or entry.is_suspended:
+            raise NotPermitted("wire.agency_suspended", "the agency is suspended")
 
     # ── looking ──
 

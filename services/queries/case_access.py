@@ -29,7 +29,17 @@ class CaseAsked:
 
     def freshness(self, reading: Reading) -> Freshness:
         """Say how current an answer about the case is. Only its own streams are named: others are not the reader's to know of."""
-        return freshness(reading, self.shard, [*(f"{area.category}-{self.case_id}" for area in AREAS), f"partnership-{self.shard}"])
+        return freshness(reading, self.shard, [*_streams(self.case_id), f"partnership-{self.shard}"])
+
+
+def _streams(case_id: str) -> list[str]:
+    """Return the names of the streams that a case may have."""
+    return [f"{area.category}-{case_id}" for area in AREAS]
+
+
+def parked_streams(reading: Reading, shard: str, case_id: str) -> frozenset[str]:
+    """Return the streams of a case that a view could not read to their end."""
+    return frozenset(one.stream for one in reading.parked(shard, _streams(case_id)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +51,9 @@ class _Denial:
 async def enter(desk: Desk, asker: Asker, case: CaseAsked, work: Callable[[Reading, Standing], T]) -> T:
     """Let the asker into a case: return what ``work`` finds in one look at the chronology view.
 
-    Raises ``NotFound``, with the refusal on the log, for a case that is not there or not the asker's.
+    Raises ``NotFound``, with the refusal on the log, for a case that is not there or not the asker's; ``NotPermitted`` if it is suspended.
     """
+    desk.admit(asker.agency_id)
     today = london_day(desk.clock())
 
     def look(reading: Reading) -> T | _Denial:

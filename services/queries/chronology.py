@@ -20,7 +20,7 @@ from projections.kernel.database import Reading
 from safeguarding.hub.v1 import chronology_pb2 as pb
 from safeguarding.hub.v1.chronology_pb2_grpc import ChronologyServiceServicer
 from services.queries.asking import Asker, Context, Desk, instant
-from services.queries.case_access import CaseAsked, enter
+from services.queries.case_access import CaseAsked, enter, parked_streams
 from services.queries.lines import Writer, gap, open_findings
 from services.queries.paging import cut, limit_of, not_given_out, read_token, write_token
 from services.queries.proof import Proofs
@@ -92,7 +92,8 @@ def _story(
 ) -> tuple[Line, ...]:
     """Return a case's lines as the asker may see them."""
     lines = case_lines(reading.connection, reading.tables, case.shard, case.case_id, order=order, known_at=known_at, calendar=bundled())
-    return redact(lines, Viewer(agency_id=asker.agency_id, kind=asker.kind, standing=standing))
+    viewer = Viewer(agency_id=asker.agency_id, kind=asker.kind, standing=standing)
+    return redact(lines, viewer, parked_streams(reading, case.shard, case.case_id))
 
 
 def _read_place(token: str, order: Order) -> Place | None:
@@ -114,13 +115,14 @@ class _Watched:
     proofs: Proofs
     all_entries: bool
     position: int
-    _stood: tuple[int, Standing] | None = None
+    _stood: tuple[int, Standing, frozenset[str]] | None = None
     _sent: frozenset[tuple[int, int]] = field(default_factory=frozenset)
 
     def look(self, reading: Reading, standing: Standing) -> list[pb.WatchChronologyResponse]:
         """Return what is new since the last look, in answers of bounded size; the first look always gives one."""
         reached = reading.position(self.case.shard)
-        stands = (case_position(reading.connection, reading.tables, self.case.shard, self.case.case_id), standing)
+        last = case_position(reading.connection, reading.tables, self.case.shard, self.case.case_id)
+        stands = (last, standing, parked_streams(reading, self.case.shard, self.case.case_id))
         if stands == self._stood:
             self.position = max(self.position, reached)
             return []

@@ -141,7 +141,8 @@ class Deadlines(DeadlineServiceServicer):
     async def _list(
         self, asker: Asker, wanted: pb.DeadlineFilter, as_of: datetime, after: PageKey | None, rows: int, asked: Iterable[str]
     ) -> Listed:
-        """Return a page of what the asker may see and wants to see, judged and read in one look."""
+        """Return a page of what the asker may see and wants to see, judged and read in one look; raise ``NotPermitted`` if suspended."""
+        self._desk.admit(asker.agency_id)
         today = london_day(self._desk.clock())
 
         def look(reading: Reading) -> Listed:

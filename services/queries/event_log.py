@@ -24,7 +24,7 @@ from safeguarding.hub.v1.event_log_pb2_grpc import EventLogServiceServicer
 from services.eventstore.opening import DataKeys
 from services.eventstore.port import EventStore, ShardStore, Stored
 from services.queries.asking import Asker, Context, Desk, freshness, no_such_case
-from services.queries.case_access import CaseAsked, enter
+from services.queries.case_access import CaseAsked, enter, parked_streams
 from services.queries.paging import cut, limit_of
 from services.queries.sight import Entries, Sight, sight_of
 from services.queries.watching import Ticker, hand_over
@@ -85,6 +85,7 @@ class EventLog(EventLogServiceServicer):
         following = _Following(shard, Entries(shard, self._keys), asker, request.after_position)
         with self._ticker.watching(asker.agency_id, CHRONOLOGY.name, shard=shard.name, unchanged=True) as bell:
             while True:
+                self._desk.admit(asker.agency_id)
                 batch = await self._desk.look(CHRONOLOGY.name, following.next_batch(london_day(self._desk.clock())))
                 bell.saw(batch.reached)
                 await self._desk.viewed(asker, Resource.EVENTS, [(shard.name, case_id, rows) for case_id, rows in batch.rows.items()])
@@ -134,7 +135,7 @@ class _Following:
     asker: Asker
     position: int
     told: int = field(init=False)
-    _sights: dict[str, tuple[tuple[int, Standing], Sight]] = field(default_factory=dict)
+    _sights: dict[str, tuple[tuple[int, Standing, frozenset[str]], Sight]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Begin where the subscriber says it is."""
@@ -185,7 +186,8 @@ class _Following:
         standing = standing_of(facts, self.asker.agency_id, today)
         judged[case_id] = None
         if isinstance(standing, Standing):
-            stands = (case_position(reading.connection, reading.tables, self.shard.name, case_id), standing)
+            reached = case_position(reading.connection, reading.tables, self.shard.name, case_id)
+            stands = (reached, standing, parked_streams(reading, self.shard.name, case_id))
             known = self._sights.pop(case_id, None)
             if known is None or known[0] != stands:
                 known = (stands, sight_of(reading, self.shard.name, case_id, self.asker.agency_id, standing))

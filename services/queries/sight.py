@@ -24,6 +24,7 @@ from safeguarding.hub.v1.log_pb2 import LoggedEvent
 from services.eventstore.codec import decode_trusted
 from services.eventstore.opening import DataKeys
 from services.eventstore.port import ShardStore, Stored
+from services.queries.case_access import parked_streams
 from services.trust.keystore import Destroyed
 from services.trust.sealing import open_sealed
 
@@ -60,7 +61,8 @@ def sight_of(reading: Reading, shard: str, case_id: str, agency_id: AgencyId, st
     """Judge what an agency may see of a case that it may read."""
     kind = kind_of(agency_id)
     lines = case_lines(reading.connection, reading.tables, shard, case_id, order=Order.AS_KNOWN, known_at=None, calendar=bundled())
-    shown = {(line.position, line.ordinal): line for line in redact(lines, Viewer(agency_id=agency_id, kind=kind, standing=standing))}
+    viewer = Viewer(agency_id=agency_id, kind=kind, standing=standing)
+    shown = {(line.position, line.ordinal): line for line in redact(lines, viewer, parked_streams(reading, shard, case_id))}
     seen = {line.position for line in shown.values()} | _notes(shown.values()) | _own_notes(lines, agency_id)
     narrowed = {line.position for line in lines if not _is_whole(shown.get((line.position, line.ordinal)))}
     whole = seen - narrowed

@@ -6,28 +6,20 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final
-
-from pydantic import Field, PrivateAttr, SecretStr, ValidationError, field_validator
-from pydantic_settings import (
-    BaseSettings,
-    EnvSettingsSource,
-    InitSettingsSource,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
+from typing import Any, Final
 
 PREFIX: Final = "HUB_"
 FILE_NAME: Final = "hub.toml"
 DEFAULT_HOME: Final = Path("hub-data")
 _ADDRESS: Final = re.compile(r"(?:\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):(\d{1,5})")
 _SHARD: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_NODE_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_TRUST_DOMAIN: Final = re.compile(r"[a-z0-9._-]{1,255}")
+_LOG_ORIGIN_MAX_CHARACTERS: Final = 200
 
 
 class SettingsError(ValueError):
@@ -60,62 +52,54 @@ class Setting:
     source: str
 
 
-class Settings(BaseSettings):
-    """The settings of one hub node. Build it with ``load_settings``, which refuses unknown names."""
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A value that nobody sees by showing what holds it."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True)
+    _value: str = field(repr=False)
 
-    home: Path = Field(default=DEFAULT_HOME, description="The folder that holds everything the hub keeps.")
-    listen: str = Field(default="127.0.0.1:7443", description="Address and port of the gRPC server; port 0 takes a free one.")
-    metrics_listen: str = Field(default="127.0.0.1:7480", description="Address and port of /metrics; empty for none.")
-    log_origin: str = Field(default="hub.example/dev", min_length=1, max_length=200, description="The name of this log in every event.")
-    trust_domain: str = Field(default="hub.example", pattern=r"^[a-z0-9._-]{1,255}$", description="SPIFFE trust domain of certificates.")
-    node_id: str = Field(default="node-1", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$", description="This node's name.")
-    shards: Annotated[tuple[str, ...], NoDecode] = Field(default=(), description="Shards this node follows, by comma; empty for all.")
-    agency_events_per_second: int = Field(default=10_000, ge=0, description="Each agency's quota; 0 for no limit.")
-    log_format: LogFormat = Field(default=LogFormat.CONSOLE, description="json or console.")
-    log_level: LogLevel = Field(default=LogLevel.INFO, description="debug, info, warning or error.")
-    kek: SecretStr | None = Field(default=None, description="The key-encryption key, 64 hexadecimal digits; else trust/kek is read.")
+    def get_secret_value(self) -> str:
+        """Return the value itself."""
+        return self._value
 
-    _sources: dict[str, str] = PrivateAttr(default_factory=dict)
 
-    @field_validator("listen", "metrics_listen")
-    @classmethod
-    def _check_address(cls, value: str) -> str:
-        match = _ADDRESS.fullmatch(value)
-        if value and (match is None or int(match.group(1)) > 65_535):
-            raise ValueError("expected host:port, for instance 127.0.0.1:7443 or [::1]:7443")
-        return value
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The settings of one hub node. ``load_settings`` reads and checks them, and refuses unknown names."""
 
-    @field_validator("shards", mode="before")
-    @classmethod
-    def _split_shards(cls, value: object) -> object:
-        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+    home: Path = DEFAULT_HOME
+    """The folder that holds everything the hub keeps."""
+    listen: str = "127.0.0.1:7443"
+    """Address and port of the gRPC server; port 0 takes a free one."""
+    metrics_listen: str = "127.0.0.1:7480"
+    """Address and port of /metrics; empty for none."""
+    log_origin: str = "hub.example/dev"
+    """The name of this log in every event."""
+    trust_domain: str = "hub.example"
+    """SPIFFE trust domain of certificates."""
+    node_id: str = "node-1"
+    """This node's name."""
+    shards: tuple[str, ...] = ()
+    """Shards this node follows, by comma; empty for all."""
+    agency_events_per_second: int = 10_000
+    """Each agency's quota; 0 for no limit."""
+    log_format: LogFormat = LogFormat.CONSOLE
+    log_level: LogLevel = LogLevel.INFO
+    kek: Secret | None = None
+    """The key-encryption key, 64 hexadecimal digits; else trust/kek is read."""
 
-    @field_validator("shards")
-    @classmethod
-    def _check_shards(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not all(_SHARD.fullmatch(shard) for shard in value):
-            raise ValueError("expected names of shards, separated by commas")
-        return value
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # not read: one file is enough
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  # likewise
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments before environment before file before defaults."""
-        home = _home(init_settings, env_settings)
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=home / FILE_NAME)
+    sources: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    """Where each setting that is not a default came from; itself no setting."""
 
     @property
     def settings_file(self) -> Path:
         """Where ``hub.toml`` would lie."""
         return self.home / FILE_NAME
+
+    @property
+    def address_file(self) -> Path:
+        """Where a running hub writes at which address it serves: its port may have been chosen by the system."""
+        return self.home / "address"
 
     @property
     def pki_folder(self) -> Path:
@@ -179,9 +163,13 @@ class Settings(BaseSettings):
     def describe(self) -> list[Setting]:
         """Return every setting with its value and where it came from, in order of declaration; secrets are not shown."""
         return [
-            Setting(name=name, variable=PREFIX + name.upper(), value=_shown(getattr(self, name)), source=self._sources.get(name, "default"))
-            for name in type(self).model_fields
+            Setting(name=name, variable=PREFIX + name.upper(), value=_shown(getattr(self, name)), source=self.sources.get(name, "default"))
+            for name in NAMES
         ]
+
+
+NAMES: Final = tuple(one.name for one in fields(Settings) if one.name != "sources")
+"""Every setting, in order of declaration."""
 
 
 def load_settings(**overrides: Any) -> Settings:
@@ -192,31 +180,25 @@ def load_settings(**overrides: Any) -> Settings:
     in_environment = {name: value for name, value in os.environ.items() if name.upper().startswith(PREFIX)}
     home = Path(overrides.get("home") or _from_environment(in_environment, "home") or DEFAULT_HOME)
     in_file = _read_file(home / FILE_NAME)
-    known = list(Settings.model_fields)
     problems = [
-        *_unknown(overrides, known, "the arguments"),
-        *_unknown(in_environment, [PREFIX + name.upper() for name in known], "the environment"),
-        *_unknown(in_file, [name for name in known if name != "home"], str(home / FILE_NAME)),
+        *_unknown(overrides, NAMES, "the arguments"),
+        *_unknown(in_environment, [PREFIX + name.upper() for name in NAMES], "the environment"),
+        *_unknown(in_file, [name for name in NAMES if name != "home"], str(home / FILE_NAME)),
     ]
     if problems:
         raise SettingsError("; ".join(problems))
-    sources = dict.fromkeys(in_file, FILE_NAME)
-    sources |= {name.upper().removeprefix(PREFIX).lower(): "environment" for name in in_environment}
-    sources |= dict.fromkeys(overrides, "argument")
-    try:
-        settings = Settings(**overrides)
-    except ValidationError as error:
-        raise SettingsError(
-            "; ".join(_wrong(problem, sources) for problem in error.errors(include_input=False, include_url=False))
-        ) from None
-    settings._sources.update(sources)  # noqa: SLF001  # this function is the other half of the class
-    return settings
-
-
-def _home(init_settings: PydanticBaseSettingsSource, env_settings: PydanticBaseSettingsSource) -> Path:
-    given = init_settings.init_kwargs.get("home") if isinstance(init_settings, InitSettingsSource) else None
-    in_environment = env_settings.env_vars.get(PREFIX.lower() + "home") if isinstance(env_settings, EnvSettingsSource) else None
-    return Path(given or in_environment or DEFAULT_HOME)
+    plain = {name.upper().removeprefix(PREFIX).lower(): value for name, value in in_environment.items()}
+    sources = dict.fromkeys(in_file, FILE_NAME) | dict.fromkeys(plain, "environment") | dict.fromkeys(overrides, "argument")
+    given = in_file | plain | overrides
+    values: dict[str, Any] = {}
+    for name in (name for name in NAMES if name in given):
+        try:
+            values[name] = _READ[name](given[name])
+        except ValueError as error:
+            problems.append(f"{PREFIX}{name.upper()} ({sources[name]}): {error}")
+    if problems:
+        raise SettingsError("; ".join(problems))
+    return Settings(**values, sources=sources)
 
 
 def _from_environment(variables: Mapping[str, str], name: str) -> str | None:
@@ -233,7 +215,7 @@ def _read_file(path: Path) -> dict[str, Any]:
         raise SettingsError(f"{path} is no TOML: {error}") from None
 
 
-def _unknown(given: Iterable[str], known: list[str], where: str) -> list[str]:
+def _unknown(given: Iterable[str], known: Iterable[str], where: str) -> list[str]:
     problems = []
     for name in given:
         if name in known or name.upper() in known:
@@ -243,14 +225,86 @@ def _unknown(given: Iterable[str], known: list[str], where: str) -> list[str]:
     return problems
 
 
-def _wrong(problem: Mapping[str, Any], sources: Mapping[str, str]) -> str:
-    name = ".".join(str(part) for part in problem["loc"])
-    source = sources.get(str(problem["loc"][0]), "default") if problem["loc"] else "settings"
-    return f"{PREFIX}{name.upper()} ({source}): {problem['msg']}"
+def _folder(value: object) -> Path:
+    if not isinstance(value, str | Path):
+        raise ValueError("expected a folder")  # noqa: TRY004  # of a setting every wrong value is a ValueError
+    return Path(value)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("expected text")  # noqa: TRY004  # likewise
+    return value
+
+
+def _address(value: object) -> str:
+    text = _text(value)
+    match = _ADDRESS.fullmatch(text)
+    if text and (match is None or int(match.group(1)) > 65_535):
+        raise ValueError("expected host:port, for instance 127.0.0.1:7443 or [::1]:7443")
+    return text
+
+
+def _log_origin(value: object) -> str:
+    text = _text(value)
+    if not 1 <= len(text) <= _LOG_ORIGIN_MAX_CHARACTERS:
+        raise ValueError(f"expected 1 to {_LOG_ORIGIN_MAX_CHARACTERS} characters")
+    return text
+
+
+def _matching(pattern: re.Pattern[str]) -> Callable[[object], str]:
+    def read(value: object) -> str:
+        text = _text(value)
+        if pattern.fullmatch(text) is None:
+            raise ValueError(f"expected a match of {pattern.pattern}")
+        return text
+
+    return read
+
+
+def _shards(value: object) -> tuple[str, ...]:
+    names = [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) and _SHARD.fullmatch(name) for name in names):
+        raise ValueError("expected names of shards, separated by commas")
+    return tuple(names)
+
+
+def _count(value: object) -> int:
+    if isinstance(value, str) and value.strip().isdecimal():
+        return int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    raise ValueError("expected a whole number, 0 or more")
+
+
+def _one_of(kind: type[StrEnum]) -> Callable[[object], StrEnum]:
+    def read(value: object) -> StrEnum:
+        try:
+            return kind(_text(value))
+        except ValueError:
+            raise ValueError(f"expected one of {', '.join(kind)}") from None
+
+    return read
+
+
+_READ: Final[dict[str, Callable[[object], object]]] = {
+    "home": _folder,
+    "listen": _address,
+    "metrics_listen": _address,
+    "log_origin": _log_origin,
+    "trust_domain": _matching(_TRUST_DOMAIN),
+    "node_id": _matching(_NODE_ID),
+    "shards": _shards,
+    "agency_events_per_second": _count,
+    "log_format": _one_of(LogFormat),
+    "log_level": _one_of(LogLevel),
+    "kek": lambda value: Secret(_text(value)),
+}
+"""How each setting is read, from wherever it comes; what is wrong raises ``ValueError`` with what was expected, never with the value."""
 
 
 def _shown(value: object) -> str:
-    if isinstance(value, SecretStr):
+    if isinstance(value, Secret):
         return "set, not shown"
     if isinstance(value, tuple):
         return ",".join(value)

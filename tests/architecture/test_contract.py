@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
 import pytest
-from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from domain.kernel.agencies import _FORM
 from domain.kernel.events import EVENT_TYPES, Label, Limit, Narrative, Text
@@ -67,7 +67,7 @@ def test_the_message_of_an_event_has_exactly_the_fields_of_its_dataclass(event_t
     hold_equal(message_class(event_type).DESCRIPTOR, EVENT_TYPES[event_type], seen=set())
 
 
-def hold_equal(message: Descriptor, cls: Any, seen: set[type]) -> None:
+def hold_equal(message: Any, cls: Any, seen: set[type]) -> None:
     """Hold a message and its dataclass equal, and all that they hold."""
     if cls in seen:
         return
@@ -92,7 +92,7 @@ def hold_equal(message: Descriptor, cls: Any, seen: set[type]) -> None:
             assert rules_of(descriptor).repeated.max_items == limit.max, where
 
 
-def hold_type(descriptor: FieldDescriptor, hint: Any, where: str, seen: set[type]) -> None:
+def hold_type(descriptor: Any, hint: Any, where: str, seen: set[type]) -> None:
     """Hold a field to the wire type of its annotation."""
     kind, _, _ = parts(hint)
     if is_dataclass(kind):
@@ -108,7 +108,7 @@ def hold_type(descriptor: FieldDescriptor, hint: Any, where: str, seen: set[type
         assert descriptor.type == wire_types.get(kind, FieldDescriptor.TYPE_UINT32), where
 
 
-def hold_enum_equal(enumeration: EnumDescriptor, cls: type[Enum]) -> None:
+def hold_enum_equal(enumeration: Any, cls: type[Enum]) -> None:
     """Hold an enum to its names: SNAKE(class)_MEMBER, 0 unspecified, numbered from 1 without gaps."""
     prefix = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).upper()
     expected = [f"{prefix}_UNSPECIFIED", *(f"{prefix}_{member.name}" for member in cls)]
@@ -118,7 +118,7 @@ def hold_enum_equal(enumeration: EnumDescriptor, cls: type[Enum]) -> None:
     assert [member.value for member in cls] == [member.name.lower() for member in cls]
 
 
-def hold_presence(descriptor: FieldDescriptor, *, required: bool, optional: bool, where: str) -> None:
+def hold_presence(descriptor: Any, *, required: bool, optional: bool, where: str) -> None:
     """Hold a field to being required, optional or defaulted as its annotation says."""
     rules = rules_of(descriptor)
     if descriptor.is_repeated:

@@ -337,6 +337,8 @@ def test_a_deadline_explains_itself(hub: Served) -> None:
     told = hub.ran("deadlines", "--explain", CASE, "k5b", "--as", COUNCIL, "--json").document
 
     assert "15 working days" in words.out
+    assert words.out.count("2024-03-09: Saturday") == 1
+    assert [day for day in told["skipped_days"] if any(day in line for line in told["lines"])] == []
     assert (told["deadline"]["clock"], told["deadline"]["day_zero"]) == ("K5B", "2024-03-04")
     assert hub.ran("deadlines", "--explain", CASE, "K19").code == 3
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 from typing import Any, Final
 
 import pytest
 
-from domain.kernel.agencies import OPERATOR_ID, PANEL_ID
+from domain.agency.events import AgencyEnrolled, AgencySuspended
+from domain.kernel.agencies import OPERATOR_ID, PANEL_ID, AgencyKind
 from domain.kernel.events import Marking, Purpose
-from domain.kernel.ids import NATIONAL, AgencyId, RequestId
+from domain.kernel.ids import NATIONAL, AgencyId, RequestId, Shard
 from domain.partnership.events import MembershipChange, MembershipChanged
 from domain.rapid_review.events import (
     Decision,
@@ -31,6 +33,7 @@ from tests.support.builders import (
     COUNCIL,
     HOSPITAL,
     ICB,
+    LIVE_FROM,
     OTHER_COUNCIL,
     POLICE,
     SCHOOL,
@@ -42,6 +45,7 @@ from tests.support.builders import (
     a_share,
     an_entry,
     an_information_request,
+    became_known,
 )
 from tests.support.hub import RunningHub
 from tests.support.reading import ASKS, a_told_case, a_uuid, access_events, case_calls, caught_up, code_of, first, queries, refusal, said_of
@@ -120,6 +124,42 @@ async def test_another_agency_reads_the_cases_it_is_linked_to_but_not_who_read_t
     assert await readable(hub, SCHOOL, case_id) == set(EVERY_CALL) - {"ReadStream access"}
     assert await listed(hub, SCHOOL, case_id)
     assert len(await subscribed(hub, SCHOOL, position - 3, position)) == 3
+
+
+async def test_a_suspended_agency_reads_no_case_until_it_is_enrolled_again_but_keeps_its_receipts(hub: RunningHub) -> None:
+    case_id, position = await a_told_case(hub)
+    (told,) = await hub.said(SECOND_COUNCIL, became_known(now() - timedelta(minutes=1)), case_id=case_id)
+    async with queries(hub, SECOND_COUNCIL) as asks, hub.client(SECOND_COUNCIL) as client:
+        wanted = deadlines_pb2.WatchDeadlinesRequest()
+        watches = [asks.watch(case_id), asks.subscribe(position), asks.deadlines.WatchDeadlines(wanted, metadata=ASKS, timeout=60)]
+        for watch in watches:
+            await first(watch)
+        await hub.said(OPERATOR_ID, AgencySuspended(agency_id=SECOND_COUNCIL, reason="Synthetic."))
+        try:
+            every_call: dict[str, Callable[[], Awaitable[Any]]] = {
+                **case_calls(asks, case_id),
+                "ListDeadlines": asks.owed,
+                "Subscribe": lambda: first(asks.subscribe()),
+                "ReadStream agency": lambda: asks.stream(f"agency-{COUNCIL}", shard=NATIONAL),
+            }
+            assert {name: await code_of(call()) for name, call in every_call.items()} == dict.fromkeys(every_call, "PERMISSION_DENIED")
+            await hub.said(POLICE, a_share(), case_id=case_id)
+            assert {await code_of(read_on(watch)) for watch in watches} == {"PERMISSION_DENIED"}
+            assert await client.get_receipt(SHARD, told.event_id) == told
+            assert (await asks.registry.ListKeys(registry_pb2.ListKeysRequest(), timeout=10)).keys
+        finally:
+            shards = (Shard(SHARD),)
+            again = AgencyEnrolled(
+                agency_id=SECOND_COUNCIL, kind=AgencyKind.LOCAL_AUTHORITY, name="Synthetic", live_from=LIVE_FROM, shards=shards
+            )
+            await hub.said(OPERATOR_ID, again)
+        assert {await code_of(call()) for call in case_calls(asks, case_id).values()} == {"OK"}
+
+
+async def read_on(watch: Any) -> None:
+    """Read a watch until it ends."""
+    while True:
+        await first(watch)
 
 
 async def test_being_asked_is_a_link_whether_or_not_the_agency_answers(hub: RunningHub) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, Final
 
 import grpc
 import grpc.aio
 from google.rpc.error_details_pb2 import ErrorInfo
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from domain.kernel.agencies import OPERATOR_ID, PANEL_ID
 from domain.kernel.events import Marking
@@ -16,7 +19,7 @@ from domain.kernel.ids import NATIONAL, RequestId
 from domain.partnership.events import MembershipChange, MembershipChanged
 from domain.sharing.events import InformationCorrected, InformationDisputed, InformationRestricted
 from safeguarding.hub.v1 import deadlines_pb2
-from services.bootstrap import now
+from services.bootstrap import DRAIN_MAX_SECONDS, now
 from services.runtime import limits
 from tests.support.builders import (
     BUSINESS_UNIT,
@@ -33,7 +36,7 @@ from tests.support.builders import (
     an_entry,
     an_information_request,
 )
-from tests.support.hub import RunningHub
+from tests.support.hub import RunningHub, running_hub
 from tests.support.reading import ASKS, a_told_case, a_uuid, access_events, code_of, detail, first, queries
 
 QUIET_SECONDS: Final = 0.7
@@ -333,6 +336,22 @@ async def test_a_watcher_that_goes_away_is_let_go_at_once(hub: RunningHub) -> No
             return cancelled(hub) == before + 3
 
         assert await eventually(are_gone)
+
+
+async def test_a_hub_that_stops_tells_who_watches_its_health_and_waits_for_no_watch(tmp_path: Path) -> None:
+    running = running_hub(tmp_path / "hub", populate=False)
+    hub = await asyncio.to_thread(running.__enter__)
+    async with hub.channel(OPERATOR_ID) as channel:
+        watch = HealthStub(channel).Watch(HealthCheckRequest())
+        before = await first(watch)
+        began = asyncio.get_running_loop().time()
+        stopping = asyncio.ensure_future(asyncio.to_thread(running.__exit__, None, None, None))
+        rest, error = await read_to_the_end(watch)
+        await stopping
+        took_seconds = asyncio.get_running_loop().time() - began
+    assert [answer.status for answer in (before, *rest)] == [HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING]
+    assert error.code() is grpc.StatusCode.UNAVAILABLE
+    assert took_seconds < DRAIN_MAX_SECONDS / 3
 
 
 def cancelled(hub: RunningHub) -> float:

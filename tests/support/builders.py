@@ -259,6 +259,7 @@ def a_notified_incident(notified: IncidentNotified | None = None, *, facts: Fact
     return Notified(
         facts=Facts() if facts is None else facts,
         by=COUNCIL,
+        done_on=MONDAY.date(),
         imported=imported,
         notification=Notification(
             notification_type=said.notification_type,
@@ -268,6 +269,7 @@ def a_notified_incident(notified: IncidentNotified | None = None, *, facts: Fact
             residence_authority=said.residence_authority,
             children={child.child_id: child for child in said.children},
             care_leaver_only=said.care_leaver_only,
+            limb=None if said.criteria is None else said.criteria.limb,
         ),
     )
 

@@ -16,7 +16,7 @@ import grpc.aio
 from domain.agency.events import AgencyEnrolled
 from domain.kernel.agencies import OPERATOR_ID, PANEL_ID, kind_of
 from domain.kernel.events import Event
-from domain.kernel.ids import AgencyId
+from domain.kernel.ids import AgencyId, Shard
 from safeguarding.hub.client.client import HubClient
 from safeguarding.hub.client.drafts import Draft, Sender
 from safeguarding.hub.client.identity import Credentials, Identity
@@ -42,7 +42,7 @@ from tests.support.builders import (
 
 T = TypeVar("T")
 
-ENROLLED: dict[AgencyId, tuple[str, ...]] = {
+ENROLLED: dict[AgencyId, tuple[Shard, ...]] = {
     COUNCIL: (SHARD,),
     SECOND_COUNCIL: (SHARD,),
     ICB: (SHARD,),
@@ -51,7 +51,7 @@ ENROLLED: dict[AgencyId, tuple[str, ...]] = {
     SCHOOL: (SHARD,),
     HOSPITAL: (SHARD,),
     STRANGER: (SHARD,),
-    OTHER_COUNCIL: ("elsewhere",),
+    OTHER_COUNCIL: (Shard("elsewhere"),),
     PANEL_ID: (),
 }
 

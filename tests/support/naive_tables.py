@@ -101,7 +101,7 @@ def said_by(events: Sequence[Recorded], count_day: date) -> list[tuple[datetime,
             continue
         instant = first.scored_at
         if first.imported:
-            asserted = [v.event.details.done_at for v in counting if v.event is not None and v.event.details and v.event.details.done_at]
+            asserted = [v.scored_at for v in counting if v.imported and v.event is not None]
             instant = asserted[-1] if asserted else instant
         if london(instant) <= count_day:
             standing.append((instant, first.position, counting[-1]))

@@ -9,7 +9,6 @@ from datetime import UTC, date, datetime
 from enum import Enum
 from typing import Annotated, Any, Final, NewType, Union, get_args, get_origin, get_type_hints
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from hypothesis import strategies as st
 
 from buf.validate import validate_pb2
@@ -47,17 +46,18 @@ def parts(hint: Any) -> tuple[Any, str, bool]:
             return hint, name, optional
 
 
-def rules_of(descriptor: FieldDescriptor) -> Any:
+def rules_of(descriptor: Any) -> Any:
     """Return the contract's rules for a field."""
     return descriptor.GetOptions().Extensions[validate_pb2.field]
 
 
 def sample_event(event_type: str) -> Event:
     """Return the fixed example of an event: every field given."""
-    return sample(message_class(event_type).DESCRIPTOR, EVENT_TYPES[event_type])
+    example: Event = sample(message_class(event_type).DESCRIPTOR, EVENT_TYPES[event_type])
+    return example
 
 
-def sample(message: Descriptor, cls: Any) -> Any:
+def sample(message: Any, cls: Any) -> Any:
     """Return a fixed, full value of a dataclass."""
     if cls is When:
         return When(precision=Precision.PERIOD, on=_DAY, until_on=date(2020, 5, 6))
@@ -65,7 +65,7 @@ def sample(message: Descriptor, cls: Any) -> Any:
     return cls(**{field.name: _sample(message.fields_by_name[field.name], hints[field.name], 0) for field in fields(cls)})
 
 
-def _sample(descriptor: FieldDescriptor, hint: Any, number: int) -> Any:  # noqa: PLR0911  # one line a kind
+def _sample(descriptor: Any, hint: Any, number: int) -> Any:  # noqa: PLR0911  # one line a kind
     kind, name, _ = parts(hint)
     if get_origin(kind) is tuple:
         item = get_args(kind)[0]
@@ -98,7 +98,7 @@ def events(event_type: str) -> st.SearchStrategy[Event]:
     return values(message_class(event_type).DESCRIPTOR, EVENT_TYPES[event_type])
 
 
-def values(message: Descriptor, cls: Any) -> st.SearchStrategy[Any]:
+def values(message: Any, cls: Any) -> st.SearchStrategy[Any]:
     """Return any valid value of a dataclass."""
     if cls is When:
         return _moments()
@@ -115,17 +115,17 @@ def _moments() -> st.SearchStrategy[When]:
     return instants | periods | on(Precision.DAY) | on(Precision.MONTH) | on(Precision.YEAR)
 
 
-def _values(descriptor: FieldDescriptor, hint: Any) -> st.SearchStrategy[Any]:
+def _values(descriptor: Any, hint: Any) -> st.SearchStrategy[Any]:
     kind, name, optional = parts(hint)
     if get_origin(kind) is tuple:
         rules = rules_of(descriptor).repeated
         item = get_args(kind)[0]
-        unique = {"unique": True} if rules.unique else {}
-        return st.lists(_values(descriptor, item), min_size=rules.min_items, max_size=max(2, rules.min_items), **unique).map(tuple)
+        most = max(2, rules.min_items)
+        return st.lists(_values(descriptor, item), min_size=rules.min_items, max_size=most, unique=rules.unique).map(tuple)
     return (st.none() | _one(descriptor, kind, name)) if optional else _one(descriptor, kind, name)
 
 
-def _one(descriptor: FieldDescriptor, kind: Any, name: str) -> st.SearchStrategy[Any]:  # noqa: PLR0911  # one line a kind
+def _one(descriptor: Any, kind: Any, name: str) -> st.SearchStrategy[Any]:  # noqa: PLR0911  # one line a kind
     rules = rules_of(descriptor)
     if is_dataclass(kind):
         return values(descriptor.message_type, kind)

@@ -378,6 +378,36 @@ def test_criteria_that_no_council_finds_met_cancel_the_review_from_awareness(cas
     assert case.stands("K5A", "2024-03-06") == "running"
 
 
+def test_an_amended_awareness_is_the_new_day_0_of_what_is_counted_from_awareness(case: Case) -> None:
+    case.live("2024-03-04", a_notification(residence_authority=OTHER_COUNCIL, children=(IN_CARE,)))
+    case.live("2024-03-06", NotificationAmended(reason="An earlier call.", awareness=an_awareness(at("2024-02-23"))))
+    counted = {each.instance_id: each.day_zero for each in case.clocks("K1", "K2", "K3", "K5B")}
+    assert counted == {
+        f"K1:{COUNCIL}": date(2024, 2, 23),
+        f"K2:{COUNCIL}": date(2024, 2, 23),
+        f"K2/other_area:{OTHER_COUNCIL}": date(2024, 2, 23),
+        f"K3:{CHILD}:ofsted": date(2024, 2, 23),
+        f"K3:{CHILD}:secretary_of_state": date(2024, 2, 23),
+        "K5B": date(2024, 3, 4),
+    }
+    assert case.stands(f"K1:{COUNCIL}") == "met 1 working day late"
+
+
+def test_a_corrected_awareness_recorded_apart_stands_before_what_the_notification_repeated(case: Case) -> None:
+    first = case.live("2024-03-01", became_known(at("2024-02-23")))
+    case.live("2024-03-04", a_notification(awareness=an_awareness(at("2024-02-23"))))
+    correction = Correction(event_id=bytes(first.event_id), reason="Another child's call.")
+    case.live("2024-03-05", dataclasses.replace(became_known(at("2024-02-29")), details=Details(corrects=correction)))
+    assert case.clock(f"K1:{COUNCIL}").day_zero == date(2024, 2, 29)
+
+
+def test_the_other_council_concerned_is_the_one_of_the_amended_incident(case: Case) -> None:
+    case.live("2024-03-04", a_notification())
+    assert case.clocks("K2")[1:] == []
+    case.live("2024-03-06", NotificationAmended(reason="Over the boundary.", incident_authority=OTHER_COUNCIL))
+    assert [each.instance_id for each in case.clocks("K2")] == [f"K2:{COUNCIL}", f"K2/other_area:{OTHER_COUNCIL}"]
+
+
 def test_a_corrected_day_of_an_imported_notification_is_the_new_day_zero(case: Case) -> None:
     case.imported("2020-10-05", a_notification(awareness=an_awareness(at("2020-10-01"))))
     case.imported("2020-10-07", NotificationAmended(reason="Wrong day.", notified_at=at("2020-10-06")))
@@ -391,6 +421,17 @@ def test_a_corrected_imported_step_counts_by_the_corrected_instant(case: Case) -
     case.imported("2020-10-12", a_notification(awareness=an_awareness(at("2020-10-01")), details=Details(corrects=correction)))
     assert case.clock("K5B").day_zero == date(2020, 10, 12)
     assert case.stands(f"K1:{COUNCIL}") == "met 2 working days late"
+
+
+def test_no_live_correction_moves_an_imported_step_and_no_imported_one_a_live_step(case: Case) -> None:
+    imported = case.imported("2020-10-05", a_notification(awareness=an_awareness(at("2020-10-01"))))
+    correction = Correction(event_id=bytes(imported.event_id), reason="Wrong day.")
+    case.live("2024-06-10", a_notification(details=Details(done_at=at("2020-10-12"), corrects=correction)))
+    live = case.live("2024-06-11", SentToPanel(), by=BUSINESS_UNIT)
+    correction = Correction(event_id=bytes(live.event_id), reason="Wrong day.")
+    case.imported("2020-10-20", SentToPanel(details=Details(corrects=correction)), by=BUSINESS_UNIT)
+    clock = case.clock("K5B")
+    assert (clock.day_zero, clock.stopped_at) == (date(2020, 10, 5), live.recorded_at)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from domain.incident.codes import (
+    AbuseKind,
     Characteristic,
     CloseReason,
     CriteriaOutcome,
@@ -20,6 +21,7 @@ from domain.incident.codes import (
     OtherDeathKind,
     PlaceKind,
     Recipient,
+    SuspectRelationship,
 )
 from domain.incident.decider import DECIDER
 from domain.incident.events import (
@@ -36,6 +38,7 @@ from domain.incident.events import (
     PartnersInformed,
     ReferralConfirmedInWriting,
     SafetyActionTaken,
+    SuspectedAbuse,
 )
 from domain.incident.rules import RULES
 from domain.incident.state import (
@@ -47,6 +50,7 @@ from domain.incident.state import (
     Unknown,
     Withdrawn,
     care_leaver_only,
+    facts_of,
     incident_in,
     incident_stream,
     is_closed,
@@ -74,6 +78,7 @@ from tests.support.builders import (
     HUB,
     ICB,
     LSCB,
+    MONDAY,
     OPERATOR,
     OTHER_CASE,
     OTHER_COUNCIL,
@@ -548,6 +553,9 @@ def test_an_amendment_replaces_what_it_gives_and_leaves_the_rest() -> None:
         {"characteristics": Characteristics()},
         {"characteristics": Characteristics(values=(Characteristic.NEGLECT,))},
         {"deprivation_fifth": 1},
+        {"suspected_abuse": SuspectedAbuse()},
+        {"suspected_abuse": SuspectedAbuse(values=(AbuseKind.NEGLECT,))},
+        {"suspect_relationship": SuspectRelationship.CARER},
     ],
 )
 def test_an_amendment_may_change_what_no_rule_looks_at(changes: dict[str, Any]) -> None:
@@ -560,6 +568,7 @@ def test_an_amendment_changes_something_known() -> None:
     twice = amended(children=(a_child(), a_child()))
     SPEC.given(NOTIFIED).when(twice, by=COUNCIL).refused("incident.duplicate_child")
     SPEC.given(NOTIFIED).when(amended(residence_authority=POLICE), by=COUNCIL).refused("incident.not_a_council")
+    SPEC.given(NOTIFIED).when(amended(incident_authority=POLICE), by=COUNCIL).refused("incident.not_a_council")
 
 
 def test_an_amendment_leaves_children_that_can_be_counted() -> None:
@@ -579,6 +588,60 @@ def test_when_it_happened_is_never_changed_silently() -> None:
     assert _notification(state)["incident_on"] == on(date(2024, 2, 27))
     after_awareness = amended(incident_on=on(date(2024, 3, 1)), occurrence_reason="Post-mortem.")
     SPEC.given(NOTIFIED).when(after_awareness, by=COUNCIL).refused("incident.impossible_times")
+
+
+def test_an_amendment_corrects_the_awareness_that_the_notification_gave() -> None:
+    earlier = amended(awareness=an_awareness(datetime(2024, 2, 28, 9, tzinfo=UTC)))
+    state = SPEC.given(NOTIFIED).when(earlier, by=COUNCIL).then().state
+    assert facts_of(state).awareness == {COUNCIL: datetime(2024, 2, 28, 9, tzinfo=UTC)}
+    for impossible in (datetime(2024, 2, 27, 9, tzinfo=UTC), datetime(2024, 3, 5, 9, tzinfo=UTC)):
+        event = amended(awareness=an_awareness(impossible))
+        SPEC.given(NOTIFIED).when(event, by=COUNCIL, at=MONDAY + timedelta(days=9)).refused("incident.impossible_times")
+    moved = amended(
+        incident_on=on(date(2024, 3, 1)), occurrence_reason="Post-mortem.", awareness=an_awareness(datetime(2024, 3, 1, tzinfo=UTC))
+    )
+    SPEC.given(NOTIFIED).when(moved, by=COUNCIL).then()
+
+
+def test_an_awareness_recorded_apart_is_corrected_where_it_was_recorded() -> None:
+    other = amended(awareness=an_awareness(AWARE_AT + timedelta(hours=1)))
+    SPEC.given(KNOWN, NOTIFIED).when(other, by=COUNCIL).refused("incident.contradiction")
+    put_right = recorded(replace(became_known(AWARE_AT + timedelta(hours=1)), details=corrects(an_event_id(2))), by=COUNCIL)
+    SPEC.given(KNOWN, NOTIFIED, put_right).when(other, by=COUNCIL).then()
+
+
+def test_an_imported_notification_is_amended_to_no_instant_before_its_amended_awareness() -> None:
+    old_day, aware = on(date(2021, 5, 1)), an_awareness(datetime(2021, 5, 2, 9, tzinfo=UTC))
+    notified_at = datetime(2021, 5, 4, 9, tzinfo=UTC)
+    imported = recorded(a_notification(incident_on=old_day, awareness=aware, details=done(notified_at)), by=COUNCIL, imported=True)
+    sixth = datetime(2021, 5, 6, 9, tzinfo=UTC)
+    SPEC.given(imported).when(amended(awareness=an_awareness(sixth)), by=COUNCIL).refused("incident.impossible_times")
+    both = SPEC.given(imported).when(amended(awareness=an_awareness(sixth), notified_at=sixth), by=COUNCIL).then()
+    assert isinstance(both.state, Notified)
+    assert both.state.done_on == date(2021, 5, 6)
+    later = recorded(amended(notified_at=sixth), by=COUNCIL)
+    SPEC.given(imported, later).when(amended(awareness=an_awareness(sixth)), by=COUNCIL).then()
+
+
+def test_an_amendment_by_which_another_council_owed_the_notification_is_a_finding_until_that_one_is_told() -> None:
+    elsewhere = amended(incident_authority=OTHER_COUNCIL)
+    outcome = SPEC.given(NOTIFIED).when(elsewhere, by=COUNCIL).then("incident.notified_elsewhere")
+    assert _notification(outcome.state)["incident_authority"] == OTHER_COUNCIL
+    assert [rule.id for rule in DECIDER.open_rules(outcome.state)] == ["incident.notified_elsewhere"]
+    made = recorded(elsewhere, by=COUNCIL)
+    told = OtherAreaInformed(authority=OTHER_COUNCIL)
+    SPEC.given(NOTIFIED, made).when(told, by=COUNCIL).then().mends("incident.notified_elsewhere")
+    SPEC.given(NOTIFIED, recorded(told, by=COUNCIL)).when(elsewhere, by=COUNCIL).then()
+    SPEC.given(NOTIFIED, made).when(amended(incident_authority=COUNCIL), by=COUNCIL).then().mends("incident.notified_elsewhere")
+    SPEC.given(NOTIFIED, made).when(amended(place=PlaceKind.HOSPITAL), by=COUNCIL).then().mends()
+    SPEC.given(NOTIFIED, made).when(a_withdrawal(), by=COUNCIL).then().mends("incident.notified_elsewhere")
+
+
+def test_outside_england_the_council_of_residence_owed_the_notification() -> None:
+    abroad = criteria(limb=Limb.RESIDENT_OUTSIDE_ENGLAND)
+    event = recorded(a_notification(incident_authority=OTHER_COUNCIL, place=PlaceKind.ABROAD, criteria=abroad), by=COUNCIL)
+    SPEC.given(event).when(amended(incident_authority=SECOND_COUNCIL), by=COUNCIL).then()
+    SPEC.given(event).when(amended(residence_authority=OTHER_COUNCIL), by=COUNCIL).then("incident.notified_elsewhere")
 
 
 def test_only_an_imported_notification_gets_another_instant() -> None:

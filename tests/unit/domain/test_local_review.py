@@ -593,14 +593,35 @@ def test_a_publication_outside_the_calendar_is_not_judged_by_working_days() -> N
     attempt(given, replace(PUBLISHED, at=datetime(2098, 1, 3, tzinfo=UTC))).then()
 
 
-def test_a_late_copy_is_mended_only_by_correcting_a_wrong_day() -> None:
+def test_a_late_live_copy_stays_late_whatever_is_said_of_its_day_later() -> None:
     late = Step(copy(CopyRecipient.OFSTED), at=TOO_LATE, event_id=MISTAKE)
     given = after(complete(), APPROVED, *copies()[:2], late, PUBLISHED)
+    right = replace(copy(CopyRecipient.OFSTED), details=corrects(MISTAKE, done_at=datetime(2023, 12, 1, tzinfo=UTC)))
+    for imported in (False, True):
+        given.when(right, at=PUBLICATION_DAY, imported=imported).then().mends()
+
+
+def test_a_late_imported_copy_is_mended_only_by_correcting_a_wrong_day_in_imported_history() -> None:
+    published_at = datetime(2023, 12, 14, 10, tzinfo=UTC)
+    said_late = replace(copy(CopyRecipient.OFSTED), details=done(datetime(2023, 12, 13, tzinfo=UTC)))
+    late = Step(said_late, at=PUBLICATION_DAY, event_id=MISTAKE, imported=True)
+    others = [
+        replace(one, event=replace(one.event, details=done(datetime(2023, 12, 1, tzinfo=UTC))), imported=True) for one in copies()[:2]
+    ]
+    published = replace(PUBLISHED, event=replace(PUBLISHED.event, details=done(published_at)), imported=True)
+    given = after(complete(), APPROVED, *others, late, published)
     assert DECIDER.open_rules(given.state) == {rules.COPIES_LATE}
     given.when(copy(CopyRecipient.OFSTED, CopyKind.IMPROVEMENTS), at=PUBLICATION_DAY).then().mends()
     right = replace(copy(CopyRecipient.OFSTED), details=corrects(MISTAKE, done_at=datetime(2023, 12, 1, tzinfo=UTC)))
     given.when(right, at=PUBLICATION_DAY).then().mends()
     given.when(right, at=PUBLICATION_DAY, imported=True).then().mends(rules.COPIES_LATE)
+
+
+def test_a_correction_of_what_was_published_is_judged_by_the_day_of_publication() -> None:
+    published = replace(PUBLISHED, event_id=MISTAKE)
+    given = after(complete(), APPROVED, *copies()[:2], Step(copy(CopyRecipient.OFSTED), at=TOO_LATE), published)
+    corrected = replace(published.event, details=corrects(MISTAKE))
+    given.when(corrected, at=PUBLICATION_DAY + timedelta(days=30)).then(rules.COPIES_LATE)
 
 
 def test_a_live_correction_of_a_copy_does_not_make_it_late() -> None:

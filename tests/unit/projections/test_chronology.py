@@ -27,6 +27,7 @@ from domain.sharing.events import (
     InformationPartlyShared,
     InformationQueried,
     InformationRestricted,
+    InformationShared,
     LegalGate,
     NilReturn,
     RefusalReason,
@@ -40,6 +41,7 @@ from projections.chronology.queries import access_facts, behind, case_lines, cas
 from projections.chronology.redaction import Viewer, redact
 from projections.chronology.shape import Gap, gaps, patterns
 from projections.chronology.story import Line, Note, Order, ShownFinding
+from projections.kernel.batch import Unreadable
 from projections.kernel.database import ViewDatabase
 from tests.support.builders import (
     BUSINESS_UNIT,
@@ -106,12 +108,21 @@ class Log:
         self.database.apply("chronology", self.generation, self.shard, [placed], one.position)
         return placed
 
+    def park(self, stream: str = SHARING, event_type: str = InformationShared.EVENT_TYPE) -> None:
+        """Put an event on the log that nobody can read."""
+        self.position += 1
+        unreadable = Unreadable(stream=stream, position=self.position, event_type=event_type, reason_type="DecodeError")
+        self.database.apply("chronology", self.generation, self.shard, [unreadable], self.position)
+
     def lines(self, *, order: Order = Order.AS_HAPPENED, known_at: datetime | None = None, case_id: str = CASE) -> tuple[Line, ...]:
         with self.database.reading("chronology") as look:
             return case_lines(look.connection, look.tables, self.shard, case_id, order=order, known_at=known_at, calendar=CALENDAR)
 
     def seen_by(self, agency: str, standing: Standing, *, for_family: bool = False) -> tuple[Line, ...]:
-        return redact(self.lines(), Viewer(agency_id=agency, kind=kind_of(agency), standing=standing, for_family=for_family))
+        viewer = Viewer(agency_id=agency, kind=kind_of(agency), standing=standing, for_family=for_family)
+        with self.database.reading("chronology") as look:
+            parked = {one.stream for one in look.parked(self.shard)}
+        return redact(self.lines(), viewer, parked)
 
     def standing(self, agency: str, today: date = TODAY, case_id: str = CASE) -> Standing | DenialReason:
         with self.database.reading("chronology") as look:
@@ -599,6 +610,39 @@ def test_a_restriction_whose_body_is_gone_still_restricts_to_whoever_raised_it(l
     log.say(a_share(), by=SCHOOL)
     log.put(body_gone(replace(recorded(restricts(None, ICB), by=POLICE, version=3), stream=SHARING)))  # type: ignore[arg-type]
     assert (log.standing(POLICE), log.standing(ICB)) == (Standing.PARTNER, DenialReason.RESTRICTED)
+
+
+def test_of_a_sharing_stream_that_could_not_be_read_to_its_end_each_agency_sees_its_own_alone(log: Log) -> None:
+    log.say(a_notification(), INCIDENT, COUNCIL)
+    log.say(a_share(an_entry(an_id(10), fact="The school's.")), by=SCHOOL)
+    log.say(a_share(an_entry(an_id(11), fact="The police's.")), by=POLICE)
+    log.park()
+    log.say(replaces(an_id(10), "Restricted by now.", marking=Marking.RESTRICTED), by=SCHOOL)
+    notified = "Incident notified to the Panel: death, 1 child"
+    seen = {agency: facts_of(log.seen_by(agency, Standing.PARTNER)) for agency in (COUNCIL, POLICE)}
+    assert {agency: sorted(facts) for agency, facts in seen.items()} == {COUNCIL: [notified], POLICE: [notified, "The police's."]}
+    assert sorted(facts_of(log.seen_by(SCHOOL, Standing.LINKED))) == [notified, "The school's."]
+    assert facts_of(log.seen_by(POLICE, Standing.PARTNER, for_family=True)) == [notified]
+    assert facts_of(log.seen_by(PANEL, Standing.PANEL)) == [notified]
+
+
+def test_a_restriction_closes_the_case_though_its_stream_could_not_be_read(log: Log) -> None:
+    log.say(a_partnership_established(), f"partnership-{SHARD}", OPERATOR)
+    log.say(a_notification(), INCIDENT, COUNCIL)
+    log.park()
+    assert log.standing(ICB) is Standing.PARTNER
+    log.say(restricts(None, COUNCIL, POLICE), by=BUSINESS_UNIT)
+    assert [log.standing(agency) for agency in (COUNCIL, ICB)] == [Standing.PARTNER, DenialReason.RESTRICTED]
+    log.put(body_gone(replace(recorded(restricts(None, COUNCIL), by=POLICE, stream=SHARING), position=log.position + 1)))
+    assert [log.standing(agency) for agency in (COUNCIL, POLICE)] == [DenialReason.RESTRICTED, Standing.PARTNER]
+
+
+def test_a_restriction_that_cannot_be_read_closes_the_case_to_all_but_the_panel(log: Log) -> None:
+    log.say(a_partnership_established(), f"partnership-{SHARD}", OPERATOR)
+    log.say(a_notification(), INCIDENT, COUNCIL)
+    log.park(event_type=InformationRestricted.EVENT_TYPE)
+    log.park(event_type=InformationRestricted.EVENT_TYPE)
+    assert [log.standing(agency) for agency in (COUNCIL, PANEL)] == [DenialReason.RESTRICTED, Standing.PANEL]
 
 
 def test_membership_is_judged_by_the_list_in_force_today(log: Log) -> None:

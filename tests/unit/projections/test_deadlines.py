@@ -17,8 +17,9 @@ import domain.partnership.events
 import domain.rapid_review.events
 from domain.calendar import Calendar, bundled
 from domain.incident.codes import CriteriaOutcome, LegalStatus
-from domain.incident.events import OtherAreaInformed, PartnersInformed, ReferralConfirmedInWriting
+from domain.incident.events import NotificationAmended, OtherAreaInformed, PartnersInformed, ReferralConfirmedInWriting
 from domain.kernel.events import EVENT_TYPES, Details, Event, Recorded
+from domain.kernel.ids import AgencyId
 from domain.local_review.events import (
     CopyKind,
     CopyProvided,
@@ -29,13 +30,14 @@ from domain.local_review.events import (
     PublicationRescheduled,
     PublicationScheduled,
 )
+from domain.partnership.events import MembershipChange, MembershipChanged
 from domain.rapid_review.events import PanelAgreed, RapidReviewCompleted, SentToPanel
 from domain.rules import Band, PartnershipTerms, Rulebook, bundled_rulebook, bundled_rules, clock_instances, instances_of, status
 from projections.deadlines.ordering import RANKS, PageKey
-from projections.deadlines.projection import DEADLINES, deadlines_view, facts_by_case
+from projections.deadlines.projection import DEADLINES, deadlines_view, facts_by_case, terms_of
 from projections.deadlines.queries import Deadline, DeadlineReader
 from projections.deadlines.rows import instance_of, instance_row
-from projections.deadlines.wanted import DeadlineFilter
+from projections.deadlines.wanted import DeadlineFilter, members_of
 from projections.kernel.digest import row_digest
 from projections.kernel.view import Tables
 from tests.support.builders import (
@@ -43,12 +45,14 @@ from tests.support.builders import (
     CASE,
     COUNCIL,
     ICB,
+    OPERATOR,
     OTHER_CASE,
     OTHER_COUNCIL,
     PANEL,
     POLICE,
     REQUEST,
     SCHOOL,
+    SECOND_COUNCIL,
     SHARD,
     a_child,
     a_delay,
@@ -58,10 +62,12 @@ from tests.support.builders import (
     a_referral,
     a_share,
     a_withdrawal,
+    an_awareness,
     an_information_request,
     assessed,
     became_known,
     body_gone,
+    corrects,
     recorded,
 )
 
@@ -121,6 +127,7 @@ EVENTS: Final[Sequence[tuple[Event, str]]] = (
     (became_known(AWARE + timedelta(days=1)), POLICE),
     (assessed(CriteriaOutcome.NOT_MET), COUNCIL),
     (a_notification(children=(a_child(legal_status=LegalStatus.CARE_ORDER),), residence_authority=OTHER_COUNCIL), COUNCIL),
+    (NotificationAmended(reason="An earlier call.", awareness=an_awareness(AWARE - timedelta(days=1))), COUNCIL),
     (PartnersInformed(partners=(ICB, POLICE)), COUNCIL),
     (OtherAreaInformed(authority=OTHER_COUNCIL), COUNCIL),
     (a_looked_after_death(), COUNCIL),
@@ -223,6 +230,39 @@ def test_pages_put_together_are_the_whole_list(told: list[Recorded], hours: int,
     assert [each for page in pages for each in page.deadlines] == list(reader.list_deadlines(wanted).deadlines)
     assert all(len(page.deadlines) == limit for page in pages[:-1])
     view.close()
+
+
+def test_a_correction_of_an_older_list_of_members_leaves_the_newest_standing(view: View) -> None:
+    established = recorded(a_partnership_established(), by=OPERATOR, stream=f"partnership-{SHARD}", position=1)
+    view.apply(established, *log((START, a_referral(), SCHOOL), first=2))
+
+    def put(position: int, partner: str, of: Recorded | None = None) -> Recorded:
+        event = MembershipChanged(
+            change=MembershipChange.OTHER,
+            effective_on=date(2024, 1, 1),
+            business_unit=BUSINESS_UNIT,
+            partners=(AgencyId(partner), ICB, POLICE),
+            details=None if of is None else corrects(of.event_id),
+        )
+        one = recorded(event, by=OPERATOR, stream=f"partnership-{SHARD}", version=position)
+        view.apply(one)
+        return one
+
+    def partner() -> list[str]:
+        return sorted({agency for agency in members_of(view.connection, view.tables).partner_in if agency.startswith("la-")})
+
+    older = put(3, SECOND_COUNCIL)
+    newest = put(4, COUNCIL)
+    put(5, SECOND_COUNCIL, of=older)
+    assert partner() == [COUNCIL]
+    again = put(6, OTHER_COUNCIL, of=newest)
+    assert partner() == [OTHER_COUNCIL]
+    put(7, COUNCIL, of=again)
+    assert partner() == [COUNCIL]
+    terms = a_partnership_established(written_confirmation_hours=24, details=corrects(established.event_id))
+    view.apply(recorded(terms, by=OPERATOR, stream=f"partnership-{SHARD}", version=8))
+    assert partner() == [COUNCIL]
+    assert terms_of(view.connection, view.tables, [SHARD])[SHARD].written_confirmation_hours == 24
 
 
 @settings(max_examples=15, deadline=None)

@@ -32,7 +32,9 @@ from tests.support.builders import (
     CASE,
     COUNCIL,
     OTHER_CASE,
+    OTHER_COUNCIL,
     PANEL,
+    SHARD,
     SIBLING,
     a_care_leaver,
     a_child,
@@ -46,7 +48,7 @@ from tests.support.builders import (
     done,
     recorded,
 )
-from tests.support.oversight_rows import filled
+from tests.support.oversight_rows import filled, population_of
 from tests.support.random_cases import batches, random_log
 
 DAY_ZERO = date(2024, 3, 4)
@@ -290,6 +292,13 @@ def test_an_imported_notification_counts_by_what_it_asserts_and_its_corrected_in
     ]
 
 
+def test_an_amendment_says_anew_in_whose_area_it_happened() -> None:
+    log = notified_log()
+    log.live(NotificationAmended(reason="Synthetic.", incident_authority=OTHER_COUNCIL), date(2024, 3, 5))
+    found = [population_of(log.events, day).cases[0].notice.incident_authority for day in (DAY_ZERO, date(2024, 3, 5))]
+    assert found == [COUNCIL, OTHER_COUNCIL]
+
+
 def test_no_amendment_moves_the_day_of_a_live_notification() -> None:
     log = notified_log()
     log.live(NotificationAmended(reason="Synthetic.", notified_at=noon(date(2024, 2, 1))), date(2024, 3, 5))
@@ -432,6 +441,25 @@ def test_pages_of_the_list_follow_each_other_without_gap_or_repetition() -> None
     assert tuple(lines) == everyone.lines
     assert everyone.total == len(lines) > 70
     assert [line.notified_on for line in lines] == sorted(line.notified_on for line in lines)
+
+
+def test_a_case_id_that_two_shards_use_names_two_cases() -> None:
+    log = notified_log()
+    log.live(SentToPanel(), DUE, by=BUSINESS_UNIT)
+    elsewhere = recorded(a_harm_notification(), by=OTHER_COUNCIL, at=noon(DAY_ZERO), shard="elsewhere")
+    withdrawn = recorded(a_withdrawal(), by=OTHER_COUNCIL, at=noon(DUE), shard="elsewhere", version=2)
+    with filled(log.events, [elsewhere]) as (connection, tables):
+        lines = list_cases(connection, tables, DUE).lines
+        pages = [list_cases(connection, tables, DUE, limit=1)]
+        pages.append(list_cases(connection, tables, DUE, limit=1, after=pages[0].next_after))
+    assert [(line.shard, line.council, line.received_on, line.children) for line in lines] == [
+        ("elsewhere", OTHER_COUNCIL, None, 1),
+        (SHARD, COUNCIL, DUE, 1),
+    ]
+    assert ([line for page in pages for line in page.lines], pages[1].next_after) == (list(lines), None)
+    with filled(log.events, [elsewhere, withdrawn]) as (connection, tables):
+        chart = panel_table(connection, tables, "chart", YEAR, DUE)
+    assert [(row.key, row.cells[0]) for row in chart.rows if row.cells[0]] == [("death", 1)]
 
 
 def test_a_filter_lets_through_what_it_names() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import pytest
 
@@ -19,24 +19,18 @@ from domain.agency.events import (
 from domain.kernel.agencies import kind_of
 from domain.kernel.events import EVENT_TYPES, Event, Recorded
 from domain.kernel.ids import NATIONAL, AgencyId, KeyId, Shard
-from domain.partnership.events import MembershipChange, MembershipChanged
 from projections.kernel.database import ViewDatabase
 from projections.registry.projection import REGISTRY, KeyState
-from projections.registry.queries import agencies, agency, keys, partnerships, shards_of
+from projections.registry.queries import agencies, agency, keys
 from tests.support.builders import (
-    BUSINESS_UNIT,
     COUNCIL,
-    HOSPITAL,
     ICB,
     MONDAY,
     OPERATOR,
-    OTHER_COUNCIL,
     POLICE,
-    SCHOOL,
-    SECOND_COUNCIL,
     SHARD,
-    a_partnership_established,
     body_gone,
+    corrects,
     recorded,
 )
 
@@ -69,6 +63,14 @@ def enrols(agency_id: str = COUNCIL, name: str = "Northmoor Council") -> AgencyE
     return AgencyEnrolled(
         agency_id=AgencyId(agency_id), kind=kind_of(agency_id), name=name, live_from=date(2024, 1, 1), shards=(Shard(SHARD),)
     )
+
+
+def standing(database: ViewDatabase) -> tuple[str, bool, datetime]:
+    """Return the council's name, whether it is suspended, and when it was enrolled."""
+    with database.reading("registry") as look:
+        found = agency(look.connection, look.tables, COUNCIL)
+        assert found is not None
+        return found.name, found.suspended, found.enrolled_at
 
 
 def registers(key_id: str = KEY, agency_id: str = COUNCIL) -> KeyRegistered:
@@ -126,29 +128,40 @@ def test_lists_go_on_behind_the_last_id(database: ViewDatabase) -> None:
         assert [one.agency_id for one in (*first, *rest)] == [ICB, COUNCIL, POLICE]
 
 
-def test_a_partnership_has_the_members_of_its_newest_list(database: ViewDatabase) -> None:
-    change = MembershipChanged(
-        change=MembershipChange.MERGER,
-        effective_on=date(2024, 7, 1),
-        business_unit=BUSINESS_UNIT,
-        partners=(COUNCIL, OTHER_COUNCIL, ICB, POLICE),
-        relevant_agencies=(SCHOOL,),
+def test_a_correction_of_an_enrolment_changes_what_it_says_and_reinstates_nobody(database: ViewDatabase) -> None:
+    first = recorded(enrols(), by=OPERATOR)
+    put_right = recorded(replace(enrols(name="Northmoor City Council"), details=corrects(first.event_id)), by=OPERATOR, at=LATER)
+    project(database, first, AgencySuspended(agency_id=COUNCIL, reason="Synthetic."), put_right)
+    assert standing(database) == ("Northmoor City Council", True, MONDAY)
+
+
+def test_a_correction_of_an_older_enrolment_or_suspension_leaves_what_stands(database: ViewDatabase) -> None:
+    first, suspended = recorded(enrols(), by=OPERATOR), recorded(AgencySuspended(agency_id=COUNCIL, reason="Synthetic."), by=OPERATOR)
+    again = recorded(enrols(name="Northmoor City Council"), by=OPERATOR, at=LATER)
+    put_right = recorded(replace(enrols(name="Northmoor Town Council"), details=corrects(again.event_id)), by=OPERATOR)
+    once_more = recorded(replace(enrols(name="Northmoor Metropolitan Council"), details=corrects(put_right.event_id)), by=OPERATOR)
+    older = recorded(replace(enrols(name="Northmoor Borough"), details=corrects(first.event_id)), by=OPERATOR)
+    reason = recorded(AgencySuspended(agency_id=COUNCIL, reason="Another.", details=corrects(suspended.event_id)), by=OPERATOR)
+    project(database, first, suspended, again, put_right, older, once_more, reason)
+    assert standing(database) == ("Northmoor Metropolitan Council", False, LATER)
+
+
+def test_a_correction_of_a_keys_end_changes_the_reason_and_not_the_end(database: ViewDatabase) -> None:
+    revoked = recorded(KeyRevoked(agency_id=COUNCIL, key_id=KEY, reason=RevocationReason.LOST), by=OPERATOR)
+    retired = recorded(KeyRetired(agency_id=COUNCIL, key_id=KEY), by=OPERATOR)
+    for_compromise = KeyRevoked(agency_id=COUNCIL, key_id=KEY, reason=RevocationReason.COMPROMISED, details=corrects(revoked.event_id))
+    of_retirement = KeyRetired(agency_id=COUNCIL, key_id=KEY, details=corrects(retired.event_id))
+    project(
+        database,
+        registers(),
+        retired,
+        revoked,
+        recorded(for_compromise, by=OPERATOR, at=LATER),
+        recorded(of_retirement, by=OPERATOR, at=LATER),
     )
-    project(database, a_partnership_established(), shard="other")
-    project(database, a_partnership_established(), change, shard=SHARD)
     with database.reading("registry") as look:
-        first, second = partnerships(look.connection, look.tables, limit=10)
-        assert (first.shard, first.members_since, first.partners, first.business_unit, first.relevant_agencies) == (
-            SHARD,
-            date(2024, 7, 1),
-            (COUNCIL, OTHER_COUNCIL, ICB, POLICE),
-            (BUSINESS_UNIT,),
-            (SCHOOL,),
-        )
-        assert (second.shard, second.partners) == ("other", (COUNCIL, SECOND_COUNCIL, ICB, POLICE))
-        assert shards_of(look.connection, look.tables, COUNCIL) == (SHARD, "other")
-        assert shards_of(look.connection, look.tables, OTHER_COUNCIL) == (SHARD,)
-        assert shards_of(look.connection, look.tables, HOSPITAL) == ("other",)
+        (found,) = keys(look.connection, look.tables, agency_id=COUNCIL, limit=10)
+        assert (found.state, found.reason, found.ended_at) == (KeyState.REVOKED, RevocationReason.COMPROMISED, MONDAY)
 
 
 def test_an_event_whose_body_is_gone_leaves_what_stood(database: ViewDatabase) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -195,6 +196,20 @@ def test_an_unreadable_event_parks_its_stream_unless_its_type_is_ignored(databas
     database.apply("seen", generation, SHARD, [unreadable, passed_over, happened(3, "incident-a"), happened(4, "incident-b")], 4)
     assert positions_in(database) == [4]
     assert [(one.stream, one.position, one.skipped) for one in database.parked("seen", generation)] == [("incident-a", 1, 1)]
+
+
+def test_a_view_hears_of_every_event_that_it_handles_and_is_not_given(tmp_path: Path) -> None:
+    heard: list[tuple[str, int]] = []
+    view = replace(a_view(), pass_over=lambda _connection, _tables, shard, item: heard.append((shard, item.position)))
+    database = ViewDatabase(f"sqlite:///{tmp_path / 'views.sqlite'}", [view])
+    generation = made_live(database)
+    unreadable = Unreadable(stream="incident-b", position=4, event_type=FINE, reason_type="DecodeError")
+    batch = [happened(1, "incident-a"), happened(2, "incident-a", POISON), happened(3, "incident-a"), unreadable, happened(5, "incident-c")]
+    database.apply("seen", generation, SHARD, batch, 5)
+    assert heard == [(SHARD, 2), (SHARD, 3), (SHARD, 4)]
+    database.apply("seen", generation, SHARD, [happened(6, "incident-b"), happened(7, "incident-a", IGNORED)], 7)
+    assert heard[3:] == [(SHARD, 6)]
+    database.close()
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from services.runtime.settings import LogFormat, LogLevel, Setting, SettingsError, load_settings
+from services.runtime.settings import _READ, NAMES, LogFormat, LogLevel, Setting, SettingsError, load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -128,6 +128,30 @@ def test_shards_are_separated_by_commas(text: str, shards: tuple[str, ...], monk
 def test_shards_in_the_file_are_a_list(tmp_path: Path) -> None:
     in_file(tmp_path, 'shards = ["northmoor", "southmoor"]')
     assert load_settings(home=tmp_path).shards == ("northmoor", "southmoor")
+
+
+def test_numbers_are_numbers_in_the_file_and_digits_in_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    in_file(tmp_path, "agency_events_per_second = 7")
+    assert load_settings(home=tmp_path).agency_events_per_second == 7
+    monkeypatch.setenv("HUB_AGENCY_EVENTS_PER_SECOND", "0")
+    assert load_settings(home=tmp_path).agency_events_per_second == 0
+
+
+def test_every_wrong_value_of_the_file_is_named_and_none_is_repeated(tmp_path: Path) -> None:
+    in_file(tmp_path, 'kek = 1234\nlisten = 7443\nshards = ["a", 5]\nagency_events_per_second = true\nlog_level = "shout"')
+    with pytest.raises(SettingsError) as caught:
+        load_settings(home=tmp_path)
+    assert str(caught.value).split("; ") == [
+        "HUB_LISTEN (hub.toml): expected text",
+        "HUB_SHARDS (hub.toml): expected names of shards, separated by commas",
+        "HUB_AGENCY_EVENTS_PER_SECOND (hub.toml): expected a whole number, 0 or more",
+        "HUB_LOG_LEVEL (hub.toml): expected one of debug, info, warning, error",
+        "HUB_KEK (hub.toml): expected text",
+    ]
+
+
+def test_every_setting_is_read_and_described() -> None:
+    assert list(_READ) == list(NAMES) == [setting.name for setting in load_settings().describe()]
 
 
 def test_a_secret_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -276,7 +276,7 @@ class Refusal(_message.Message):
     rule: _builtins.str
     """The rule's stable id, for instance "incident.notifier" or "wire.commitment"."""
     reason: _builtins.str
-    """Why, in words, without personal data."""
+    """Why, in words, without personal data; of an INVALID event every field that is wrong."""
     expected_version: _builtins.int
     """The version that the event expected its stream at."""
     current_version: _builtins.int
@@ -285,7 +285,7 @@ class Refusal(_message.Message):
     """When sending the same event again may help, in milliseconds."""
     @_builtins.property
     def violations(self) -> _containers.RepeatedCompositeFieldContainer[_error_details_pb2.BadRequest.FieldViolation]:
-        """The fields that are wrong, when code is INVALID."""
+        """The fields that are wrong, when code is INVALID: for programs what reason says to people."""
 
     def __init__(
         self,

@@ -342,11 +342,11 @@ class ExplainDeadlineResponse(_message.Message):
 
     @_builtins.property
     def lines(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The explanation, a sentence a line."""
+        """The explanation to read, a statement a line; the days that do not count are in skipped_days alone."""
 
     @_builtins.property
     def skipped_days(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Days that do not count, each "YYYY-MM-DD: why"."""
+        """Every day from day 0 to the due day that does not count, each "YYYY-MM-DD: why"."""
 
     def __init__(
         self,

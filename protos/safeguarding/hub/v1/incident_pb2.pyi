@@ -1495,6 +1495,30 @@ class Characteristics(_message.Message):
 Global___Characteristics: _TypeAlias = Characteristics  # noqa: Y015
 
 @_typing.final
+class SuspectedAbuse(_message.Message):
+    """A whole list of the kinds of abuse suspected, replacing the former one (it may be empty)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALUES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def values(self) -> _containers.RepeatedScalarFieldContainer[Global___AbuseKind.ValueType]:
+        """The whole new list. May be empty."""
+
+    def __init__(
+        self,
+        *,
+        values: _abc.Iterable[Global___AbuseKind.ValueType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SuspectedAbuse: _TypeAlias = SuspectedAbuse  # noqa: Y015
+
+@_typing.final
 class NotificationAmended(_message.Message):
     """A council amended its notification: what is given replaces what was said; children replace those of the same id."""
 
@@ -1511,6 +1535,10 @@ class NotificationAmended(_message.Message):
     INCIDENT_ON_FIELD_NUMBER: _builtins.int
     OCCURRENCE_REASON_FIELD_NUMBER: _builtins.int
     NOTIFIED_AT_FIELD_NUMBER: _builtins.int
+    AWARENESS_FIELD_NUMBER: _builtins.int
+    SUSPECTED_ABUSE_FIELD_NUMBER: _builtins.int
+    SUSPECT_RELATIONSHIP_FIELD_NUMBER: _builtins.int
+    INCIDENT_AUTHORITY_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
     """Why it is amended."""
     circumstances: _builtins.str
@@ -1523,6 +1551,12 @@ class NotificationAmended(_message.Message):
     """1 is the most deprived fifth of England by index of multiple deprivation, 5 the least. Optional."""
     occurrence_reason: _builtins.str
     """Required with incident_on: when it happened is never changed silently."""
+    suspect_relationship: Global___SuspectRelationship.ValueType
+    """How the person suspected is related to the child. Optional."""
+    incident_authority: _builtins.str
+    """The council in whose area it happened. If by it another council owed the notification and was not told, that is a finding
+    (incident.notified_elsewhere). Optional.
+    """
     @_builtins.property
     def details(self) -> _common_pb2.Details:
         """When it happened, became known and was done; a note; what it corrects. Optional."""
@@ -1543,6 +1577,16 @@ class NotificationAmended(_message.Message):
     def notified_at(self) -> _timestamp_pb2.Timestamp:
         """Corrected instant of an imported notification: the new day 0 of clock K5B. Optional."""
 
+    @_builtins.property
+    def awareness(self) -> Global___Awareness:
+        """Corrects the awareness that the notification gave: the new day 0 of clocks K1 and K2. What incident.became_known said is corrected
+        by another incident.became_known that says what it corrects. Optional.
+        """
+
+    @_builtins.property
+    def suspected_abuse(self) -> Global___SuspectedAbuse:
+        """The whole new list of the kinds of abuse or neglect that are suspected. Leave it out to keep the former one. Optional."""
+
     def __init__(
         self,
         *,
@@ -1557,15 +1601,21 @@ class NotificationAmended(_message.Message):
         incident_on: _common_pb2.When | None = ...,
         occurrence_reason: _builtins.str | None = ...,
         notified_at: _timestamp_pb2.Timestamp | None = ...,
+        awareness: Global___Awareness | None = ...,
+        suspected_abuse: Global___SuspectedAbuse | None = ...,
+        suspect_relationship: Global___SuspectRelationship.ValueType = ...,
+        incident_authority: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_circumstances", b"_circumstances", "_deprivation_fifth", b"_deprivation_fifth", "_occurrence_reason", b"_occurrence_reason", "_residence_authority", b"_residence_authority", "characteristics", b"characteristics", "circumstances", b"circumstances", "deprivation_fifth", b"deprivation_fifth", "details", b"details", "incident_on", b"incident_on", "notified_at", b"notified_at", "occurrence_reason", b"occurrence_reason", "residence_authority", b"residence_authority"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_circumstances", b"_circumstances", "_deprivation_fifth", b"_deprivation_fifth", "_incident_authority", b"_incident_authority", "_occurrence_reason", b"_occurrence_reason", "_residence_authority", b"_residence_authority", "awareness", b"awareness", "characteristics", b"characteristics", "circumstances", b"circumstances", "deprivation_fifth", b"deprivation_fifth", "details", b"details", "incident_authority", b"incident_authority", "incident_on", b"incident_on", "notified_at", b"notified_at", "occurrence_reason", b"occurrence_reason", "residence_authority", b"residence_authority", "suspected_abuse", b"suspected_abuse"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_circumstances", b"_circumstances", "_deprivation_fifth", b"_deprivation_fifth", "_occurrence_reason", b"_occurrence_reason", "_residence_authority", b"_residence_authority", "characteristics", b"characteristics", "children", b"children", "circumstances", b"circumstances", "deprivation_fifth", b"deprivation_fifth", "details", b"details", "incident_on", b"incident_on", "notified_at", b"notified_at", "occurrence_reason", b"occurrence_reason", "place", b"place", "reason", b"reason", "residence_authority", b"residence_authority"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_circumstances", b"_circumstances", "_deprivation_fifth", b"_deprivation_fifth", "_incident_authority", b"_incident_authority", "_occurrence_reason", b"_occurrence_reason", "_residence_authority", b"_residence_authority", "awareness", b"awareness", "characteristics", b"characteristics", "children", b"children", "circumstances", b"circumstances", "deprivation_fifth", b"deprivation_fifth", "details", b"details", "incident_authority", b"incident_authority", "incident_on", b"incident_on", "notified_at", b"notified_at", "occurrence_reason", b"occurrence_reason", "place", b"place", "reason", b"reason", "residence_authority", b"residence_authority", "suspect_relationship", b"suspect_relationship", "suspected_abuse", b"suspected_abuse"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__circumstances: _TypeAlias = _typing.Literal["circumstances"]  # noqa: Y015
     _WhichOneofArgType__circumstances: _TypeAlias = _typing.Literal["_circumstances", b"_circumstances"]  # noqa: Y015
     _WhichOneofReturnType__deprivation_fifth: _TypeAlias = _typing.Literal["deprivation_fifth"]  # noqa: Y015
     _WhichOneofArgType__deprivation_fifth: _TypeAlias = _typing.Literal["_deprivation_fifth", b"_deprivation_fifth"]  # noqa: Y015
+    _WhichOneofReturnType__incident_authority: _TypeAlias = _typing.Literal["incident_authority"]  # noqa: Y015
+    _WhichOneofArgType__incident_authority: _TypeAlias = _typing.Literal["_incident_authority", b"_incident_authority"]  # noqa: Y015
     _WhichOneofReturnType__occurrence_reason: _TypeAlias = _typing.Literal["occurrence_reason"]  # noqa: Y015
     _WhichOneofArgType__occurrence_reason: _TypeAlias = _typing.Literal["_occurrence_reason", b"_occurrence_reason"]  # noqa: Y015
     _WhichOneofReturnType__residence_authority: _TypeAlias = _typing.Literal["residence_authority"]  # noqa: Y015
@@ -1574,6 +1624,8 @@ class NotificationAmended(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__circumstances) -> _WhichOneofReturnType__circumstances | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__deprivation_fifth) -> _WhichOneofReturnType__deprivation_fifth | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__incident_authority) -> _WhichOneofReturnType__incident_authority | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__occurrence_reason) -> _WhichOneofReturnType__occurrence_reason | None: ...
     @_typing.overload

@@ -5,7 +5,7 @@ What the read-only services share.
 
 Every query carries who asks, in metadata: hub-user (a pseudonymous id), hub-role and hub-purpose (for instance
 "rapid_review"), asserted by the agency of the client certificate and recorded with each case that is read. What is not there
-and what is not yours are both NOT_FOUND.
+and what is not yours are both NOT_FOUND. An agency that is suspended is answered PERMISSION_DENIED, but by the registry.
 """
 
 from collections import abc as _abc
@@ -64,7 +64,9 @@ class Freshness(_message.Message):
     """The last position that the view had applied."""
     @_builtins.property
     def parked_streams(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Streams that the view could not take and that are missing from the answer: the operator knows."""
+        """Streams that the view could not take and that are missing from the answer: the operator knows. Of a case's sharing stream
+        among them an agency sees its own lines alone, since what restricts the others may be in what is missing.
+        """
 
     def __init__(
         self,
