@@ -14,12 +14,14 @@ DEV := $(VENV)/.dev
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# Our code is compiled here as pip compiles what it installs: where Python writes no such files itself, each start would do it anew.
 $(RUNTIME): requirements/runtime.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=python3.x")'
 	@test -x $(BIN)/python || { echo "setting up $(VENV)"; $(PYTHON) -m venv $(VENV); }
 	@echo "installing dependencies"
 	@$(INSTALL) -r requirements/build.txt -r requirements/runtime.txt
 	@PYTHONWARNINGS=ignore $(PIP) install --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q domain projections services protos/buf protos/safeguarding
 	@touch $@
 
 $(DEV): requirements/dev.txt $(RUNTIME)
@@ -41,7 +43,7 @@ test: $(DEV) ## run all tests
 check: $(DEV) ## format, lint, types, layers, contract and generated code
 	@$(BIN)/ruff format --check $(CODE)
 	@$(BIN)/ruff check $(CODE)
-	@$(BIN)/mypy domain projections services protos
+	@$(BIN)/mypy domain projections services protos tests/support tests/architecture
 	@$(BIN)/lint-imports
 	@$(BIN)/python protos/generate.py --check
 	@$(BIN)/python protos/generate.py --image build/image.binpb

@@ -16,7 +16,8 @@ from safeguarding.hub.v1.common_pb2 import AgencyKind as WireKind
 from safeguarding.hub.v1.registry_pb2_grpc import RegistryServiceStub
 from services.bootstrap import make_identity, now
 from services.cli.calling import Calling, national_position, operator_appends, settle
-from services.cli.options import DEFAULT_ROLE, DEFAULT_USER, Agency, Home, Json, Yes, confirm, examples, read_day, settings_of
+from services.cli.commands import examples
+from services.cli.options import DEFAULT_ROLE, DEFAULT_USER, Agency, Home, Json, Yes, confirm, read_day, settings_of
 from services.cli.output import emit, show
 from services.runtime.settings import Settings
 from services.trust.possession import registration
@@ -24,7 +25,7 @@ from services.trust.signing import SigningKey
 
 PAGE_ROWS: Final = 1_000
 
-app = typer.Typer(help="Enrol, list and suspend agencies.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 
 
 @app.command(

@@ -56,15 +56,10 @@ _REFUSALS: Final = frozenset(
 T = TypeVar("T")
 
 
-def address_file(settings: Settings) -> Path:
-    """Where a running hub writes at which address it serves: its port may have been chosen by the system."""
-    return settings.home / "address"
-
-
 def address_of(settings: Settings) -> str:
     """Return where to call the hub of this home: where it says it serves, else where it is set to listen; fail if that is nowhere."""
     try:
-        text = address_file(settings).read_text().strip()
+        text = settings.address_file.read_text().strip()
     except FileNotFoundError:
         text = settings.listen
     host, _, port = text.rpartition(":")

@@ -166,7 +166,7 @@ def _explain(calling: Calling, request: pb.ExplainDeadlineRequest, *, json: bool
         emit(found)
         return
     say(f"Case {found.deadline.case_id} in {found.deadline.shard}")
-    for line in found.lines:
+    for line in (*found.lines, *(f"Not counted: {day}" for day in found.skipped_days)):
         say(f"  {line}")
     say(f"  By rules {found.rules_version[:VERSION_SHOWN]}, calendar {found.calendar_version[:VERSION_SHOWN]}")
 

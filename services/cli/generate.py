@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from projections.oversight.published import bundled_report
-from services.cli.output import plain, progress, tell
+from services.cli.output import plain, tell
+from services.cli.progress import progress
 from services.cli.synthetic.generator import DEFAULT_SEED, england_2020, population
 from services.cli.synthetic.lives import STAGES, Step
 from services.eventstore.codec import to_message

@@ -15,8 +15,9 @@ from safeguarding.hub.v1 import registry_pb2 as pb
 from safeguarding.hub.v1.agency_pb2 import KeyAlgorithm
 from safeguarding.hub.v1.registry_pb2_grpc import RegistryServiceStub
 from services.cli.calling import Calling, agency_folder, national_position, operator_appends, settle
+from services.cli.commands import examples
 from services.cli.failures import wrong_usage
-from services.cli.options import DEFAULT_ROLE, DEFAULT_USER, Agency, Home, Json, Yes, confirm, examples, settings_of
+from services.cli.options import DEFAULT_ROLE, DEFAULT_USER, Agency, Home, Json, Yes, confirm, settings_of
 from services.cli.output import emit, show
 from services.runtime.settings import Settings
 from services.trust.possession import registration
@@ -24,7 +25,7 @@ from services.trust.signing import SigningKey
 
 PAGE_ROWS: Final = 1_000
 
-app = typer.Typer(help="Register, retire, revoke and list signing keys.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 
 Key = Annotated[str, typer.Argument(metavar="KEY", help="The key's id, for instance la-E08000016:1.")]
 

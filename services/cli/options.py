@@ -48,11 +48,6 @@ def read_day(text: str) -> date:
         raise typer.BadParameter(f"{text!r} is no day; write it as 2020-12-31") from None
 
 
-def examples(*lines: str) -> str:
-    """Return the examples at the foot of a command's help."""
-    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
-
-
 Home = Annotated[
     Path | None, typer.Option("--home", metavar="DIR", help="The hub's home folder; else HUB_HOME, else ./hub-data.", show_default=False)
 ]

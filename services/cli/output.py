@@ -1,4 +1,4 @@
-"""What commands print: tables, JSON and CSV on standard output; messages and progress on standard error. Colour never carries meaning."""
+"""What commands print: tables, JSON and CSV on standard output; messages on standard error. Colour never carries meaning."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import json
 import os
 import sys
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import date, datetime
 from enum import Enum
@@ -20,7 +19,6 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -163,17 +161,3 @@ def write_csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 def harmless(text: str) -> str:
     """Return text that no spreadsheet takes for a formula: one that begins like one gets an apostrophe before it."""
     return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
-
-
-@contextmanager
-def progress(words: str) -> Iterator[Callable[[int, int], None]]:
-    """Show how far long work has come, on standard error and only where that is a terminal; call what it gives with (done, total)."""
-    err = console(sys.stderr)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
-        task = bar.add_task(words, total=None)
-
-        def report(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
-        yield report

@@ -14,11 +14,12 @@ from projections.oversight.panel_table import Basis, Period
 from safeguarding.hub.v1 import oversight_pb2 as pb
 from safeguarding.hub.v1.oversight_pb2_grpc import OversightServiceStub
 from services.cli.calling import Calling
+from services.cli.commands import examples
 from services.cli.failures import wrong_usage
-from services.cli.options import DEFAULT_ROLE, DEFAULT_USER, Csv, Home, Json, Role, User, examples, read_day, settings_of
+from services.cli.options import DEFAULT_ROLE, DEFAULT_USER, Csv, Home, Json, Role, User, read_day, settings_of
 from services.cli.output import emit, plain, say, show, write_csv
 
-app = typer.Typer(help="The Panel's tables and cases, as the Panel sees them.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 
 DEFAULT_LIMIT: Final = 200
 VERSION_SHOWN: Final = 12

@@ -11,9 +11,10 @@ from domain.kernel.ids import AgencyId
 from domain.partnership.events import PartnershipEstablished
 from services.bootstrap import now
 from services.cli.calling import operator_appends, settle
-from services.cli.options import Home, Json, examples, read_agency, read_day, settings_of
+from services.cli.commands import examples
+from services.cli.options import Home, Json, read_agency, read_day, settings_of
 
-app = typer.Typer(help="Establish safeguarding partnerships.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 
 
 @app.callback()

@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 
 from services.bootstrap import make_identity, now
+from services.cli.commands import examples
 from services.cli.failures import wrong_usage
-from services.cli.options import Agency, Home, Json, examples, settings_of
+from services.cli.options import Agency, Home, Json, settings_of
 from services.cli.output import emit, say
 from services.runtime.settings import Settings
 from services.trust.pki import LOCAL_NAMES, Authority, create_authority, load_authority
 
-app = typer.Typer(help="Make a development certificate authority, and certificates and keys from it.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 
 Names = Annotated[
     list[str] | None, typer.Option("--name", metavar="HOST", help="A name or address under which the hub is called; may be repeated.")

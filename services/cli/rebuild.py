@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from projections.kernel.database import ViewDatabase
-from services.bootstrap import VIEWS
+from services.bootstrap import VIEWS, workplace
 from services.cli.failures import wrong_usage
 from services.cli.options import Home, Json, settings_of
-from services.cli.output import emit, progress, say
+from services.cli.output import emit, say
+from services.cli.progress import progress
 from services.cli.stores import opened_keys, opened_views
 from services.eventstore.opening import Opener
 from services.eventstore.read_only import open_read_only
@@ -37,7 +38,7 @@ def rebuild(
     began = time.monotonic()
     with open_read_only(settings.event_store_file) as store, opened_keys(settings) as keys, opened_views(settings) as views:
         with progress(f"rebuilding {', '.join(chosen)}") as report:
-            Rebuild(store, Opener(keys), views, lambda made: report(made.applied, made.total)).run(chosen)
+            Rebuild(store, Opener(keys), views, lambda made: report(made.applied, made.total), workplace=workplace(settings)).run(chosen)
         positions = {name: _positions(views, name) for name in chosen}
     events = max(sum(shards.values()) for shards in positions.values())
     seconds = round(time.monotonic() - began, 3)

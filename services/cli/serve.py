@@ -13,13 +13,13 @@ import typer
 import uvloop
 
 from services.bootstrap import Hub, Parts, found_home, open_parts
-from services.cli.calling import address_file
 from services.cli.failures import Exit, Failure, wrong_usage
 from services.cli.options import Home, Json, settings_of
 from services.cli.output import emit_line, say
 from services.cli.stores import kek_of
 from services.runtime import interpreter
 from services.runtime.errors import Unavailable
+from services.runtime.fieldrules import validator
 from services.runtime.logs import configure_logging
 from services.runtime.settings import Settings
 
@@ -84,16 +84,17 @@ async def _serve(parts: Parts, *, json: bool) -> None:
     _note_address(settings, hub.address)
     try:
         _announce(settings, hub.address, json=json)
+        await asyncio.to_thread(validator)  # loaded while nobody waits for it, not by the first event
         await stopping.wait()
     finally:
-        address_file(settings).unlink(missing_ok=True)
+        settings.address_file.unlink(missing_ok=True)
         await hub.stop()
     _LOG.info("hub.stopped", node_id=settings.node_id)
 
 
 def _note_address(settings: Settings, address: str) -> None:
     """Write where the hub serves, for the other commands: whole or not at all."""
-    target = address_file(settings)
+    target = settings.address_file
     beside = target.with_name(f".{target.name}.{os.getpid()}")
     beside.write_text(address + "\n")
     beside.replace(target)

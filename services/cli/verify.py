@@ -6,7 +6,8 @@ import time
 
 from services.cli.failures import Exit, Failure
 from services.cli.options import Home, Json, settings_of
-from services.cli.output import emit, plain, progress, say
+from services.cli.output import emit, plain, say
+from services.cli.progress import progress
 from services.cli.stores import opened_keys, opened_views
 from services.eventstore.read_only import open_read_only
 from services.projector.verification import Verdict, Verification

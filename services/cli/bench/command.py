@@ -12,7 +12,8 @@ import typer
 from services.cli.bench.plan import FULL, QUICK
 from services.cli.bench.report import show_report
 from services.cli.options import Json
-from services.cli.output import emit, progress, tell
+from services.cli.output import emit, tell
+from services.cli.progress import progress
 from services.runtime import interpreter
 from services.runtime.logs import configure_logging
 from services.runtime.settings import LogFormat, LogLevel

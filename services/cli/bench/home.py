@@ -27,7 +27,7 @@ from safeguarding.hub.client.drafts import Draft, Sender, sign
 from safeguarding.hub.client.identity import Credentials, Identity, SigningKey
 from safeguarding.hub.v1.envelope_pb2 import SignedEvent
 from services.bootstrap import Parts, found_home, make_identity, now, open_parts
-from services.cli.bench.measuring import cpu_seconds_of
+from services.cli.bench.measuring import cpu_seconds_of, thread_cpu_seconds_of
 from services.cli.synthetic.england import Area, england
 from services.eventstore.codec import to_message
 from services.runtime.settings import Settings, load_settings
@@ -124,6 +124,10 @@ class Served:
     def cpu_seconds(self) -> float:
         """Return what the process has used so far."""
         return cpu_seconds_of(self.pid)
+
+    def thread_cpu_seconds(self) -> dict[str, float]:
+        """Return what each of its threads has used so far."""
+        return thread_cpu_seconds_of(self.pid)
 
 
 @contextmanager

@@ -8,6 +8,8 @@ import os
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from services.cli.bench.plan import Throughput
@@ -75,9 +77,14 @@ def with_threads(callers: int, events_a_call: int, seconds: float, caller: Calla
 
 
 async def with_tasks(
-    callers: int, events_a_call: int, seconds: float, caller: Callable[[int], AsyncCall], cpu_seconds: Callable[[], float] | None = None
+    callers: int,
+    events_a_call: int,
+    seconds: float,
+    caller: Callable[[int], AsyncCall],
+    cpu_seconds: Callable[[], float] | None = None,
+    thread_cpu_seconds: Callable[[], dict[str, float]] = dict,
 ) -> Throughput:
-    """Measure callers that are asyncio tasks of this loop; ``cpu_seconds`` tells what the hub's process has used."""
+    """Measure callers that are asyncio tasks of this loop; ``cpu_seconds`` tells what the hub's process has used, and so its threads."""
     calls: list[float] = []
     events = 0
 
@@ -93,12 +100,21 @@ async def with_tasks(
 
     began, own_before = time.perf_counter(), time.process_time()
     hub_before = 0.0 if cpu_seconds is None else cpu_seconds()
+    threads_before = thread_cpu_seconds()
     async with asyncio.TaskGroup() as group:
         for number in range(callers):
             group.create_task(run(caller(number)))
     seconds_taken = time.perf_counter() - began
     cpu = None if cpu_seconds is None else (cpu_seconds() - hub_before, time.process_time() - own_before)
-    return throughput(callers, events_a_call, events, calls, seconds_taken, cpu)
+    used = {thread: used - threads_before.get(thread, 0.0) for thread, used in thread_cpu_seconds().items()}
+    found = throughput(callers, events_a_call, events, calls, seconds_taken, cpu)
+    return replace(found, hub_threads_cpu_us=_an_event(used, events))
+
+
+def _an_event(used: dict[str, float], events: int) -> dict[str, float]:
+    """Return the CPU seconds of threads as microseconds for one event, most first; a thread that was idle is left out."""
+    ranked = sorted(used.items(), key=lambda one: -one[1])
+    return {thread: round(seconds / events * 1_000_000, 1) for thread, seconds in ranked if seconds > 0}
 
 
 def rate(seconds: float, work: Callable[[], object]) -> float:
@@ -115,8 +131,25 @@ def rate(seconds: float, work: Callable[[], object]) -> float:
 def cpu_seconds_of(pid: int) -> float:
     """Return the CPU seconds that a process has used; 0 where the system does not tell."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return _cpu_seconds_in(Path(f"/proc/{pid}/stat"))
     except OSError:
         return 0.0
-    # proc(5): fields 14 and 15 are utime and stime; two were cut off before the state.
+
+
+def thread_cpu_seconds_of(pid: int) -> dict[str, float]:
+    """Return the CPU seconds that each living thread of a process has used; nothing where the system does not tell.
+
+    The first thread of a hub is its event loop. Python names the others to the system from 3.14 on only: until then all are python.
+    """
+    found = {}
+    for task in Path(f"/proc/{pid}/task").glob("*"):
+        with suppress(OSError):  # a thread that has just ended
+            name = "event loop" if task.name == str(pid) else f"{(task / 'comm').read_text().strip()} {task.name}"
+            found[name] = _cpu_seconds_in(task / "stat")
+    return found
+
+
+def _cpu_seconds_in(stat: Path) -> float:
+    """Read proc(5): fields 14 and 15 are utime and stime; two are cut off before the state."""
+    fields = stat.read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 EVENT_BYTES: Final = 900
@@ -61,6 +61,8 @@ class Throughput:
     p99_ms: float
     hub_cpu_us: float | None = None
     client_cpu_us: float | None = None
+    hub_threads_cpu_us: dict[str, float] = field(default_factory=dict)
+    """The hub's, by thread and most first, where the system tells."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from services.cli.bench.plan import Report, Throughput
 from services.cli.output import say, show
 
+LEAST_SHOWN_US = 1.0
 _LOAD_COLUMNS = ("callers", "events a call", "events/s", "p50 ms", "p99 ms")
 
 
@@ -61,6 +62,11 @@ def _show_signed(report: Report) -> None:
     ]
     columns = (*_LOAD_COLUMNS, "x SQLite floor", "x signature floor", "hub CPU us/event", "client CPU us/event")
     show("Signed end to end: SDK, mutual TLS, hub in another process, receipts", columns, rows, right=range(9))
+    threads = report.signed[-1].hub_threads_cpu_us
+    if threads:
+        words = "; ".join(f"{thread} {used:,.0f}" for thread, used in threads.items() if used >= LEAST_SHOWN_US)
+        say(f"hub CPU us/event in the last line, by thread: {words}")
+        say()
 
 
 def _show_views_and_reads(report: Report) -> None:

@@ -251,7 +251,7 @@ def explained(found: ExplainDeadlineResponse) -> Iterator[str]:
     yield ""
     first, *others = found.lines or [found.deadline.status]
     yield f"{found.deadline.clock} explained, day by day:"
-    for line in (first, *others):
+    for line in (first, *others, *(f"Not counted: {day}" for day in found.skipped_days)):
         yield from paragraph(line, 2, 2)
     yield f"  Rules {found.rules_version[:12]}.., calendar {found.calendar_version[:12]}.."
 

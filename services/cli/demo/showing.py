@@ -28,8 +28,8 @@ from services.cli.demo.serving import serving
 from services.cli.demo.story import choose, told_case
 from services.cli.demo.telling import Told, tell
 from services.cli.demo.today import HISTORY_ENDS_BEFORE, live_case
-from services.cli.output import progress
 from services.cli.printed import compared, counted
+from services.cli.progress import progress
 from services.cli.synthetic.generator import Population, england_2020
 from services.cli.verify import verdict_of
 from services.projector.verification import Verdict

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import itertools
 import json
 import math
+import os
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,12 +13,14 @@ from typing import Any
 
 import pytest
 
-from services.cli.bench.measuring import percentile
+from services.cli.bench.measuring import percentile, thread_cpu_seconds_of
 from services.cli.bench.plan import QUICK, Recorder, Report, Throughput
 from services.cli.bench.recorders import HUB, PEER, compared, measure_recorders
 from services.cli.bench.report import show_report
 from services.cli.bench.run import Telling, measure
-from services.cli.output import emit, progress
+from services.cli.bench.signed import _drafts
+from services.cli.output import emit
+from services.cli.progress import progress
 
 TINY = replace(
     QUICK,
@@ -78,6 +84,7 @@ def test_the_tables_show_what_the_document_holds(
     assert f"{report.floor.sqlite_commits_per_second:,.0f}" in shown
     assert all(f"{one.per_second:,.0f}" in shown for one in report.signed)
     assert all(aim.what in shown for aim in report.aims)
+    assert ("hub CPU us/event in the last line, by thread: " in shown) == bool(report.signed[-1].hub_threads_cpu_us)
     assert "skipped: PostgreSQL: no database was named (--postgresql URL)" in shown
 
 
@@ -97,6 +104,37 @@ def a_recorder(name: str, per_second: float) -> Recorder:
 def test_every_recorder_is_held_against_the_peer_and_the_floor() -> None:
     found = compared([a_recorder(HUB, 600.0), a_recorder(PEER, 200.0)], commits_per_second=400.0)
     assert [(one.name, one.times_peer, one.times_floor) for one in found] == [(HUB, 3.0, 1.5), (PEER, 1.0, 0.5)]
+
+
+def test_the_cpu_of_a_process_is_told_by_thread_where_the_system_tells() -> None:
+    ready, over = threading.Event(), threading.Event()
+
+    def busy() -> None:
+        while time.thread_time() < 0.1:
+            pass
+        ready.set()
+        over.wait()
+
+    before = thread_cpu_seconds_of(os.getpid())
+    thread = threading.Thread(target=busy)
+    thread.start()
+    ready.wait()
+    found = {name: used - before.get(name, 0.0) for name, used in thread_cpu_seconds_of(os.getpid()).items()}
+    over.set()
+    thread.join()
+    if Path("/proc/self/task").exists():
+        assert "event loop" in found
+        assert found[next(name for name in found if name.endswith(f" {thread.native_id}"))] >= 0.05
+    else:
+        assert found == {}
+    assert thread_cpu_seconds_of(2**30) == {}
+
+
+def test_what_agencies_say_is_drawn_once_for_all_cases() -> None:
+    drawn = list(itertools.islice(_drafts(["a", "b"]), 4))
+    assert [draft.case_id for draft in drawn] == ["a", "b", "a", "b"]
+    assert drawn[0].event is drawn[1].event
+    assert len({draft.event.entries[0].entry_id for draft in drawn}) == 2  # type: ignore[attr-defined]
 
 
 def test_a_percentile_is_the_nearest_rank() -> None:

@@ -33,6 +33,7 @@ from safeguarding.hub.client import (
     Unresolved,
     sending,
 )
+from safeguarding.hub.client import client as client_module
 from safeguarding.hub.v1 import append_pb2 as wire
 from safeguarding.hub.v1.incident_pb2 import NotificationWithdrawn
 from tests.support.builders import CASE
@@ -310,6 +311,62 @@ async def test_events_before_one_that_cannot_be_sent_are_decided(hub: LoopbackHu
         with pytest.raises(NotSendable):
             await opened.append_many([draft(), Draft(event=event())])
     assert len(hub.log) == 1
+
+
+async def test_all_events_before_one_that_cannot_be_sent_are_decided_however_many(
+    hub: LoopbackHub, sender: Sender, identity: Identity
+) -> None:
+    async with client(hub, sender, identity) as opened:
+        with pytest.raises(NotSendable):
+            await opened.append_many([*(draft(number) for number in range(250)), Draft(event=event()), draft(251)])
+        assert await opened.pending() == []
+    assert len(hub.log) == 250
+
+
+async def test_callers_with_more_events_than_there_is_room_for_take_turns(
+    hub: LoopbackHub, sender: Sender, identity: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "UNDECIDED_MAX_PARCELS", 150)
+    async with client(hub, sender, identity) as opened:
+        told = await asyncio.wait_for(asyncio.gather(*(opened.append_many(draft(number) for number in range(400)) for _ in range(3))), 30)
+    assert [{type(outcome) for outcome in outcomes} for outcomes in told] == [{Receipt}] * 3
+    assert [header.source_sequence for header in hub.headers] == list(range(1, 1_201))
+
+
+async def test_a_caller_that_goes_away_makes_room_and_its_events_are_not_sent(
+    hub: LoopbackHub, sender: Sender, identity: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "UNDECIDED_MAX_PARCELS", 100)
+    hub.stop()
+    async with client(hub, sender, identity) as opened:
+        gone = asyncio.create_task(opened.append_many(draft(number) for number in range(100)))
+        await asyncio.sleep(0.1)
+        gone.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+        hub.start()
+        assert isinstance(await asyncio.wait_for(opened.append(event(), case_id=CASE), 20), Receipt)
+        assert len(await opened.pending()) == 100
+        assert {type(outcome) for outcome in await opened.resume()} == {Receipt}
+    assert len(hub.log) == 101
+
+
+async def test_one_event_of_many_that_is_not_decided_now_is_sent_again_alone(hub: LoopbackHub, sender: Sender, identity: Identity) -> None:
+    hub.faults.append(_not_the_second_now)
+    async with client(hub, sender, identity) as opened:
+        outcomes = await opened.append_many(draft(number) for number in range(3))
+        assert await opened.pending() == []
+    assert [outcome.position for outcome in outcomes if isinstance(outcome, Receipt)] == [1, 3, 2]
+    assert [len(request) for request in hub.requests] == [3, 1]
+    assert each_arrived_as_the_same_bytes(hub)
+
+
+def _not_the_second_now(hub: LoopbackHub, request: wire.AppendEventsRequest, _context: object) -> wire.AppendEventsResponse:
+    later = wire.Refusal(code=wire.REFUSAL_CODE_UNAVAILABLE, rule="hub.busy", reason="not now", retry_after_ms=1)
+    first, _, third = request.events
+    return wire.AppendEventsResponse(
+        outcomes=[wire.Outcome(receipt=hub.decide(first)), wire.Outcome(refusal=later), wire.Outcome(receipt=hub.decide(third))]
+    )
 
 
 async def test_closing_tells_whoever_waits_and_keeps_the_event(hub: LoopbackHub, sender: Sender, identity: Identity) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hmac
+import time
 import uuid
 from dataclasses import replace
 
@@ -109,6 +110,13 @@ def test_a_signed_event_is_bound_and_signed_as_the_hub_checks_it(sender: Sender,
     assert signed.signature.key_id == header.key_id
     assert pre_authentication_encoding(signed.header) == pae(HEADER_PAYLOAD_TYPE, signed.header)
     key.private_key.public_key().verify(signed.signature.value, pae(HEADER_PAYLOAD_TYPE, signed.header))
+
+
+def test_the_moment_of_signing_is_the_clock_s_to_the_microsecond(sender: Sender, key: SigningKey) -> None:
+    before = time.time_ns() // 1_000
+    signed_at = header_of(Draft(event=WITHDRAWN, case_id=CASE), sender, key).signed_at
+    assert before <= signed_at.ToMicroseconds() <= time.time_ns() // 1_000
+    assert signed_at.nanos % 1_000 == 0
 
 
 def test_a_p_256_key_signs_with_sha_256(sender: Sender) -> None:

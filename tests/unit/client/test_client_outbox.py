@@ -50,6 +50,15 @@ def test_what_was_signed_is_kept_in_order_and_byte_for_byte_until_it_is_settled(
     again.close()
 
 
+def test_more_events_than_one_statement_takes_are_kept_and_settled(tmp_path: Path, sender: Sender) -> None:
+    outbox = Outbox(tmp_path / "o")
+    kept = outbox.keep([((draft(number),), False) for number in range(250)], sender, KEY)
+    assert outbox.pending() == kept
+    outbox.settle([one.events[0].event_id for one in kept[:249]])
+    assert outbox.pending() == kept[249:]
+    outbox.close()
+
+
 def test_a_draft_that_cannot_be_signed_leaves_nothing_behind(tmp_path: Path, sender: Sender) -> None:
     outbox = Outbox(tmp_path / "o")
     with pytest.raises(ValueError, match="case_id"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -12,7 +12,8 @@ from google.protobuf.message import Message
 
 from safeguarding.hub.client.drafts import Draft, NotSendable, Sender, Signed, check
 from safeguarding.hub.client.identity import Identity
-from safeguarding.hub.client.keeping import Keeping, Order
+from safeguarding.hub.client.keeping import SIGN_MAX_EVENTS, Keeping, Order
+from safeguarding.hub.client.outbox import Kept
 from safeguarding.hub.client.outcomes import (
     AppendRefused,
     AppendUnresolved,
@@ -26,6 +27,7 @@ from safeguarding.hub.client.outcomes import (
 )
 from safeguarding.hub.client.routes import append_stub
 from safeguarding.hub.client.sending import REQUEST_MAX_BYTES, REQUEST_MAX_EVENTS, Parcel, Sending, backoff_seconds
+from safeguarding.hub.client.waiting import Waiting
 from safeguarding.hub.v1.append_pb2 import GetReceiptRequest
 from safeguarding.hub.v1.common_pb2 import LawfulBasis, Marking, Purpose
 
@@ -56,12 +58,13 @@ class HubClient:
         self._sender = sender
         self._identity = identity
         self._stub_class = append_stub(sender.agency_id)
-        self._live: set[bytes] = set()
+        self._live: dict[bytes, Parcel] = {}
         self._open = False
 
     async def __aenter__(self) -> Self:
         """Open the outbox and the channel; raise ``OutboxUnusable`` if another process has the outbox."""
         self._room = asyncio.Semaphore(UNDECIDED_MAX_PARCELS)
+        self._entry = asyncio.Lock()
         self._keeping = Keeping(self._sender, self._identity, self._hand_on)
         await self._keeping.open()
         self._channel = grpc.aio.secure_channel(self._target, self._identity.credentials.for_channel(), options=CHANNEL_OPTIONS)
@@ -145,9 +148,8 @@ class HubClient:
                 self._check_atomic(group)
                 waiting += [await self._order(group, deadline_seconds, atomic=True)] if group else []
             else:
-                for draft in drafts:
-                    check(draft, self._sender)
-                    waiting.append(await self._order((draft,), deadline_seconds, atomic=False))
+                for some in self._checked(drafts):
+                    waiting.append(await self._order(some, deadline_seconds, atomic=False))
         finally:
             results = await asyncio.gather(*waiting, return_exceptions=True)
         return _flat(results)
@@ -167,7 +169,7 @@ class HubClient:
     async def resume(self, *, deadline_seconds: float = DEADLINE_SECONDS) -> list[Outcome]:
         """Send whatever the outbox holds undecided (from before a crash or a deadline), in order, and return the outcomes."""
         self._check_open()
-        kept = [one for one in await self._keeping.pending() if self._live.isdisjoint(event.event_id for event in one.events)]
+        kept = [one for one in await self._keeping.pending() if not any(self._is_under_way(event.event_id) for event in one.events)]
         waiting = [await self._send(one.events, deadline_seconds, atomic=one.atomic, doubtful=True) for one in kept]
         return _flat(await asyncio.gather(*waiting, return_exceptions=True))
 
@@ -218,44 +220,81 @@ class HubClient:
         if len(drafts) > REQUEST_MAX_EVENTS or sum(draft.event.ByteSize() + _HEADER_MAX_BYTES for draft in drafts) > REQUEST_MAX_BYTES:
             raise NotSendable(f"an atomic request holds at most {REQUEST_MAX_EVENTS} events and {REQUEST_MAX_BYTES} bytes")
 
-    async def _take_room(self) -> asyncio.Future[list[Outcome]]:
-        """Wait until another parcel may be taken in; its outcome makes room again."""
+    def _checked(self, drafts: Iterable[Draft]) -> Iterator[tuple[Draft, ...]]:
+        """Yield drafts, as many together as are signed at a time; those before one that is not sendable come before its error."""
+        some: list[Draft] = []
+        try:
+            for draft in drafts:
+                check(draft, self._sender)
+                some.append(draft)
+                if len(some) == SIGN_MAX_EVENTS:
+                    yield tuple(some)
+                    some.clear()
+        except Exception:
+            if some:
+                yield tuple(some)
+            raise
+        if some:
+            yield tuple(some)
+
+    async def _take_room(self, parcels: int) -> Waiting:
+        """Wait until so many parcels more may be taken in; each makes room again as it ends."""
         self._check_open()
-        await self._room.acquire()
-        done: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
-        done.add_done_callback(lambda _done: self._room.release())
-        return done
+        async with self._entry:  # one at a time: two that have half of what they need would wait for each other
+            for taken in range(parcels):
+                try:
+                    await self._room.acquire()
+                except BaseException:
+                    self._make_room(taken)
+                    raise
+        return Waiting(parcels, self._make_room)
+
+    def _make_room(self, parcels: int) -> None:
+        for _ in range(parcels):
+            self._room.release()
 
     async def _order(self, drafts: tuple[Draft, ...], deadline_seconds: float, *, atomic: bool) -> asyncio.Future[list[Outcome]]:
         """Have drafts signed, kept and sent as soon as there is room."""
-        done = await self._take_room()
-        self._keeping.order(Order(drafts, atomic, done, deadline_seconds))
-        return done
+        waiting = await self._take_room(1 if atomic else len(drafts))
+        self._keeping.order(Order(drafts, atomic, waiting, deadline_seconds))
+        return waiting.done
 
     async def _send(
         self, events: tuple[Signed, ...], deadline_seconds: float, *, atomic: bool = False, doubtful: bool = False
     ) -> asyncio.Future[list[Outcome]]:
         """Have signed events sent as soon as there is room."""
-        done = await self._take_room()
-        self._submit(Parcel(events, atomic, done, doubtful), deadline_seconds)
-        return done
+        waiting = await self._take_room(1)
+        self._submit([Parcel(events, atomic, waiting, 0, doubtful)], waiting, deadline_seconds)
+        return waiting.done
 
-    def _hand_on(self, order: Order, events: tuple[Signed, ...]) -> None:
+    def _hand_on(self, order: Order, kept: Sequence[Kept]) -> None:
         """Send what is signed and kept."""
-        self._submit(Parcel(events, order.atomic, order.done), order.deadline_seconds)
+        parcels = [Parcel(one.events, one.atomic, order.waiting, place) for place, one in enumerate(kept)]
+        self._submit(parcels, order.waiting, order.deadline_seconds)
 
-    def _submit(self, parcel: Parcel, deadline_seconds: float) -> None:
-        """Send a parcel; stop waiting for it at its deadline."""
-        event_ids = [event.event_id for event in parcel.events]
-        expiry = asyncio.get_running_loop().call_later(deadline_seconds, parcel.expire)
+    def _submit(self, parcels: Sequence[Parcel], waiting: Waiting, deadline_seconds: float) -> None:
+        """Send parcels; stop waiting for them at their deadline."""
+        live = {event.event_id: parcel for parcel in parcels for event in parcel.events}
+
+        def expire() -> None:
+            for parcel in parcels:
+                parcel.expire()
+
+        expiry = asyncio.get_running_loop().call_later(deadline_seconds, expire)
 
         def over(_done: asyncio.Future[list[Outcome]]) -> None:
             expiry.cancel()
-            self._live.difference_update(event_ids)
+            for event_id in live:
+                self._live.pop(event_id, None)
 
-        self._live.update(event_ids)
-        parcel.done.add_done_callback(over)
-        self._sending.submit(parcel)
+        self._live.update(live)
+        waiting.done.add_done_callback(over)
+        self._sending.submit(parcels)
+
+    def _is_under_way(self, event_id: bytes) -> bool:
+        """Tell whether someone waits for an event's outcome."""
+        parcel = self._live.get(event_id)
+        return parcel is not None and not parcel.is_over
 
 
 def receipt_or_raise(outcome: Outcome) -> Receipt:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hmac
 import re
-import secrets
+import time
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 
-from safeguarding.hub.client.identifiers import new_event_id
+from safeguarding.hub.client.identifiers import new_event_id, random_bytes
 from safeguarding.hub.client.identity import SigningKey
 from safeguarding.hub.v1.common_pb2 import (
     LAWFUL_BASIS_PUBLIC_TASK,
@@ -92,41 +93,55 @@ class Signed:
     """A serialized ``SignedEvent``."""
 
 
-def event_type_of(event: Message) -> str:
-    """Return the name that an event bears on the log; raise ``NotSendable`` for a message that is no event."""
-    kind: Any = type(event)
-    return _event_type_of(kind)
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What holds for all events of one type: its name on the log, and the first part of the names of its streams."""
+
+    event_type: str
+    area: str
+    category: str | None
+
+
+def _kind_of(event: Message) -> _Kind:
+    """Return what holds for events of this type; raise ``NotSendable`` for a message that is no event."""
+    message: Any = type(event)
+    return _kind(message)
 
 
 @cache
-def _event_type_of(message: Any) -> str:
+def _kind(message: Any) -> _Kind:
     """Read the option that names a message on the log."""
     name: str = message.DESCRIPTOR.GetOptions().Extensions[event_type_option]
     if not name:
         raise NotSendable(f"{message.DESCRIPTOR.full_name} is no event of the contract")
-    return name
+    area = name.partition(".")[0]
+    return _Kind(name, area, _CASE_CATEGORIES.get(area))
+
+
+def event_type_of(event: Message) -> str:
+    """Return the name that an event bears on the log; raise ``NotSendable`` for a message that is no event."""
+    return _kind_of(event).event_type
 
 
 def shard_of(draft: Draft, sender: Sender) -> str:
     """Return the shard that a draft belongs to: agencies' own events lie in the national one."""
-    if event_type_of(draft.event).startswith("agency."):
+    if _kind_of(draft.event).area == "agency":
         return NATIONAL
     return draft.shard or sender.shard
 
 
 def stream_of(draft: Draft, sender: Sender) -> str:
     """Return the stream that a draft belongs to; raise ``NotSendable`` if it needs a case and names none."""
-    area = event_type_of(draft.event).partition(".")[0]
-    if area == "agency":
+    kind = _kind_of(draft.event)
+    if kind.category is not None:
+        if draft.case_id is None or _CASE_ID.fullmatch(draft.case_id) is None:
+            raise NotSendable(f"an event about a {kind.category} needs case_id, a lower-case UUID")
+        return f"{kind.category}-{draft.case_id}"
+    if kind.area == "agency":
         return f"agency-{draft.event.agency_id}"  # type: ignore[attr-defined]
-    if area == "partnership":
+    if kind.area == "partnership":
         return f"partnership-{shard_of(draft, sender)}"
-    category = _CASE_CATEGORIES.get(area)
-    if category is None:
-        raise NotSendable(f"this version of the client does not know where {area} events belong")
-    if draft.case_id is None or _CASE_ID.fullmatch(draft.case_id) is None:
-        raise NotSendable(f"an event about a {category} needs case_id, a lower-case UUID")
-    return f"{category}-{draft.case_id}"
+    raise NotSendable(f"this version of the client does not know where {kind.area} events belong")
 
 
 def check(draft: Draft, sender: Sender) -> None:
@@ -140,10 +155,11 @@ def check(draft: Draft, sender: Sender) -> None:
 def sign(draft: Draft, sender: Sender, key: SigningKey, sequence: int) -> Signed:
     """Sign a draft as the sender's event number ``sequence`` in its shard."""
     body = draft.event.SerializeToString(deterministic=True)
-    salt = secrets.token_bytes(_SALT_BYTES)
-    shard, stream = shard_of(draft, sender), stream_of(draft, sender)
+    salt = random_bytes(_SALT_BYTES)
+    event_id, shard, stream = new_event_id(), shard_of(draft, sender), stream_of(draft, sender)
+    seconds, microseconds = divmod(time.time_ns() // 1_000, 1_000_000)
     header = EventHeader(
-        event_id=new_event_id(),
+        event_id=event_id,
         log_origin=sender.log_origin,
         agency_id=sender.agency_id,
         key_id=key.key_id,
@@ -161,8 +177,8 @@ def sign(draft: Draft, sender: Sender, key: SigningKey, sequence: int) -> Signed
         causation_id=draft.causation_id,
         correlation_id=draft.correlation_id,
         imported=draft.imported,
+        signed_at=Timestamp(seconds=seconds, nanos=microseconds * 1_000),
     )
-    header.signed_at.GetCurrentTime()
     signed = header.SerializeToString(deterministic=True)
     message = SignedEvent(header=signed, signature=Signature(key_id=key.key_id, value=key.sign(signed)), body=body, salt=salt)
-    return Signed(header.event_id, shard, stream, message.SerializeToString(deterministic=True))
+    return Signed(event_id, shard, stream, message.SerializeToString(deterministic=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -12,9 +12,11 @@ from typing import Any, Final, TypeVar
 from safeguarding.hub.client.drafts import Draft, Sender, Signed
 from safeguarding.hub.client.identity import Identity
 from safeguarding.hub.client.outbox import Kept, Outbox
-from safeguarding.hub.client.outcomes import ClientClosed, Outcome
+from safeguarding.hub.client.outcomes import ClientClosed
+from safeguarding.hub.client.waiting import Waiting
 
-SIGN_MAX_ORDERS: Final = 100
+SIGN_MAX_EVENTS: Final = 100
+"""About so many are signed and kept at a time: the orders with which that is reached."""
 SETTLE_AFTER_SECONDS: Final = 0.5
 """Receipts are struck off with the next write, or after this silence: one struck off too late is only asked for again."""
 
@@ -23,19 +25,23 @@ T = TypeVar("T")
 
 @dataclass(slots=True, eq=False)
 class Order:
-    """Drafts that are sent together, and who waits for their outcomes."""
+    """Drafts, and who waits for their outcomes. An atomic order's are sent together, each of another's by itself."""
 
     drafts: tuple[Draft, ...]
     atomic: bool
-    done: asyncio.Future[list[Outcome]]
+    waiting: Waiting
     deadline_seconds: float
     """From the signing on."""
+
+    def parcels(self) -> list[tuple[tuple[Draft, ...], bool]]:
+        """Return what is sent together, each with whether it is atomic."""
+        return [(self.drafts, True)] if self.atomic else [((draft,), False) for draft in self.drafts]
 
 
 class Keeping:
     """Signs orders under the next source sequences, keeps them, and hands them on. Its disk writes run in one thread of their own."""
 
-    def __init__(self, sender: Sender, identity: Identity, hand_on: Callable[[Order, tuple[Signed, ...]], None]) -> None:
+    def __init__(self, sender: Sender, identity: Identity, hand_on: Callable[[Order, Sequence[Kept]], None]) -> None:
         """``hand_on`` gets every order once its events are durable."""
         self._sender = sender
         self._identity = identity
@@ -55,8 +61,7 @@ class Keeping:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         for order in self._orders:
-            if not order.done.done():
-                order.done.set_exception(ClientClosed("closed before the event was signed"))
+            order.waiting.fail(ClientClosed("closed before the event was signed"))
         self._orders.clear()
         await self.settle(())
         await self._on_disk(self._outbox.close)
@@ -83,9 +88,9 @@ class Keeping:
         if settled:
             await self._on_disk(self._outbox.settle, settled)
 
-    def settle_soon(self, event_id: bytes) -> None:
-        """Forget an event with the next write to the disk."""
-        self._settled.append(event_id)
+    def settle_soon(self, event_ids: Iterable[bytes]) -> None:
+        """Forget events with the next write to the disk."""
+        self._settled.extend(event_ids)
         if not self._orders:
             self._ordered.set()
 
@@ -93,19 +98,32 @@ class Keeping:
         """Sign and keep what is ordered, many orders at a time."""
         while True:
             await self._wait_for_orders()
-            taken = [self._orders.popleft() for _ in range(min(len(self._orders), SIGN_MAX_ORDERS))]
-            taken = [order for order in taken if not order.done.done()]
+            taken = self._take()
+            wanted = [order.parcels() for order in taken]
             try:
-                kept = await self._sign_and_keep([(order.drafts, order.atomic) for order in taken])
+                kept = await self._sign_and_keep([parcel for parcels in wanted for parcel in parcels])
             except asyncio.CancelledError:
                 self._orders.extendleft(reversed(taken))
                 raise
             except Exception as error:  # noqa: BLE001  # a full disk, say: whoever waits must hear it
                 for order in taken:
-                    order.done.set_exception(error)
+                    order.waiting.fail(error)
                 continue
-            for order, one in zip(taken, kept, strict=True):
-                self._hand_on(order, one.events)
+            first = 0
+            for order, parcels in zip(taken, wanted, strict=True):
+                self._hand_on(order, kept[first : first + len(parcels)])
+                first += len(parcels)
+
+    def _take(self) -> list[Order]:
+        """Take orders to be signed now, leaving out those for which nobody waits any more."""
+        taken: list[Order] = []
+        events = 0
+        while self._orders and events < SIGN_MAX_EVENTS:
+            order = self._orders.popleft()
+            if not order.waiting.done.done():
+                taken.append(order)
+                events += len(order.drafts)
+        return taken
 
     async def _wait_for_orders(self) -> None:
         """Wait for orders; meanwhile write what is settled once nothing came for a while."""

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from safeguarding.hub.client.drafts import Draft, Sender, Signed, shard_of, sign
 from safeguarding.hub.client.identity import SigningKey
 from safeguarding.hub.client.outcomes import HubClientError
 
+T = TypeVar("T")
+
 _FORMAT: Final = 1
+_STATEMENT_MAX_ROWS: Final = 100
 _SCHEMA: Final = (
     """CREATE TABLE sequence (
          agency_id TEXT NOT NULL, source TEXT NOT NULL, shard TEXT NOT NULL, last INTEGER NOT NULL, PRIMARY KEY (agency_id, source, shard)
@@ -110,14 +113,17 @@ class Outbox:
 
     def _insert(self, kept: Iterable[Kept]) -> None:
         """Keep signed groups; each event of an atomic one bears the id of its first."""
-        self._connection.executemany(
-            "INSERT INTO pending (event_id, shard, stream, atomic, message) VALUES (?, ?, ?, ?, ?)",
-            [
-                (event.event_id, event.shard, event.stream, one.events[0].event_id if one.atomic else None, event.message)
-                for one in kept
-                for event in one.events
-            ],
-        )
+        rows = [
+            (event.event_id, event.shard, event.stream, one.events[0].event_id if one.atomic else None, event.message)
+            for one in kept
+            for event in one.events
+        ]
+        for some in _in_parts(rows):
+            places = ", ".join(["(?, ?, ?, ?, ?)"] * len(some))
+            self._connection.execute(
+                f"INSERT INTO pending (event_id, shard, stream, atomic, message) VALUES {places}",  # noqa: S608  # only places
+                [value for row in some for value in row],
+            )
 
     def _last_number(self, agency_id: str, source: str, shard: str) -> int:
         """Return the last source sequence given out, 0 before the first."""
@@ -135,7 +141,9 @@ class Outbox:
 
     def _delete(self, event_ids: Iterable[bytes]) -> None:
         """Remove events."""
-        self._connection.executemany("DELETE FROM pending WHERE event_id = ?", [(event_id,) for event_id in event_ids])
+        for some in _in_parts([*event_ids]):
+            places = ", ".join(["?"] * len(some))
+            self._connection.execute(f"DELETE FROM pending WHERE event_id IN ({places})", some)  # noqa: S608  # only places
 
     def pending(self) -> list[Kept]:
         """Return what is kept, in the order in which it was signed."""
@@ -153,3 +161,9 @@ class Outbox:
         """Close the file; idempotent."""
         with self._lock:
             self._connection.close()
+
+
+def _in_parts(rows: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Yield rows by as many as one statement takes: Python lets go of the interpreter's lock for each, and must win it back."""
+    for first in range(0, len(rows), _STATEMENT_MAX_ROWS):
+        yield rows[first : first + _STATEMENT_MAX_ROWS]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 import grpc
 
@@ -53,6 +54,7 @@ class Refusal:
     code: wire.RefusalCode.ValueType
     rule: str
     reason: str
+    """In words, the fields that are wrong among them."""
     violations: tuple[FieldViolation, ...] = ()
     expected_version: int | None = None
     current_version: int | None = None
@@ -72,8 +74,7 @@ class Refusal:
         """Say it in a line."""
         name = wire.RefusalCode.Name(self.code).removeprefix("REFUSAL_CODE_")
         doubt = " (refused, earlier attempt unresolved)" if self.earlier_attempt_unresolved else ""
-        fields = "".join(f"; {violation.field}: {violation.expected}" for violation in self.violations)
-        return f"{name} {self.rule}: {self.reason}{fields}{doubt}"
+        return f"{name} {self.rule}: {self.reason}{doubt}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,15 +124,19 @@ class ClientClosed(HubClientError):
     """The client was closed before the outcome was known; what was signed is kept in the outbox."""
 
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
 def receipt_from(message: wire.Receipt) -> Receipt:
     """Return a receipt from the wire."""
+    recorded_at = message.recorded_at
     return Receipt(
         event_id=message.event_id,
         shard=message.shard,
         position=message.position,
         stream=message.stream,
         version=message.version,
-        recorded_at=message.recorded_at.ToDatetime(tzinfo=UTC),
+        recorded_at=_EPOCH + timedelta(seconds=recorded_at.seconds, microseconds=recorded_at.nanos // 1_000),
         leaf=message.leaf,
         findings=tuple(Finding(found.rule, found.words, found.mend) for found in message.findings),
         mended=tuple(message.mended),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ import grpc
 from safeguarding.hub.client.answers import BrokenAnswer, outcomes_of
 from safeguarding.hub.client.drafts import Signed
 from safeguarding.hub.client.outcomes import CallFailed, ClientClosed, Outcome, Receipt, Refusal, Unresolved
+from safeguarding.hub.client.waiting import Waiting
 from safeguarding.hub.v1 import append_pb2 as wire
 from safeguarding.hub.v1.envelope_pb2 import SignedEvent
 
@@ -47,15 +48,18 @@ _FINAL_CODES: Final = frozenset(
 FindReceipt = Callable[[str, bytes], Awaitable[Receipt | None]]
 Settle = Callable[[Sequence[bytes]], Awaitable[None]]
 """Durably forget events whose outcome is known."""
+SettleSoon = Callable[[Iterable[bytes]], None]
+"""Forget them with the next write to the disk."""
 
 
 @dataclass(slots=True, eq=False)
 class Parcel:
-    """Events that are sent together (one, or an atomic request's), and who waits for their outcomes."""
+    """Events that are sent together (one, or an atomic request's), and who waits for their outcomes, in which place."""
 
     events: tuple[Signed, ...]
     atomic: bool
-    done: asyncio.Future[list[Outcome]]
+    waiting: Waiting
+    place: int
     doubtful: bool = False
     """An earlier sending may have been decided without our hearing of it."""
     attempts: int = 0
@@ -66,15 +70,18 @@ class Parcel:
         """Measure what the events take in a request."""
         self.size = sum(len(event.message) + EVENT_FRAMING_MAX_BYTES for event in self.events)
 
+    @property
+    def is_over(self) -> bool:
+        """Tell whether nobody waits any more."""
+        return self.waiting.is_over(self.place)
+
     def finish(self, outcomes: list[Outcome]) -> None:
         """Tell who waits, unless its patience was over."""
-        if not self.done.done():
-            self.done.set_result(outcomes)
+        self.waiting.end(self.place, outcomes)
 
     def fail(self, error: Exception) -> None:
         """Tell who waits that there will be no outcome."""
-        if not self.done.done():
-            self.done.set_exception(error)
+        self.waiting.end(self.place, error)
 
     def expire(self) -> None:
         """End the waiting: the deadline is over. What is in flight may still be decided; the outbox keeps it."""
@@ -91,7 +98,9 @@ def backoff_seconds(attempt: int, least: float = 0.0) -> float:
 class Sending:
     """Sends parcels in order until each is decided, its deadline is over, or the hub rejects the call itself."""
 
-    def __init__(self, append: Callable[..., Any], find_receipt: FindReceipt, settle: Settle, settle_soon: Callable[[bytes], None]) -> None:
+    def __init__(
+        self, append: Callable[..., Any], find_receipt: FindReceipt, settle: Settle, settle_soon: Callable[[Iterable[bytes]], None]
+    ) -> None:
         """Take the stub's ``AppendEvents``, the way to look a receipt up, and the two ways to forget what is decided."""
         self._append = append
         self._find_receipt = find_receipt
@@ -113,9 +122,9 @@ class Sending:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._fail_all(ClientClosed("closed while events were being sent; they are kept in the outbox"))
 
-    def submit(self, parcel: Parcel) -> None:
-        """Send a parcel behind those submitted before."""
-        self._ready.append(parcel)
+    def submit(self, parcels: Iterable[Parcel]) -> None:
+        """Send parcels behind those submitted before."""
+        self._ready.extend(parcels)
         self._changed.set()
 
     async def _run(self) -> None:
@@ -209,7 +218,7 @@ class Sending:
         events = size = 0
         while self._ready:
             parcel = self._ready[0]
-            if parcel.done.done():
+            if parcel.is_over:
                 self._ready.popleft()
                 continue
             events, size = events + len(parcel.events), size + parcel.size
@@ -239,13 +248,14 @@ class Sending:
 
     async def _answered(self, parcels: list[Parcel], answer: wire.AppendEventsResponse) -> None:
         """Give every event of a request its outcome."""
-        outcomes = iter(outcomes_of([event for parcel in parcels for event in parcel.events], answer))
+        outcomes = outcomes_of([event for parcel in parcels for event in parcel.events], answer)
+        first = 0
         for parcel in parcels:
-            own: list[Receipt | Refusal] = [next(outcomes) for _ in parcel.events]
+            own = outcomes[first : first + len(parcel.events)]
+            first += len(own)
             refusals = [outcome for outcome in own if isinstance(outcome, Refusal)]
             if not refusals:
-                for event in parcel.events:
-                    self._settle_soon(event.event_id)
+                self._settle_soon([event.event_id for event in parcel.events])
                 parcel.finish([*own])
             elif any(refusal.helps_to_retry for refusal in refusals):
                 self._send_later(parcel, refusals)

@@ -1,0 +1,119 @@
+"""Every command: where it is, what the list of commands says of it, examples for its own help. Its code is loaded when it is called."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Final
+
+import typer
+from typer.core import TyperGroup
+
+_CASE: Final = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A function of the command's name in ``module``; without examples it is a group, the module's ``app``."""
+
+    module: str
+    words: str
+    examples: tuple[str, ...] = ()
+
+
+COMMANDS: Final[dict[str, Command]] = {
+    "demo": Command(
+        "services.cli.demo.command", "See the hub do what it is for.", ("hub demo", "hub demo --keep ./hub-demo", "hub demo --json")
+    ),
+    "serve": Command("services.cli.serve", "Serve a hub.", ("hub serve --found", "HUB_LISTEN=127.0.0.1:0 hub serve --home /tmp/hub")),
+    "chronology": Command(
+        "services.cli.chronology",
+        "Show the chronology of a case.",
+        (
+            f"hub chronology {_CASE}",
+            f"hub chronology {_CASE} --as panel --known-at 2020-06-30 --order known",
+            f"hub chronology {_CASE} --all --csv > case.csv",
+        ),
+    ),
+    "deadlines": Command(
+        "services.cli.deadlines",
+        "List deadlines, or explain one.",
+        (
+            "hub deadlines --overdue",
+            "hub deadlines --as la-E08000016 --as-of 2020-12-31 --clock K5B",
+            f"hub deadlines --explain {_CASE} K5B",
+        ),
+    ),
+    "log": Command(
+        "services.cli.log",
+        "Show what lies on the log.",
+        ("hub log", "hub log national --limit 10", f"hub log incident-{_CASE} --json"),
+    ),
+    "rebuild": Command("services.cli.rebuild", "Fill views anew from the log.", ("hub rebuild", "hub rebuild deadlines oversight")),
+    "verify": Command("services.cli.verify", "Check the whole log and every view.", ("hub verify", "hub verify --json")),
+    "doctor": Command("services.cli.doctor", "Say what is set, there and reachable.", ("hub doctor", "hub doctor --home /srv/hub --json")),
+    "generate": Command(
+        "services.cli.generate",
+        "Make a synthetic population.",
+        ("hub generate", "hub generate --incidents 1000 --seed 7 --out england.jsonl"),
+    ),
+    "bench": Command(
+        "services.cli.bench.command", "Measure the hub on this machine.", ("hub bench --quick", "hub bench --json > bench.json")
+    ),
+    "pki": Command("services.cli.pki", "Make a development certificate authority, certificates, keys."),
+    "agencies": Command("services.cli.agencies", "Enrol, list and suspend agencies."),
+    "partnerships": Command("services.cli.partnerships", "Establish safeguarding partnerships."),
+    "keys": Command("services.cli.keys", "Register, retire, revoke and list signing keys."),
+    "panel": Command("services.cli.panel", "The Panel's tables and cases, as the Panel sees them."),
+}
+"""Every command, in the order of the list."""
+
+
+class Commands(TyperGroup):
+    """The commands by name and words only, until one of them is called: nobody waits for the code of the others."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Load the command that is called; ``ctx`` is click's, which typer keeps to itself."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command if name is None else load(name), rest
+
+
+def list_commands(app: typer.Typer) -> None:
+    """Give ``app``, whose class is ``Commands``, the name and the words of every command."""
+    for name, command in COMMANDS.items():
+        app.command(name, short_help=command.words)(_not_loaded)
+
+
+def _not_loaded() -> None:
+    """Stand in the list for a command."""
+
+
+def load(name: str) -> Any:
+    """Return a command, or a group of them, as click runs it."""
+    command = COMMANDS[name]
+    module = _imported(command.module)
+    alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+    if command.examples:
+        alone.command(name, short_help=command.words, epilog=examples(*command.examples))(getattr(module, name))
+    else:
+        alone.add_typer(module.app, name=name, help=command.words)
+    return typer.main.get_group(alone).commands[name]
+
+
+def _imported(name: str) -> Any:
+    """Import a module. Nothing that is loaded is ever garbage: looking for some meanwhile takes a tenth of the time."""
+    if name in sys.modules:
+        return sys.modules[name]
+    gc.disable()
+    try:
+        return import_module(name)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def examples(*lines: str) -> str:
+    """Return the examples at the foot of a command's help."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
