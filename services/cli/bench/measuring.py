@@ -129,15 +129,16 @@ def rate(seconds: float, work: Callable[[], object]) -> float:
 
 
 def cpu_seconds_of(pid: int) -> float:
-    """Return the CPU seconds that a process has used; 0 where the system does not tell."""
-    try:
-        return _cpu_seconds_in(Path(f"/proc/{pid}/stat"))
-    except OSError:
-        return 0.0
+    """Return the CPU seconds that a process and its children have used; 0 where the system does not tell."""
+    used = 0.0
+    for one in (pid, *_children_of(pid)):
+        with suppress(OSError):
+            used += _cpu_seconds_in(Path(f"/proc/{one}/stat"))
+    return used
 
 
 def thread_cpu_seconds_of(pid: int) -> dict[str, float]:
-    """Return the CPU seconds that each living thread of a process has used; nothing where the system does not tell.
+    """Return the CPU seconds that each living thread and child of a process has used; nothing where the system does not tell.
 
     The first thread of a hub is its event loop. Python names the others to the system from 3.14 on only: until then all are python.
     """
@@ -146,7 +147,18 @@ def thread_cpu_seconds_of(pid: int) -> dict[str, float]:
         with suppress(OSError):  # a thread that has just ended
             name = "event loop" if task.name == str(pid) else f"{(task / 'comm').read_text().strip()} {task.name}"
             found[name] = _cpu_seconds_in(task / "stat")
+    for child in _children_of(pid):
+        with suppress(OSError):
+            found[f"process {child}"] = _cpu_seconds_in(Path(f"/proc/{child}/stat"))
     return found
+
+
+def _children_of(pid: int) -> list[int]:
+    """Return the processes that a process has begun (proc(5), where the kernel was built to tell)."""
+    try:
+        return [int(child) for tasks in Path(f"/proc/{pid}/task").glob("*/children") for child in tasks.read_text().split()]
+    except OSError:
+        return []
 
 
 def _cpu_seconds_in(stat: Path) -> float:
