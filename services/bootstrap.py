@@ -19,12 +19,9 @@ from domain.agency.events import AgencyEnrolled
 from domain.kernel.agencies import HUB_ID, OPERATOR_ID, AgencyKind
 from domain.kernel.ids import NATIONAL
 from domain.rules import bundled_rulebook
-from projections.chronology.projection import CHRONOLOGY
-from projections.deadlines.projection import DEADLINES
 from projections.kernel.database import ViewDatabase
 from projections.kernel.view import View
-from projections.oversight.projection import OVERSIGHT
-from projections.registry.projection import REGISTRY
+from projections.views import VIEWS as ALL_VIEWS
 from safeguarding.hub.client.drafts import Draft, Sender, sign
 from safeguarding.hub.client.identity import SigningKey as ClientKey
 from safeguarding.hub.v1 import (
@@ -58,6 +55,7 @@ from services.intake.intake import Intake
 from services.intake.own import OwnEvents
 from services.intake.registry import RegistryFollower
 from services.projector.measuring import MEASURE_SECONDS, Measuring
+from services.projector.parallel import Workplace
 from services.projector.projector import Projector
 from services.queries.asking import Desk
 from services.queries.chronology import Chronology
@@ -80,7 +78,7 @@ from services.trust.possession import registration
 from services.trust.registry import OPERATOR_ROOT, RegistryState
 from services.trust.signing import SigningKey, load_public_key
 
-VIEWS: Final[tuple[View, ...]] = (CHRONOLOGY, DEADLINES, OVERSIGHT, REGISTRY)
+VIEWS: Final[tuple[View, ...]] = ALL_VIEWS
 """Every view of the hub."""
 
 APPEND_SERVICES: Final[tuple[type[AppendService], ...]] = (LocalAuthority, Icb, Police, Partnership, Panel, RelevantAgency, Admin)
@@ -141,7 +139,7 @@ def open_parts(settings: Settings) -> Iterator[Parts]:
         registry.spread_revocations()
         views = ViewDatabase(f"sqlite:///{settings.view_store_file}", VIEWS)
         closing.callback(views.close)
-        projector = Projector(store, opener, views, system_clock)
+        projector = Projector(store, opener, views, system_clock, workplace(settings))
         closing.callback(projector.stop, STOP_MAX_SECONDS)
         examiners = Examiners()
         intake = Intake(
@@ -177,6 +175,16 @@ def key_encryption_key(settings: Settings) -> bytes:
     if settings.kek is not None:
         return parse_kek(settings.kek.get_secret_value(), "HUB_KEK")
     return load_kek(settings.kek_file)
+
+
+def workplace(settings: Settings) -> Workplace:
+    """Return where other processes find the log and its keys, to help with a large rebuild."""
+    return Workplace(
+        event_store_file=settings.event_store_file,
+        key_store_file=settings.key_store_file,
+        kek=key_encryption_key(settings),
+        scratch_folder=settings.store_folder,
+    )
 
 
 def _hub_key(settings: Settings) -> ClientKey:

@@ -20,6 +20,7 @@ from domain.rapid_review.events import ChairAndScrutineerInformed, MeetingHeld, 
 from domain.sharing import events as sharing
 from projections.chronology.headlines import HEADLINES
 from projections.chronology.tables import define
+from projections.kernel.batch import Unreadable
 from projections.kernel.rows import insert_rows
 from projections.kernel.view import Tables, View
 
@@ -264,7 +265,7 @@ def _links(recorded: Recorded) -> dict[str, list[Row]]:
     match recorded.event:
         case None:
             if recorded.event_type == sharing.InformationRestricted.EVENT_TYPE:
-                links["case_restriction"] = [_lost_restriction(recorded)]
+                links["case_restriction"] = [_lost_restriction(recorded.event_id, recorded.agency_id)]
             return links
         case sharing.InformationRequested() as requested:
             links["case_agency"] = [{"agency_id": requested.recipient, "link": Link.REQUESTED.value}]
@@ -292,16 +293,30 @@ def _restriction(recorded: Recorded, event: sharing.InformationRestricted) -> Ro
     }
 
 
-def _lost_restriction(recorded: Recorded) -> Row:
-    """Return the row of a restriction whose body is gone: whom it named nobody can tell, so only who raised it reads on."""
+def _lost_restriction(event_id: bytes, *named: str) -> Row:
+    """Return the row of a restriction that cannot be read: whom it named nobody can tell, so at most who raised it reads on."""
     return {
-        "event_id": recorded.event_id,
+        "event_id": event_id,
         "corrects": None,
         "entry_id": None,
         "marking": Marking.RESTRICTED.value,
         "caveats": [],
-        "named_agencies": [recorded.agency_id],
+        "named_agencies": list(named),
     }
+
+
+def pass_over(connection: Connection, tables: Tables, shard: str, item: Recorded | Unreadable) -> None:
+    """Write the restriction in an event that is not applied: it closes what it closes, whatever else cannot be told of its stream."""
+    if item.event_type != sharing.InformationRestricted.EVENT_TYPE:
+        return
+    if isinstance(item, Recorded) and isinstance(item.event, sharing.InformationRestricted):
+        said = _restriction(item, item.event)
+    elif isinstance(item, Recorded):
+        said = _lost_restriction(item.event_id, item.agency_id)
+    else:
+        said = _lost_restriction(b"")
+    place = {"shard": shard, "position": item.position, "ordinal": 0, "case_id": identity_of(item.stream)}
+    insert_rows(connection, tables["case_restriction"], [{**place, **said}])
 
 
 def _members(recorded: Recorded) -> list[Row]:
@@ -332,9 +347,10 @@ def _members(recorded: Recorded) -> list[Row]:
 
 CHRONOLOGY: Final = View(
     name="chronology",
-    version="1",
+    version="2",
     define=define,
     handles=frozenset(event.EVENT_TYPE for event in (*HEADLINES, *_ENTRIES_AND_MARKS)) | _PARTNERSHIP_EVENTS,
     ignores=frozenset(event.EVENT_TYPE for event in _IGNORED),
     apply=apply,
+    pass_over=pass_over,
 )

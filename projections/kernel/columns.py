@@ -20,12 +20,8 @@ class Instant(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002 (SQLAlchemy's signature)
-        """Return the microseconds; raise ``ValueError`` for an instant without a zone."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("an instant needs a zone")
-        return (value - _EPOCH) // _MICROSECOND
+        """As ``microseconds``."""
+        return microseconds(value)
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 (likewise)
         """Return the instant in UTC."""
@@ -39,14 +35,28 @@ class Json(TypeDecorator[Any]):
     cache_ok = True
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002 (likewise)
-        """Return the text; raise ``TypeError`` for what JSON has no form for."""
-        if not value and isinstance(value, list):
-            return "[]"
-        return None if value is None else _ENCODER.encode(value)
+        """As ``json_text``."""
+        return json_text(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:  # noqa: ARG002 (likewise)
         """Return the value; tuples come back as lists."""
         return None if value is None else json.loads(value)
+
+
+def microseconds(value: datetime | None) -> int | None:
+    """Return an instant as microseconds since 1970 UTC; raise ``ValueError`` for one without a zone."""
+    if value is None:
+        return None
+    if value.tzinfo is None:
+        raise ValueError("an instant needs a zone")
+    return (value - _EPOCH) // _MICROSECOND
+
+
+def json_text(value: Any) -> str | None:
+    """Return a value as JSON, NULL for ``None``; raise ``TypeError`` for what JSON has no form for."""
+    if not value and isinstance(value, list):
+        return "[]"
+    return None if value is None else _ENCODER.encode(value)
 
 
 _ENCODER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)

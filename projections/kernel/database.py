@@ -11,16 +11,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Final
 
 from sqlalchemy import Connection, Engine, MetaData, and_, bindparam, delete, func, insert, select, update
 from sqlalchemy.engine import make_url
 
 from domain.kernel.events import Recorded
-from projections.kernel.batch import Place, Unreadable, apply_batch, concerns, position_of
+from projections.kernel.batch import NOT_THE_EVENTS_FAULT, Place, Unreadable, apply_batch, concerns, position_of
 from projections.kernel.digest import row_digest, shape_of
 from projections.kernel.schema import GENERATIONS, KERNEL, PARKED, TRACKING
-from projections.kernel.sqlite import Access, sqlite_engine
+from projections.kernel.sqlite import Access, beside, sqlite_engine
 from projections.kernel.view import Tables, View
 
 _ENGINES: Final[Mapping[str, Callable[[str, Access], Engine]]] = {"sqlite": sqlite_engine}
@@ -30,12 +31,17 @@ _LOOK_AGAIN_SECONDS: Final = 0.25
 _STATE: Final = select(GENERATIONS.c.state).where(
     GENERATIONS.c.view == bindparam("of_view"), GENERATIONS.c.generation == bindparam("of_generation")
 )
+_STATES: Final = select(GENERATIONS.c.view, GENERATIONS.c.generation, GENERATIONS.c.state)
 _ALL_PARKED: Final = (
     select(PARKED.c.shard, PARKED.c.stream, PARKED.c.position, PARKED.c.event_type, PARKED.c.reason_type, PARKED.c.skipped)
     .where(PARKED.c.view == bindparam("of_view"), PARKED.c.generation == bindparam("of_generation"))
     .order_by(PARKED.c.shard, PARKED.c.position)
 )
 _GENERATION: Final = select(GENERATIONS).where(GENERATIONS.c.view == bindparam("of_view"), GENERATIONS.c.state == bindparam("of_state"))
+
+
+_BESIDE: Final = "beside"
+_IN_BESIDE: Final = {"schema_translate_map": {None: _BESIDE}}
 
 
 class State(StrEnum):
@@ -115,13 +121,16 @@ class Reading:
 class ViewDatabase:
     """All views of one hub in one database. Writers take turns; every reader has a connection of its own."""
 
-    def __init__(self, url: str, views: Sequence[View]) -> None:
-        """Open, and create what is missing. ``url``: as SQLAlchemy has it, ``sqlite:///<path>``."""
+    def __init__(self, url: str, views: Sequence[View], *, passing: bool = False) -> None:
+        """Open, and create what is missing. ``url``: as SQLAlchemy has it, ``sqlite:///<path>``.
+
+        ``passing``: for a database that is thrown away after any crash, and therefore written several times as fast.
+        """
         backend = make_url(url).get_backend_name()
         if backend not in _ENGINES:
             raise ValueError(f"views lie on {', '.join(_ENGINES)}, not on {backend}")
         self._views: Final = {view.name: view for view in views}
-        self._writer: Final = _ENGINES[backend](url, Access.WRITE)
+        self._writer: Final = _ENGINES[backend](url, Access.WRITE_PASSING if passing else Access.WRITE)
         self._readers: Final = _ENGINES[backend](url, Access.READ)
         self._turn: Final = threading.RLock()
         self._moved: Final = threading.Condition()
@@ -223,16 +232,53 @@ class ViewDatabase:
         the last position read, whether or not an event of it is in the batch. An event that the view cannot take parks its stream.
         Raise ``GenerationGone`` if there is no such generation any more.
         """
-        with self._write() as connection:
-            state = self._state(connection, view, generation)
-            if state is None:
-                raise GenerationGone(f"view {view} has no generation {generation}")
-            place = Place(self._views[view], generation, shard, self._tables(view, generation))
-            moved = apply_batch(connection, place, batch, upto_position)
-        if moved and state is State.LIVE:
+        return view in self.apply_together({view: generation}, shard, batch, upto_position)
+
+    def apply_together(
+        self, generations: Mapping[str, int], shard: str, batch: Sequence[Recorded | Unreadable], upto_position: int
+    ) -> frozenset[str]:
+        """As ``apply``, to a generation of each of several views in ONE transaction; return the views that were not there yet."""
+        try:
+            applied, live = self._apply(generations, shard, batch, upto_position, finds_fault=False)
+        except (GenerationGone, *NOT_THE_EVENTS_FAULT):
+            raise
+        except Exception:  # noqa: BLE001 (whatever a projection raises about an event, it is found and parked)
+            applied, live = self._apply(generations, shard, batch, upto_position, finds_fault=True)
+        for view in applied & live:
             changed = any(concerns(self._views[view], item) for item in batch)
             self._announce(Move(view=view, shard=shard, position=upto_position, changed=changed))
-        return moved
+        return applied
+
+    def _apply(
+        self, generations: Mapping[str, int], shard: str, batch: Sequence[Recorded | Unreadable], upto_position: int, *, finds_fault: bool
+    ) -> tuple[frozenset[str], frozenset[str]]:
+        """Apply a batch in one transaction; return the views that were not there yet, and those whose generation is the live one."""
+        with self._write() as connection:
+            states = {(row.view, row.generation): State(row.state) for row in connection.execute(_STATES)}
+            for view, generation in generations.items():
+                if (view, generation) not in states:
+                    raise GenerationGone(f"view {view} has no generation {generation}")
+            places = [Place(self._views[view], number, shard, self._tables(view, number)) for view, number in generations.items()]
+            applied = apply_batch(connection, places, batch, upto_position, finds_fault=finds_fault)
+        return applied, frozenset(view for view, generation in generations.items() if states[view, generation] is State.LIVE)
+
+    def absorb(self, file: Path, generations: Sequence[Generation]) -> bool:
+        """Take over all that another database holds of some views, rows, parked streams and tracking, in ONE transaction.
+
+        ``file``: a closed SQLite database in which whole shards were projected from their beginning, into one generation of each of
+        these views. False, and nothing written, if one of ``generations`` has come anywhere in one of its shards already: then they
+        are to be filled from there on. Raise ``GenerationGone`` if one of ``generations`` is not being built any more.
+        """
+        with self._turn, beside(self._writer, file, _BESIDE) as connection:
+            shards = set(connection.execute(select(TRACKING.c.shard), execution_options=_IN_BESIDE).scalars())
+            for one in generations:
+                if self._state(connection, one.view, one.generation) is not State.BUILDING:
+                    raise GenerationGone(f"generation {one.generation} of view {one.view} is not being built")
+                if shards & _positions(connection, one.view, one.generation).keys():
+                    return False
+            for one in generations:
+                _copy(connection, one)
+        return True
 
     def tracking(self, view: str, generation: int, shard: str) -> int:
         """Return the last position of a shard applied to a generation, 0 if none was."""
@@ -348,6 +394,20 @@ class ViewDatabase:
         for table in (GENERATIONS, TRACKING, PARKED):
             connection.execute(delete(table).where(table.c.view == view, table.c.generation == generation))
         self._defined.pop((view, generation), None)
+
+
+def _copy(connection: Connection, into: Generation) -> None:
+    """Copy a generation's rows, parked streams and tracking from the only generation of its view in the database beside."""
+    chosen = select(GENERATIONS.c.generation).where(GENERATIONS.c.view == into.view)
+    (source,) = connection.execute(chosen, execution_options=_IN_BESIDE).scalars()
+    for table in into.tables.values():
+        columns = ", ".join(column.name for column in table.columns)
+        name = f"{_prefix(into.view, source)}{table.name.removeprefix(_prefix(into.view, into.generation))}"
+        connection.exec_driver_sql(f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM {_BESIDE}.{name}")  # noqa: S608 (our names)
+    for table in (PARKED, TRACKING):
+        rows = [row._asdict() for row in connection.execute(select(table).where(table.c.view == into.view), execution_options=_IN_BESIDE)]
+        if rows:
+            connection.execute(insert(table), [row | {"generation": into.generation} for row in rows])
 
 
 def _prefix(view: str, generation: int) -> str:

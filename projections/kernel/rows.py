@@ -7,17 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from operator import itemgetter
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Boolean, Column, Connection, Dialect, LargeBinary, Table, insert
+from sqlalchemy import BigInteger, Boolean, Column, Connection, Dialect, Integer, LargeBinary, Table, Text, insert
 
-from projections.kernel.columns import Instant, Json
+from projections.kernel.columns import Instant, Json, json_text, microseconds
 
 _Bind = Callable[[Any], Any]
-_NATIVE: Final = (Boolean, LargeBinary)
+_NATIVE: Final = (BigInteger, Boolean, Integer, LargeBinary, Text)
 """What a driver that takes values by place takes as it is."""
 
 
@@ -26,10 +24,8 @@ class _Plan:
     """How rows of one table go to a driver that takes them by place."""
 
     statement: str
-    values: Callable[[Mapping[str, Any]], tuple[Any, ...]]
-    """Takes a row's values in the order in which the statement wants them."""
-    binds: tuple[tuple[int, _Bind], ...]
-    """What turns some of them into the driver's, by their place."""
+    values: Callable[[Sequence[Mapping[str, Any]]], list[tuple[Any, ...]]]
+    """Takes rows apart in the order in which the statement wants their values, each made the driver's own."""
 
 
 _PLANS: Final[WeakKeyDictionary[Table, _Plan]] = WeakKeyDictionary()
@@ -45,32 +41,25 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str
     plan = _PLANS.get(table)
     if plan is None:
         plan = _PLANS[table] = _plan(connection, table)
-    connection.exec_driver_sql(plan.statement, [_tuple(plan, row) for row in rows])
+    connection.exec_driver_sql(plan.statement, plan.values(rows))
 
 
 def _plan(connection: Connection, table: Table) -> _Plan:
-    """Compile the statement of a table for the connection's database."""
-    dialect = connection.dialect
-    binds = [(place, _bind(column, dialect)) for place, column in enumerate(table.columns)]
-    return _Plan(
-        statement=str(insert(table).compile(dialect=dialect)),
-        values=itemgetter(*table.columns.keys()),
-        binds=tuple((place, bind) for place, bind in binds if bind is not None),
-    )
+    """Compile the statement of a table for the connection's database, and what takes its rows apart: one expression a column."""
+    binds = [_bind(column, connection.dialect) for column in table.columns]
+    names = {f"bind_{place}": bind for place, bind in enumerate(binds)}
+    values = [f"row[{column.key!r}]" for column in table.columns]
+    values = [value if bind is None else f"bind_{place}({value})" for place, (value, bind) in enumerate(zip(values, binds, strict=True))]
+    # The text is made of the names of the views' own columns alone.
+    compiled: Callable[[Sequence[Mapping[str, Any]]], list[tuple[Any, ...]]]
+    compiled = eval(f"lambda rows: [({', '.join(values)},) for row in rows]", names)  # noqa: S307
+    return _Plan(statement=str(insert(table).compile(dialect=connection.dialect)), values=compiled)
 
 
 def _bind(column: Column[Any], dialect: Dialect) -> _Bind | None:
-    """Return what a value needs to become the driver's, or None. The columns of ours are asked without SQLAlchemy's wrapping."""
-    if isinstance(column.type, _NATIVE):
-        return None
-    if isinstance(column.type, Instant | Json):
-        return partial(column.type.process_bind_param, dialect=dialect)
-    return column.type.dialect_impl(dialect).bind_processor(dialect)
-
-
-def _tuple(plan: _Plan, row: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return a row's values as the driver wants them."""
-    values = list(plan.values(row))
-    for place, bind in plan.binds:
-        values[place] = bind(values[place])
-    return tuple(values)
+    """Return what a value needs to become the driver's, or None. The columns of ours go without SQLAlchemy's wrapping."""
+    if isinstance(column.type, Instant):
+        return microseconds
+    if isinstance(column.type, Json):
+        return json_text
+    return None if isinstance(column.type, _NATIVE) else column.type.dialect_impl(dialect).bind_processor(dialect)

@@ -7,7 +7,10 @@ applies again what is missing.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import Enum
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -25,11 +28,13 @@ class Access(Enum):
 
     READ = "BEGIN"
     WRITE = "BEGIN IMMEDIATE"
+    WRITE_PASSING = "BEGIN EXCLUSIVE"
+    """As ``WRITE``, in a database that is thrown away after any crash: nothing waits for the disk."""
 
 
 def sqlite_engine(url: str, access: Access) -> Engine:
     """Return an engine whose connections all read, or the one connection that writes."""
-    size = 1 if access is Access.WRITE else READERS_MAX
+    size = READERS_MAX if access is Access.READ else 1
     engine = create_engine(url, poolclass=QueuePool, pool_size=size, max_overflow=0, pool_timeout=BUSY_TIMEOUT_MS / 1000)
 
     @event.listens_for(engine, "connect")
@@ -45,11 +50,26 @@ def sqlite_engine(url: str, access: Access) -> Engine:
     return engine
 
 
+@contextmanager
+def beside(engine: Engine, file: Path, name: str) -> Iterator[Connection]:
+    """Give the connection that writes, in a transaction, with another database's tables beside its own under the schema ``name``."""
+    with engine.connect() as connection:
+        driver: Any = connection.connection.dbapi_connection  # attaching is refused within a transaction, which the engine would begin
+        driver.execute(f"ATTACH DATABASE ? AS {name}", (str(file),))
+        try:
+            with connection.begin():
+                yield connection
+        finally:
+            driver.execute(f"DETACH DATABASE {name}")
+
+
 def _pragmas(access: Access) -> tuple[str, ...]:
     """Return the settings of one connection; the busy timeout first, since the others may already have to wait."""
     common = (f"busy_timeout={BUSY_TIMEOUT_MS}", "foreign_keys=ON", "temp_store=MEMORY")
     if access is Access.READ:
         return (*common, "query_only=ON")
+    if access is Access.WRITE_PASSING:
+        return (*common, "journal_mode=MEMORY", "synchronous=OFF", f"cache_size=-{CACHE_KIB}")
     return (
         *common,
         "journal_mode=WAL",

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, MetaData, Table
 
 from domain.kernel.events import Recorded
+
+if TYPE_CHECKING:
+    from projections.kernel.batch import Unreadable
 
 Tables = Mapping[str, Table]
 """A view's tables of one generation, by the short name that its modules use."""
@@ -30,4 +34,9 @@ class View:
     """Write the rows of a batch of one shard, in position order (only ``handles`` types).
 
     Copes with ``Recorded.event`` None. Raises on an event it cannot take.
+    """
+    pass_over: Callable[[Connection, Tables, str, Recorded | Unreadable], None] | None = None
+    """Write what an event of a shard that is not applied, since it parks its stream or its stream is parked, says of who may read.
+
+    Whatever else a view lacks, it must not show what was closed to a reader. Raises nothing.
     """

@@ -23,7 +23,6 @@ import domain.partnership.events
 import domain.rapid_review.events
 import domain.sharing.events  # noqa: F401  # these seven fill EVENT_TYPES
 from domain.kernel.events import EVENT_TYPES, Event, LawfulBasis, Marking, Purpose, Recorded
-from domain.kernel.ids import AgencyId, EventId, RuleId, Shard, Stream
 from safeguarding.hub.v1 import (
     access_pb2,
     agency_pb2,
@@ -37,7 +36,7 @@ from safeguarding.hub.v1 import (
 )
 from safeguarding.hub.v1.envelope_pb2 import EventHeader
 from safeguarding.hub.v1.log_pb2 import LoggedEvent
-from services.eventstore.conversion import Read, Unwritable, Write, misfits, reader, writer
+from services.eventstore.conversion import Read, Unwritable, Write, assembler, misfits, reader, writer
 from services.eventstore.inspection import Inspect, inspector, is_text_rule
 from services.eventstore.port import Stored
 from services.runtime.errors import IntegrityError, Invalid, Violation
@@ -205,27 +204,30 @@ _LAWFUL_BASES: Final = _members(common_pb2.LawfulBasis, LawfulBasis)
 _MARKINGS: Final = _members(common_pb2.Marking, Marking)
 
 
+_recorded: Final = assembler(Recorded)
+
+
 def recorded_from(shard: str, stored: Stored, header: EventHeader, logged: LoggedEvent, event: Event | None) -> Recorded:
     """Return a stored event as the domain sees it; ``event`` is None when its body can no longer be opened."""
     signed_at = header.signed_at
     try:
-        return Recorded(
-            shard=Shard(shard),
-            stream=Stream(stored.stream),
+        return _recorded(
+            shard=shard,
+            stream=stored.stream,
             position=stored.position,
             version=stored.version,
-            event_id=EventId(stored.event_id),
+            event_id=stored.event_id,
             event_type=stored.type,
-            agency_id=AgencyId(header.agency_id),
+            agency_id=header.agency_id,
             actor_role=header.actor_role,
             purpose=_PURPOSES[header.purpose],
             lawful_basis=_LAWFUL_BASES[header.lawful_basis],
             marking=_MARKINGS[header.marking],
             imported=header.imported,
-            signed_at=_EPOCH + timedelta(seconds=signed_at.seconds, microseconds=signed_at.nanos // 1_000),
-            recorded_at=_EPOCH + timedelta(milliseconds=stored.recorded_at_ms),
-            findings=tuple(RuleId(rule) for rule in logged.findings),
-            mended=tuple(RuleId(rule) for rule in logged.mended),
+            signed_at=_EPOCH + timedelta(0, signed_at.seconds, signed_at.nanos // 1_000),
+            recorded_at=_EPOCH + timedelta(0, 0, 0, stored.recorded_at_ms),
+            findings=tuple(logged.findings),
+            mended=tuple(logged.mended),
             event=event,
         )
     except (KeyError, OverflowError) as error:

@@ -8,7 +8,7 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 from functools import cache
-from typing import Annotated, Any, Final, NewType, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, NewType, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
@@ -19,6 +19,7 @@ from google.type.date_pb2 import Date
 from domain.kernel.events import Narrative
 from services.runtime.errors import Violation
 
+T = TypeVar("T")
 Read = Callable[[Any], Any]
 """From a message (for a field: from the message that holds it) to a domain value."""
 Write = Callable[[Any], Any]
@@ -91,19 +92,33 @@ def reader(message: Descriptor, cls: Any) -> Read:
     It is written out as Python and compiled, as dataclasses are: one line a field, and each field's slot set directly, since a
     rebuild reads every event of the log and the generated ``__init__`` of a frozen class alone would take a third of its time.
     """
-    if hasattr(cls, "__post_init__"):
-        raise TypeError(f"{cls.__name__} has a __post_init__, which reading would pass over")
-    names: dict[str, Any] = {"cls": cls, "new": object.__new__}
+    names = _setters(cls)
     defaults = {field.name: None if field.default is MISSING else field.default for field in fields(cls)}
     lines = ["def read(source):", " has = source.HasField", " value = new(cls)"]
     for name, kind in kinds(cls).items():
-        names[f"set_{name}"] = getattr(cls, name).__set__
         lines.append(f" set_{name}(value, {_expression(message.fields_by_name[name], kind, defaults[name], names)})")
     lines.append(" return value")
-    # The text is made of the field names of the contract alone.
+    return cast("Read", _compiled("read", lines, names))
+
+
+def assembler(cls: type[T]) -> Callable[..., T]:
+    """Return the function that makes a dataclass from the values of all its fields, in their order: as ``reader`` does, and as fast."""
+    given = [field.name for field in fields(cast("Any", cls))]
+    lines = [f"def assemble({', '.join(given)}):", " value = new(cls)", *(f" set_{name}(value, {name})" for name in given), " return value"]
+    return cast("Callable[..., T]", _compiled("assemble", lines, _setters(cls)))
+
+
+def _setters(cls: Any) -> dict[str, Any]:
+    """Return what a compiled function needs to make a dataclass field by field, in place of its ``__init__``."""
+    if hasattr(cls, "__post_init__"):
+        raise TypeError(f"{cls.__name__} has a __post_init__, which would be passed over")
+    return {"cls": cls, "new": object.__new__, **{f"set_{field.name}": getattr(cls, field.name).__set__ for field in fields(cls)}}
+
+
+def _compiled(name: str, lines: list[str], names: dict[str, Any]) -> Any:
+    """Compile a function whose text is made of field names of the contract and the domain alone."""
     exec("\n".join(lines), names)  # noqa: S102
-    read: Read = names["read"]
-    return read
+    return names[name]
 
 
 def _expression(descriptor: FieldDescriptor, kind: Kind, absent: Any, names: dict[str, Any]) -> str:
@@ -112,16 +127,21 @@ def _expression(descriptor: FieldDescriptor, kind: Kind, absent: Any, names: dic
     if descriptor.enum_type is not None:
         table = members(descriptor.enum_type, kind.item.type if kind.many else kind.type)
         names[f"codes_{name}"] = table if kind.many or (absent is None and not kind.optional) else table | {0: absent}
-        return f"tuple([codes_{name}[number] for number in source.{name}])" if kind.many else f"codes_{name}[source.{name}]"
+        return _many(name, f"codes_{name}[item]") if kind.many else f"codes_{name}[source.{name}]"
     convert = _convert(descriptor, kind.item if kind.many else kind)
     names[f"convert_{name}"] = convert
     if kind.many:
-        return f"tuple([convert_{name}(item) for item in source.{name}])" if convert else f"tuple(source.{name})"
+        return _many(name, f"convert_{name}(item)" if convert else "item")
     present = f"convert_{name}(source.{name})" if convert else f"source.{name}"
     if not descriptor.has_presence or (convert and not kind.optional):
         return present
     names[f"absent_{name}"] = absent
     return f"{present} if has({name!r}) else absent_{name}"
+
+
+def _many(name: str, item: str) -> str:
+    """Return the expression that reads a list; most lists of most events are empty, and going through one takes longer than asking."""
+    return f"tuple([{item} for item in items]) if (items := source.{name}) else ()"
 
 
 def _convert(descriptor: FieldDescriptor, kind: Kind) -> Read | None:
@@ -151,7 +171,8 @@ def _instant(stamp: Timestamp) -> datetime:
     nanos = stamp.nanos
     if not 0 <= nanos < _NANOS_PER_SECOND:
         raise ValueError(_INSTANT_EXPECTED)
-    return _EPOCH + timedelta(seconds=stamp.seconds, microseconds=nanos // _NANOS_PER_MICRO)
+    # By place: named arguments would take as long again.
+    return _EPOCH + timedelta(0, stamp.seconds, nanos // _NANOS_PER_MICRO)
 
 
 def _day(wire: Date) -> date:

@@ -13,6 +13,7 @@ import structlog
 
 from projections.kernel.database import GenerationGone, ViewDatabase
 from services.eventstore.opening import Opener
+from services.projector.parallel import Workplace
 from services.projector.rebuild import Progress, Rebuild, Stopped
 from services.projector.source import FollowedStore, ignored_by_all, read_batch
 
@@ -51,12 +52,18 @@ class _ShardBell:
 class Projector:
     """Keeps all views of a database at the head of the log. A crash anywhere resumes from tracking, without loss or repetition."""
 
-    def __init__(self, store: FollowedStore, opener: Opener, database: ViewDatabase, clock: Callable[[], int]) -> None:
-        """Project ``store`` into ``database``. ``clock`` returns Unix milliseconds; it only measures lag."""
+    def __init__(
+        self, store: FollowedStore, opener: Opener, database: ViewDatabase, clock: Callable[[], int], workplace: Workplace | None = None
+    ) -> None:
+        """Project ``store`` into ``database``. ``clock`` returns Unix milliseconds; it only measures lag.
+
+        ``workplace``: where other processes find the same log and keys, to help with a large build; None: this process builds alone.
+        """
         self._store = store
         self._opener = opener
         self._database = database
         self._clock = clock
+        self._workplace = workplace
         self._rung: Final[queue.SimpleQueue[str | None]] = queue.SimpleQueue()
         self._bells: Final[dict[str, _ShardBell]] = {}
         self._targets: dict[str, int] = {}
@@ -89,7 +96,7 @@ class Projector:
 
     def rebuild(self, views: Sequence[str], progress: Callable[[Progress], None]) -> None:
         """Build views anew beside the live ones and swap them in, in the caller's thread; reads and projection go on."""
-        Rebuild(self._store, self._opener, self._database, progress, self._stopping).run(views)
+        Rebuild(self._store, self._opener, self._database, progress, self._stopping, self._workplace).run(views)
         self._rung.put(None)
 
     def wait_for(self, view: str, shard: str, position: int, timeout_seconds: float) -> bool:
@@ -183,8 +190,7 @@ class Projector:
             reached = min(self._database.tracking(view, generation, shard) for view, generation in self._targets.items())
         batch = read_batch(self._store, self._opener, shard, reached, BATCH_MAX_EVENTS, self._ignored)
         if batch is not None:
-            for view, generation in self._targets.items():
-                self._database.apply(view, generation, shard, batch.items, batch.upto_position)
+            self._database.apply_together(self._targets, shard, batch.items, batch.upto_position)
             reached = batch.upto_position
         self._reached[shard] = reached
         return batch is not None and batch.events == BATCH_MAX_EVENTS
@@ -199,7 +205,7 @@ class Projector:
         """Build views that cannot be followed yet, trying again after failures, until told to stop."""
         while not self._stopping.is_set():
             try:
-                Rebuild(self._store, self._opener, self._database, _silent, self._stopping).run(views)
+                Rebuild(self._store, self._opener, self._database, _silent, self._stopping, self._workplace).run(views)
             except Stopped:
                 return
             except Exception as error:  # noqa: BLE001 (a build that fails is tried again; reads go on from what is live)

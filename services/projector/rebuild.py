@@ -5,15 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 from projections.kernel.database import Behind, Generation, ViewDatabase
 from services.eventstore.opening import Opener
 from services.eventstore.port import EventStore
-from services.projector.source import FollowedStore, ignored_by_all, read_batch
-
-REBUILD_BATCH_EVENTS: Final = 2_000
-"""Large, so that statements and commits cost little an event; small enough that the live view is not kept waiting for a second."""
+from services.projector.filling import REBUILD_BATCH_EVENTS, fill_shard
+from services.projector.parallel import PARALLEL_MIN_EVENTS, Workplace, fill_in_parallel
+from services.projector.source import FollowedStore
 
 
 class Stopped(Exception):
@@ -29,6 +27,23 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class _Telling:
+    """Tells of progress in several shards, from any thread."""
+
+    progress: Callable[[Progress], None]
+    heads: dict[str, int]
+    reached: dict[str, int]
+    turn: threading.Lock = field(default_factory=threading.Lock)
+
+    def reach(self, shard: str, position: int) -> None:
+        """Note that a shard was passed up to a position."""
+        with self.turn:
+            self.reached[shard] = position
+            applied = sum(self.reached.values())
+            self.progress(Progress(applied=applied, total=max(applied, sum(self.heads.values()))))
+
+
+@dataclass(frozen=True, slots=True)
 class Rebuild:
     """A rebuild of views of ``database`` from ``store``, from any thread or process, whatever projects into the live views meanwhile."""
 
@@ -38,6 +53,8 @@ class Rebuild:
     progress: Callable[[Progress], None]
     stopping: threading.Event = field(default_factory=threading.Event)
     """Set it to end between two batches."""
+    workplace: Workplace | None = None
+    """Where other processes find the same log and keys; None: this process does everything itself."""
 
     def run(self, views: Sequence[str]) -> None:
         """Fill a generation of each view from the whole log, then swap each in; reads go on from the live ones until then.
@@ -45,6 +62,8 @@ class Rebuild:
         A generation is swapped in only where it is not behind. Raise ``Stopped`` once ``stopping`` is set.
         """
         building = [self.database.begin_build(view) for view in views]
+        if self.workplace is not None:
+            self._fill_in_parallel(building, self.workplace)
         before, missing = None, self._missing(building)
         while missing and (before is None or REBUILD_BATCH_EVENTS < missing < before):  # what comes meanwhile is much after a long fill
             self.fill(building)
@@ -54,21 +73,44 @@ class Rebuild:
 
     def fill(self, generations: Sequence[Generation]) -> None:
         """Bring generations from where they are to the head of every shard; the shortest way to a view for comparison."""
+        telling = self._telling(generations)
+        for shard in telling.heads:
+            self._fill_shard(generations, shard, telling)
+
+    def _fill_shard(self, generations: Sequence[Generation], shard: str, telling: _Telling) -> None:
+        """Bring generations to the head of a shard; raise ``Stopped`` between two batches."""
+        self._go_on()
+        head = telling.heads[shard]
+        for position in fill_shard(self.store, self.opener, self.database, generations, shard, head):
+            telling.reach(shard, position)
+            if position < head:
+                self._go_on()
+
+    def _fill_in_parallel(self, generations: Sequence[Generation], workplace: Workplace) -> None:
+        """Fill the shards that nothing was filled of yet with the help of other processes, if there is enough to do for them."""
+        telling = self._telling(generations)
+        untouched = {shard: head for shard, head in telling.heads.items() if head and not telling.reached[shard]}
+        if sum(untouched.values()) >= PARALLEL_MIN_EVENTS:
+            fill_in_parallel(
+                workplace,
+                self.database,
+                generations,
+                untouched,
+                fill=lambda shard: self._fill_shard(generations, shard, telling),
+                report=telling.reach,
+                stopping=self.stopping,
+            )
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Raise ``Stopped`` if told to stop."""
+        if self.stopping.is_set():
+            raise Stopped
+
+    def _telling(self, generations: Sequence[Generation]) -> _Telling:
+        """Begin to tell how far generations have come."""
         heads = {shard: self.store.shard(shard).head().position for shard in self.store.shards()}
-        reached = self._reached(generations, heads)
-        ignored = ignored_by_all(self.database.views)
-        for shard, head in heads.items():
-            while reached[shard] < head:
-                if self.stopping.is_set():
-                    raise Stopped
-                batch = read_batch(self.store, self.opener, shard, reached[shard], REBUILD_BATCH_EVENTS, ignored)
-                if batch is None:
-                    break
-                for one in generations:
-                    self.database.apply(one.view, one.generation, shard, batch.items, batch.upto_position)
-                reached[shard] = batch.upto_position
-                applied = sum(reached.values())
-                self.progress(Progress(applied=applied, total=max(applied, sum(heads.values()))))
+        return _Telling(self.progress, heads, self._reached(generations, heads))
 
     def _missing(self, generations: Sequence[Generation]) -> int:
         """Return how many events of the log are not in all generations."""

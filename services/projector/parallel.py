@@ -1,0 +1,213 @@
+"""Filling views with all the cores there are: shards are independent, so other processes fill some of them, each into files of its own.
+
+What a process has filled is taken over into the view database shard by shard, rows with their tracking, so that a crash or a stop leaves
+whole shards and nothing half. The process that rebuilds fills shards itself meanwhile. A log that lies in one shard gains nothing by this.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+from projections.kernel.database import Generation, ViewDatabase
+
+PARALLEL_MIN_EVENTS: Final = 20_000
+"""A process takes about a second of a core to start, in which this one fills some thousands of events."""
+SHARE_MIN_EVENTS: Final = 2_000
+"""Smaller shards are filled together: a file of its own for each would take longer than its events."""
+_FOLDER: Final = "rebuild"
+
+
+class WorkerFailed(Exception):
+    """A process that filled shards ended before it was told to; what it had handed over stays."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workplace:
+    """Where another process finds the log, its keys and room to write."""
+
+    event_store_file: Path
+    key_store_file: Path
+    kek: bytes = field(repr=False)
+    """The key-encryption key."""
+    scratch_folder: Path
+    """As safe as the view database's own: what lies here for a while is read as easily."""
+
+
+def workers_max() -> int:
+    """Return how many processes are worth starting beside this one: one for each further core."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores - 1
+
+
+def fill_in_parallel(
+    workplace: Workplace,
+    database: ViewDatabase,
+    generations: Sequence[Generation],
+    heads: Mapping[str, int],
+    *,
+    fill: Callable[[str], None],
+    report: Callable[[str, int], None],
+    stopping: threading.Event,
+) -> None:
+    """Fill shards that none of the generations has anything of yet, given with their heads.
+
+    ``fill`` fills a shard in this process and thread; ``report`` hears of positions reached elsewhere, on any thread. Returns early once
+    ``stopping`` is set; raises ``WorkerFailed`` if a process dies or fails. In either case whatever is missing can be filled later.
+    """
+    _Filling(workplace, database, generations, heads, report, stopping).run(fill)
+
+
+class _Filling:
+    """One fill by several processes."""
+
+    def __init__(
+        self,
+        workplace: Workplace,
+        database: ViewDatabase,
+        generations: Sequence[Generation],
+        heads: Mapping[str, int],
+        report: Callable[[str, int], None],
+        stopping: threading.Event,
+    ) -> None:
+        """Cut the work into shares, the largest first."""
+        self._workplace = workplace
+        self._database = database
+        self._generations = generations
+        self._heads = heads
+        self._report = report
+        self._stopping = stopping
+        self._shares: Final = deque(_shares(heads))
+        self._processes: Final[list[subprocess.Popen[str]]] = []
+        self._failures: Final[list[BaseException]] = []
+
+    def run(self, fill: Callable[[str], None]) -> None:
+        """Fill all shares, some of them here."""
+        count = min(workers_max(), len(self._shares) - 1)
+        with _scratch(self._workplace.scratch_folder) as folder:
+            threads = [threading.Thread(target=self._employ, args=(folder / str(number),), daemon=True) for number in range(count)]
+            try:
+                for thread in threads:
+                    thread.start()
+                for share in self._taken():
+                    for shard in share:
+                        fill(shard)
+                for thread in threads:
+                    thread.join()
+            finally:
+                self._shares.clear()
+                for process in self._processes:
+                    process.kill()
+                for thread in threads:
+                    thread.join()
+        if self._failures:
+            raise self._failures[0]
+
+    def _taken(self) -> Iterator[list[str]]:
+        """Take one share after the other, until none is left or somebody failed."""
+        while not (self._failures or self._stopping.is_set()):
+            try:
+                yield self._shares.popleft()
+            except IndexError:
+                return
+
+    def _employ(self, folder: Path) -> None:
+        """Have one process fill shares, and take over what it fills."""
+        try:
+            folder.mkdir()
+            with self._process() as process:
+                for number, share in enumerate(self._taken()):
+                    file = folder / f"{number}.sqlite"
+                    self._order(process, {"shards": {shard: self._heads[shard] for shard in share}, "file": str(file)})
+                    if not self._finished(process):
+                        return
+                    self._database.absorb(file, self._generations)
+                    file.unlink()
+        except BaseException as failure:  # noqa: BLE001 (whoever waits must hear it, not the thread's end)
+            self._failures.append(failure)
+
+    @contextmanager
+    def _process(self) -> Iterator[subprocess.Popen[str]]:
+        """Give a process that knows its workplace; it ends with the context."""
+        place = self._workplace
+        command = [sys.executable, "-P", "-m", "services.projector.worker"]
+        paths = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+        process = subprocess.Popen(  # noqa: S603 (our own program)
+            command, env=os.environ | paths, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        self._processes.append(process)
+        try:
+            views = [one.view for one in self._generations]
+            files = {"events": str(place.event_store_file), "keys": str(place.key_store_file)}
+            self._order(process, {**files, "kek": place.kek.hex(), "views": views})
+            yield process
+        finally:
+            process.kill()
+            with suppress(BrokenPipeError), process:  # an order that a process did not live to read
+                pass
+
+    def _order(self, process: subprocess.Popen[str], order: Mapping[str, Any]) -> None:
+        """Tell a process what to do; one that is gone is noticed when it does not answer."""
+        if process.stdin is not None:
+            with suppress(BrokenPipeError):
+                process.stdin.write(json.dumps(order) + "\n")
+                process.stdin.flush()
+
+    def _finished(self, process: subprocess.Popen[str]) -> bool:
+        """Pass on how far a process is until it has filled its share; False if that is wanted no more."""
+        for line in process.stdout or ():
+            answer = json.loads(line)
+            if "shard" in answer:
+                self._report(answer["shard"], answer["position"])
+            elif answer.get("done"):
+                return True
+            else:
+                raise WorkerFailed(f"a process that fills views failed: {answer['failed']}")
+            if self._failures or self._stopping.is_set():
+                return False
+        raise WorkerFailed(f"a process that fills views ended with code {process.wait()}")
+
+
+def _shares(heads: Mapping[str, int]) -> list[list[str]]:
+    """Return shards with their heads as shares of work: large ones alone and first, small ones together."""
+    shares: list[list[str]] = []
+    events = SHARE_MIN_EVENTS
+    for shard in sorted(heads, key=heads.__getitem__, reverse=True):
+        if events >= SHARE_MIN_EVENTS:
+            shares.append([])
+            events = 0
+        shares[-1].append(shard)
+        events += heads[shard]
+    return shares
+
+
+@contextmanager
+def _scratch(parent: Path) -> Iterator[Path]:
+    """Give a folder that is removed afterwards; remove those of processes that were killed, for they hold bodies in the clear."""
+    for left in parent.glob(f"{_FOLDER}-*-*"):
+        if not _lives(int(left.name.split("-")[1])):
+            shutil.rmtree(left, ignore_errors=True)
+    with TemporaryDirectory(prefix=f"{_FOLDER}-{os.getpid()}-", dir=parent) as folder:
+        yield Path(folder)
+
+
+def _lives(pid: int) -> bool:
+    """Tell whether there is such a process."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
