@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from datetime import date
 
 from domain.incident.codes import DeathCategory, LegalStatus, NotificationType
@@ -19,12 +18,6 @@ ADULT_YEARS = 18
 """A child is a person under the age of 18 (Children Act 2004 s65(1))."""
 CARE_LEAVER_YEARS = range(16, 25)
 """From leaving care at 16 up to and including 24 (Working Together 2023 ch. 5)."""
-
-
-def by_id(children: Iterable[Child]) -> Mapping[ChildId, Child]:
-    """Return the children by id; the only child of an incident is its index child, whether or not it says so."""
-    named = {child.child_id: child for child in children}
-    return {identity: replace(child, index_child=True) for identity, child in named.items()} if len(named) == 1 else named
 
 
 def check_children(notification: Notification) -> None:

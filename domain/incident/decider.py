@@ -33,7 +33,7 @@ from domain.incident.state import (
 )
 from domain.kernel.corrections import check_correction, noted
 from domain.kernel.decider import Context, Decider
-from domain.kernel.events import Event, Recorded, london_day
+from domain.kernel.events import Event, Recorded
 from domain.kernel.ids import Shard, Stream
 from domain.kernel.rules import Finding, Rule
 from domain.partnership.state import partnership_in, partnership_stream
@@ -87,8 +87,7 @@ def _by_header(state: Incident, recorded: Recorded) -> Incident:
         case CriteriaAssessed.EVENT_TYPE if isinstance(state, Referred):
             return Assessed(facts=state.facts)
         case IncidentNotified.EVENT_TYPE if isinstance(state, (Referred, Assessed)):
-            done_on = london_day(recorded.asserted_at)
-            return Notified(facts=state.facts, by=recorded.agency_id, done_on=done_on, imported=recorded.imported, notification=None)
+            return Notified(facts=state.facts, by=recorded.agency_id, imported=recorded.imported, first=None)
         case NotificationWithdrawn.EVENT_TYPE if isinstance(state, Notified):
             return Withdrawn(facts=state.facts, notified=state)
         case IncidentClosed.EVENT_TYPE if isinstance(state, (Referred, Assessed, Notified, Withdrawn)):

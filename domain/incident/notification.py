@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import assert_never
+from datetime import date
+from typing import TypeAlias, assert_never
 
-from domain.incident.children import by_id, check_children, check_known, check_named_once
+from domain.incident.children import check_children, check_known, check_named_once
 from domain.incident.codes import CriteriaOutcome, Limb
 from domain.incident.events import (
     ChildAdded,
@@ -37,26 +37,31 @@ from domain.incident.rules import (
     STATE,
 )
 from domain.incident.state import (
+    Change,
     Incident,
     Judgement,
     Notification,
     Notified,
     Unknown,
     Withdrawn,
+    awareness_of,
+    by_id,
     facts_of,
     is_notified_elsewhere,
     judgement_for,
     notification_of,
     notified_part,
-    with_facts,
-    with_notification,
+    with_change,
 )
-from domain.kernel.corrections import is_correction
+from domain.kernel.corrections import is_correction, root_in
 from domain.kernel.decider import Context
 from domain.kernel.events import Recorded, london_day
 from domain.kernel.rules import Finding, Refused
 from domain.kernel.times import done_on
 from domain.partnership.state import is_council
+
+Changing: TypeAlias = ChildAdded | NotificationAmended | IncidentReclassified
+"""What says some of the notification anew."""
 
 
 def admit(state: Incident, event: Notifying, context: Context) -> tuple[Finding, ...]:
@@ -67,7 +72,7 @@ def admit(state: Incident, event: Notifying, context: Context) -> tuple[Finding,
         case ChildAdded():
             notification = _notified(state, event, context)
             check_first(event.child.child_id in notification.children, event, DUPLICATE_CHILD)
-            check_children(_with_child(notification, event))
+            check_children(_readable(_changed(state, event, context)))
         case NotificationAmended():
             return _judge_amendment(state, event, context)
         case IncidentReclassified():
@@ -76,7 +81,7 @@ def admit(state: Incident, event: Notifying, context: Context) -> tuple[Finding,
             refuse_if(same and not is_correction(event), SAME_TYPE)
             check_named_once(event.children)
             check_known(event.children, notification.children)
-            check_children(_reclassified(notification, event))
+            check_children(_readable(_changed(state, event, context)))
         case NotificationWithdrawn():
             check_notifying_council(state, context)
             check_stage(state, event, Notified)
@@ -90,10 +95,20 @@ def _notified(state: Incident, event: Notifying, context: Context) -> Notificati
     """Return what the notification says, if the sender may change it now."""
     check_notifying_council(state, context)
     check_stage(state, event, Notified)
+    return _readable(state)
+
+
+def _readable(state: Incident) -> Notification:
+    """Return what the notification says by now; raise ``Refused`` if nobody can tell."""
     notification = notification_of(state)
     if notification is None:
         raise Refused(STATE, "what was notified can no longer be read")
     return notification
+
+
+def _changed(state: Incident, event: Changing, context: Context) -> Incident:
+    """Return the case as it would be with the notification so changed."""
+    return with_change(state, root_in(facts_of(state).said, event, context), _change(event))
 
 
 def _judge_notification(state: Incident, event: IncidentNotified, context: Context) -> tuple[Finding, ...]:
@@ -102,7 +117,7 @@ def _judge_notification(state: Incident, event: IncidentNotified, context: Conte
     refuse_if(not is_council(event.incident_authority) or not is_council(event.residence_authority), NOT_A_COUNCIL)
     _check_awareness(state, event, context)
     judgement = _judgement(state, event, context)
-    first = _first(event, judgement.limb)
+    first = _first(event, judgement.limb, done_on(event, context))
     expected = first.owing_council
     refuse_if(context.agency_id != expected, AUTHORITY, f"notifying council: expected {expected}, found {context.agency_id}")
     check_named_once(event.children)
@@ -151,36 +166,35 @@ def _judge_amendment(state: Incident, event: NotificationAmended, context: Conte
     _check_deprivation(event.deprivation_fifth)
     check_named_once(event.children)
     check_known(event.children, notification.children)
-    amended = _amended(notification, event)
-    check_children(amended)
-    _check_amended_times(state, event, amended, context)
-    after = with_notification(state, amended)
+    after = _changed(state, event, context)
+    check_children(_readable(after))
+    _check_amended_times(state, event, after, context)
     return (Finding(rule=NOTIFIED_ELSEWHERE),) if is_notified_elsewhere(after) and not is_notified_elsewhere(state) else ()
 
 
-def _check_amended_times(state: Incident, event: NotificationAmended, amended: Notification, context: Context) -> None:
-    """Refuse what cannot be true of occurrence, awareness and notification, each as amended where it is, and in this order."""
-    facts, part = facts_of(state), notified_part(state)
+def _check_amended_times(state: Incident, event: NotificationAmended, after: Incident, context: Context) -> None:
+    """Refuse what cannot be true of occurrence, awareness and notification, each as it would be ``after``, and in this order."""
+    part = notified_part(state)
     if part is None:
         return
-    aware_at = facts.awareness.get(part.by)
+    before, amended = _readable(state), _readable(after)
+    was_aware_at, aware_at = awareness_of(state).get(part.by), awareness_of(after).get(part.by)
     if event.awareness is not None:
-        said_apart = any(said.event_type == IncidentBecameKnown.EVENT_TYPE and said.agency_id == part.by for said in facts.said.values())
-        contradicts = said_apart and event.awareness.aware_at != aware_at
+        said = facts_of(state).said.values()
+        said_apart = any(note.event_type == IncidentBecameKnown.EVENT_TYPE and note.agency_id == part.by for note in said)
+        contradicts = said_apart and event.awareness.aware_at != was_aware_at
         refuse_if(contradicts, CONTRADICTION, f"the council's awareness was recorded by {IncidentBecameKnown.EVENT_TYPE}: correct that")
-        aware_at = event.awareness.aware_at
     aware_on = amended.incident_on.day if aware_at is None else london_day(aware_at)
     refuse_if(aware_on < amended.incident_on.day, IMPOSSIBLE_TIMES)
     if event.notified_at is not None:
         refuse_if(not part.imported, NOTIFIED_AT, "the notification was not imported")
-        notified_on = london_day(event.notified_at)
-        refuse_if(context.live_from is None or notified_on >= context.live_from, NOTIFIED_AT, "the instant is not before the live day")
-        refuse_if(notified_on < aware_on, IMPOSSIBLE_TIMES)
-    elif event.awareness is not None:
-        refuse_if(part.done_on < aware_on, IMPOSSIBLE_TIMES)
+        is_live = context.live_from is None or london_day(event.notified_at) >= context.live_from
+        refuse_if(is_live, NOTIFIED_AT, "the instant is not before the live day")
+    moved = (aware_at, amended.done_on) != (was_aware_at, before.done_on)
+    refuse_if(moved and amended.done_on < aware_on, IMPOSSIBLE_TIMES)
 
 
-def _first(event: IncidentNotified, limb: Limb | None) -> Notification:
+def _first(event: IncidentNotified, limb: Limb | None, day: date) -> Notification:
     return Notification(
         notification_type=event.notification_type,
         incident_on=event.incident_on,
@@ -188,49 +202,42 @@ def _first(event: IncidentNotified, limb: Limb | None) -> Notification:
         incident_authority=event.incident_authority,
         residence_authority=event.residence_authority,
         children=by_id(event.children),
+        done_on=day,
+        aware_at=None if event.awareness is None else event.awareness.aware_at,
         care_leaver_only=event.care_leaver_only,
         limb=limb,
     )
 
 
-def _with_child(notification: Notification, event: ChildAdded) -> Notification:
-    return replace(notification, children=by_id([*{**notification.children, event.child.child_id: event.child}.values()]))
-
-
-def _amended(notification: Notification, event: NotificationAmended) -> Notification:
-    children = {**notification.children, **{child.child_id: child for child in event.children}}
-    return replace(
-        notification,
-        incident_on=event.incident_on or notification.incident_on,
-        place=event.place or notification.place,
-        incident_authority=event.incident_authority or notification.incident_authority,
-        residence_authority=event.residence_authority or notification.residence_authority,
-        children=by_id(children.values()),
-    )
-
-
-def _reclassified(notification: Notification, event: IncidentReclassified) -> Notification:
-    children = {**notification.children, **{child.child_id: child for child in event.children}}
-    return replace(notification, notification_type=event.notification_type, children=by_id(children.values()))
+def _change(event: Changing) -> Change:
+    match event:
+        case ChildAdded():
+            return Change(children=(event.child,))
+        case NotificationAmended():
+            return Change(
+                incident_on=event.incident_on,
+                place=event.place,
+                incident_authority=event.incident_authority,
+                residence_authority=event.residence_authority,
+                children=event.children,
+                done_on=None if event.notified_at is None else london_day(event.notified_at),
+                aware_at=None if event.awareness is None else event.awareness.aware_at,
+            )
+        case IncidentReclassified():
+            return Change(notification_type=event.notification_type, children=event.children)
+        case _:
+            assert_never(event)
 
 
 def evolve(state: Incident, event: Notifying, recorded: Recorded) -> Incident:
-    """Return the case with the notification as it says by now; a correction is the newest statement and applies on top."""
-    if isinstance(event, IncidentNotified):
-        return _evolve_notified(state, event, recorded)
-    if isinstance(event, NotificationWithdrawn):
-        return Withdrawn(facts=state.facts, notified=state) if isinstance(state, Notified) else state
-    notification = notification_of(state)
-    if notification is None:
-        return state
+    """Return the case with the notification as it says by now."""
     match event:
-        case ChildAdded():
-            return with_notification(state, _with_child(notification, event))
-        case NotificationAmended():
-            done_on = None if event.notified_at is None else london_day(event.notified_at)
-            return with_notification(_with_awareness(state, event, recorded), _amended(notification, event), done_on)
-        case IncidentReclassified():
-            return with_notification(state, _reclassified(notification, event))
+        case IncidentNotified():
+            return _evolve_notified(state, event, recorded)
+        case NotificationWithdrawn():
+            return Withdrawn(facts=state.facts, notified=state) if isinstance(state, Notified) else state
+        case ChildAdded() | NotificationAmended() | IncidentReclassified():
+            return with_change(state, facts_of(state).said[recorded.event_id].root, _change(event))
         case _:
             assert_never(event)
 
@@ -238,22 +245,13 @@ def evolve(state: Incident, event: Notifying, recorded: Recorded) -> Incident:
 def _evolve_notified(state: Incident, event: IncidentNotified, recorded: Recorded) -> Incident:
     if not isinstance(state, (Unknown, *RUNNING)) or isinstance(state, Notified):
         return state
-    facts = facts_of(_with_awareness(state, event, recorded))
+    facts = facts_of(state)
     if event.criteria is not None:
         facts = with_judgement(facts, event.criteria, recorded)
     judgement = judgement_for(facts, recorded.agency_id)
     return Notified(
         facts=facts,
         by=recorded.agency_id,
-        done_on=london_day(recorded.asserted_at),
         imported=recorded.imported,
-        notification=_first(event, None if judgement is None else judgement.limb),
+        first=_first(event, None if judgement is None else judgement.limb, london_day(recorded.asserted_at)),
     )
-
-
-def _with_awareness(state: Incident, event: IncidentNotified | NotificationAmended, recorded: Recorded) -> Incident:
-    """Return the case with the awareness that the event gives, if it gives one."""
-    if event.awareness is None:
-        return state
-    facts = facts_of(state)
-    return with_facts(state, replace(facts, awareness={**facts.awareness, recorded.agency_id: event.awareness.aware_at}))

@@ -34,10 +34,12 @@ from domain.incident.state import (
     Referral,
     Referred,
     Unknown,
+    awareness_of,
     facts_of,
     notification_of,
     with_facts,
 )
+from domain.kernel.corrections import placed
 from domain.kernel.decider import Context
 from domain.kernel.events import Recorded, london_day
 from domain.kernel.rules import Finding
@@ -82,7 +84,7 @@ def _check_confirmation(state: Incident, event: ReferralConfirmedInWriting, cont
 
 def _check_awareness(state: Incident, event: IncidentBecameKnown, context: Context) -> None:
     check_stage(state, event, Unknown, *RUNNING)
-    check_first(context.agency_id in facts_of(state).awareness, event, CONTRADICTION)
+    check_first(context.agency_id in awareness_of(state), event, CONTRADICTION)
     notification = notification_of(state)
     happened_after = notification is not None and london_day(event.awareness.aware_at) < notification.incident_on.day
     refuse_if(happened_after, IMPOSSIBLE_TIMES)
@@ -131,4 +133,4 @@ def evolve(state: Incident, event: Opening, recorded: Recorded) -> Incident:
 def with_judgement(facts: Facts, criteria: Criteria, recorded: Recorded) -> Facts:
     """Return the facts with a judgement among them: a correction in the place of what it corrects, any other as the newest."""
     judgement = Judgement(agency_id=recorded.agency_id, outcome=criteria.outcome, limb=criteria.limb)
-    return replace(facts, judgements={**facts.judgements, facts.said[recorded.event_id].root: judgement})
+    return replace(facts, judgements=placed(facts.said, facts.judgements, facts.said[recorded.event_id].root, judgement))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from functools import reduce
 from typing import Any, assert_never
 
 from domain.incident.codes import CloseReason, CriteriaOutcome, Limb, NotificationType, PlaceKind, ProceedingKind, Recipient
 from domain.incident.events import Child
-from domain.kernel.corrections import NOTHING_SAID, SaidSoFar
+from domain.kernel.corrections import NOTHING_SAID, SaidSoFar, placed
 from domain.kernel.events import When
 from domain.kernel.ids import AgencyId, CaseId, ChildId, EventId, RequestId, Stream, stream
 
@@ -71,7 +72,7 @@ class Facts:
     said: SaidSoFar = field(default_factory=lambda: NOTHING_SAID)
     referrals: Mapping[AgencyId, Referral] = field(default_factory=dict)
     awareness: Mapping[AgencyId, datetime] = field(default_factory=dict)
-    """When each agency came to know or suspect."""
+    """When each agency came to know or suspect, as it recorded apart from a notification."""
     judgements: Mapping[EventId, Judgement] = field(default_factory=dict)
     """By the event that made the judgement, in order; a correction replaces in place."""
     informed: Mapping[EventId, Informed] = field(default_factory=dict)
@@ -84,7 +85,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notification:
-    """What the notification says by now, amendments included. ``limb``: the one it was judged to meet when it was made, if any."""
+    """What the notification says at one time. ``limb``: the one it was judged to meet when it was made, if any."""
 
     notification_type: NotificationType
     incident_on: When
@@ -92,6 +93,10 @@ class Notification:
     incident_authority: AgencyId
     residence_authority: AgencyId
     children: Mapping[ChildId, Child]
+    done_on: date
+    """The London day on which the council says it notified."""
+    aware_at: datetime | None = None
+    """Since when the council says here that it knew or suspected."""
     care_leaver_only: bool = False
     limb: Limb | None = None
 
@@ -101,6 +106,34 @@ class Notification:
         by_place = self.limb is None and self.place is PlaceKind.ABROAD
         outside = by_place or self.limb is Limb.RESIDENT_OUTSIDE_ENGLAND
         return self.residence_authority if outside else self.incident_authority
+
+    def changed(self, change: Change) -> Notification:
+        """Return the notification with what ``change`` says in place of what was said."""
+        return replace(
+            self,
+            notification_type=change.notification_type or self.notification_type,
+            incident_on=change.incident_on or self.incident_on,
+            place=change.place or self.place,
+            incident_authority=change.incident_authority or self.incident_authority,
+            residence_authority=change.residence_authority or self.residence_authority,
+            children=by_id([*{**self.children, **{child.child_id: child for child in change.children}}.values()]),
+            done_on=change.done_on or self.done_on,
+            aware_at=change.aware_at or self.aware_at,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What one event says of the notification anew: an amendment, a reclassification, a further child; None where it says nothing."""
+
+    notification_type: NotificationType | None = None
+    incident_on: When | None = None
+    place: PlaceKind | None = None
+    incident_authority: AgencyId | None = None
+    residence_authority: AgencyId | None = None
+    children: tuple[Child, ...] = ()
+    done_on: date | None = None
+    aware_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,14 +157,20 @@ class Assessed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notified:
-    """A council notified the Panel. ``notification`` is None when its body can no longer be read."""
+    """A council notified the Panel."""
 
     facts: Facts
     by: AgencyId
-    done_on: date
-    """The London day on which it says it did."""
     imported: bool
-    notification: Notification | None
+    first: Notification | None
+    """What was notified; None when its body can no longer be read."""
+    changes: Mapping[EventId, Change] = field(default_factory=dict)
+    """What was said of it since, by the event that said so, in order; a correction replaces in place."""
+
+    @property
+    def notification(self) -> Notification | None:
+        """What the notification says by now; None when its body can no longer be read."""
+        return None if self.first is None else reduce(Notification.changed, self.changes.values(), self.first)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +195,12 @@ class Closed:
 Incident = Unknown | Referred | Assessed | Notified | Withdrawn | Closed
 
 
+def by_id(children: Iterable[Child]) -> Mapping[ChildId, Child]:
+    """Return the children by id; the only child of an incident is its index child, whether or not it says so."""
+    named = {child.child_id: child for child in children}
+    return {identity: replace(child, index_child=True) for identity, child in named.items()} if len(named) == 1 else named
+
+
 def incident_stream(case_id: str) -> Stream:
     """Name the incident stream of a case."""
     return stream("incident", case_id)
@@ -177,17 +222,21 @@ def with_facts(state: Incident, facts: Facts) -> Incident:
     return Referred(facts=facts) if isinstance(state, Unknown) else replace(state, facts=facts)
 
 
-def with_notification(state: Incident, notification: Notification, done_on: date | None = None) -> Incident:
-    """Return the same stage with the notification replaced, and its day where one is given; a case never notified stays as it is."""
+def with_change(state: Incident, root: EventId, change: Change) -> Incident:
+    """Return the same stage with a change of the notification in its place; a case never notified stays as it is."""
+    part = notified_part(state)
+    if part is None:
+        return state
+    notified = replace(part, changes=placed(facts_of(state).said, part.changes, root, change))
     match state:
         case Notified():
-            return replace(state, notification=notification, done_on=done_on or state.done_on)
+            return notified
         case Withdrawn():
-            notified = replace(state.notified, notification=notification, done_on=done_on or state.notified.done_on)
             return replace(state, notified=notified)
+        case Closed(was=Withdrawn() as was):
+            return replace(state, was=replace(was, notified=notified))
         case Closed():
-            was = with_notification(state.was, notification, done_on)
-            return state if isinstance(was, (Unknown, Closed)) else replace(state, was=was)
+            return replace(state, was=notified)
         case Unknown() | Referred() | Assessed():
             return state
         case _:
@@ -213,6 +262,14 @@ def notification_of(state: Incident) -> Notification | None:
     """Return what the notification says by now; None if there is none or its body is gone."""
     part = notified_part(state)
     return None if part is None else part.notification
+
+
+def awareness_of(state: Incident) -> Mapping[AgencyId, datetime]:
+    """Return when each agency came to know or suspect: as it recorded apart, or else as its notification says by now."""
+    part, notification = notified_part(state), notification_of(state)
+    aware_at = None if notification is None else notification.aware_at
+    said = {} if part is None or aware_at is None else {part.by: aware_at}
+    return {**said, **facts_of(state).awareness}
 
 
 def is_notified_elsewhere(state: Incident) -> bool:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from domain.kernel.decider import Context
 from domain.kernel.events import Event, Recorded
 from domain.kernel.ids import AgencyId, EventId
 from domain.kernel.rules import Refused, Rule
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,22 @@ def root_of(said: SaidSoFar, recorded: Recorded) -> EventId:
     target = recorded.corrects
     earlier = None if target is None else said.get(EventId(target))
     return recorded.event_id if earlier is None else earlier.root
+
+
+def root_in(said: SaidSoFar, event: Event, context: Context) -> EventId:
+    """Return the root that an event not yet recorded will have."""
+    correction = None if event.details is None else event.details.corrects
+    earlier = None if correction is None else said.get(EventId(correction.event_id))
+    return context.event_id if earlier is None else earlier.root
+
+
+def placed(said: SaidSoFar, things: Mapping[EventId, T], root: EventId, thing: T) -> Mapping[EventId, T]:
+    """Return what events said, by their roots, with ``thing`` in its place: where its root was said, or else as the newest.
+
+    The order is that of ``said``, for a root whose body is gone has a place and nothing in it until it is corrected.
+    """
+    all_things = {**things, root: thing}
+    return {identity: all_things[identity] for identity in dict.fromkeys([*said, root]) if identity in all_things}
 
 
 def noted(said: SaidSoFar, recorded: Recorded, about: str) -> SaidSoFar:

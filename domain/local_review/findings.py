@@ -57,6 +57,7 @@ _KINDS_DUE: Final = {
 }
 """What each must have before a report is published; before information about improvements is, either will do for all."""
 
+_PUBLISHED: Final = (LocalReviewPublished, ImprovementsOnlyPublished)
 _COPY_RULES: Final = frozenset({rules.COPIES_MISSING, rules.COPIES_LATE})
 _PUBLICATION_RULES: Final = _COPY_RULES | {rules.NOT_ANONYMISED, rules.LIVE_PROCEEDING}
 
@@ -90,9 +91,7 @@ def broken_by(state: LocalReview, event: LocalReviewEvent, context: Context) -> 
         case LocalReviewDrafted() | ReportCompleted():
             found = (*conflicted, *(() if facts.has(ReviewerAppointed) else (rules.NO_REVIEWER,)))
         case LocalReviewPublished() | ImprovementsOnlyPublished():
-            incident = incident_in(context.others, identity_of(context.stream))
-            only = isinstance(event, ImprovementsOnlyPublished)
-            found = (*conflicted, *_publication_broken(facts, incident, facts.scoring_day(event, context), improvements_only=only))
+            found = (*conflicted, *_published(facts, event, context))
         case _:
             found = ()
     return found
@@ -106,16 +105,26 @@ def mended_by(after: Facts, event: LocalReviewEvent) -> frozenset[Rule]:
         case ReviewerRemoved():
             mended = frozenset() if conflicted_reviewers(after) else frozenset({rules.CONFLICTED_REVIEWER})
         case AnonymisationApproved():
-            mended = frozenset({rules.NOT_ANONYMISED})
+            mended = frozenset({rules.NOT_ANONYMISED}) if is_anonymised(after) else frozenset()
         case CopyProvided():
             mended = _COPY_RULES - set(_copies_broken_now(after))
         case LocalReviewPublished() | ImprovementsOnlyPublished():
-            mended = _PUBLICATION_RULES
+            mended = frozenset() if after.has_newer_than(event, *_PUBLISHED) else _PUBLICATION_RULES
         case LocalReviewUnpublished():
-            mended = frozenset({rules.NOT_ANONYMISED, rules.LIVE_PROCEEDING})
+            out_of_view = not after.since(LocalReviewUnpublished).has(*_PUBLISHED)
+            mended = frozenset({rules.NOT_ANONYMISED, rules.LIVE_PROCEEDING}) if out_of_view else frozenset()
         case _:
             mended = frozenset()
     return mended
+
+
+def _published(facts: Facts, event: LocalReviewPublished | ImprovementsOnlyPublished, context: Context) -> tuple[Rule, ...]:
+    """Judge a publication; a correction of one that another followed leaves what was found of the newest as it is."""
+    if facts.has_newer_than(event, *_PUBLISHED):
+        return ()
+    incident = incident_in(context.others, identity_of(context.stream))
+    only = isinstance(event, ImprovementsOnlyPublished)
+    return _publication_broken(facts, incident, facts.scoring_day(event, context), improvements_only=only)
 
 
 def _publication_broken(facts: Facts, incident: Incident, day: date | None, *, improvements_only: bool) -> tuple[Rule, ...]:
@@ -128,7 +137,7 @@ def _publication_broken(facts: Facts, incident: Incident, day: date | None, *, i
 
 def _copies_broken_now(after: Facts) -> tuple[Rule, ...]:
     """Judge the copies of what was published last."""
-    published = after.last(LocalReviewPublished, ImprovementsOnlyPublished)
+    published = after.last(*_PUBLISHED)
     if published is None:
         return ()
     only = published.event_type == ImprovementsOnlyPublished.EVENT_TYPE

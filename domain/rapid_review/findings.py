@@ -37,7 +37,7 @@ def broken_by(state: RapidReview, event: RapidReviewEvent, context: Context, par
         case RapidReviewCompleted():
             found = _ethnicity_forgotten(state)
         case DecisionRecommended(recommendation=Recommendation.OTHER_REVIEW):
-            found = (rules.OTHER_METHOD,)
+            found = () if facts_of(state).has_newer_than(event, DecisionRecommended) else (rules.OTHER_METHOD,)
         case _:
             found = ()
     return found
@@ -56,8 +56,11 @@ def mended_by(after: Facts, event: RapidReviewEvent) -> frozenset[Rule]:
             mended = {rules.SENT_WITHOUT_SIGN_OFF, rules.SENT_UNDECIDED, rules.SENT_INCOMPLETE}
         case DecisionMade() | DecisionReconsidered():
             mended = _mended_by_decision(decision_in(after))
-        case PanelAgreed() | DecisionRecommended():
-            mended = {rules.OTHER_METHOD}
+        case DecisionRecommended():
+            mended = set() if after.has_newer_than(event, DecisionRecommended) else {rules.OTHER_METHOD}
+        case PanelAgreed():
+            # A correction of an earlier agreement agrees to no later recommendation.
+            mended = set() if after.since(PanelAgreed).has(DecisionRecommended) else {rules.OTHER_METHOD}
         case _:
             mended = set()
     return frozenset(mended)

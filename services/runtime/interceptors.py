@@ -14,6 +14,7 @@ import grpc
 import grpc.aio
 import structlog
 from google.protobuf.message import DecodeError
+from grpc_reflection.v1alpha import reflection
 
 from domain.kernel.rules import Refused
 from services.runtime.errors import HubError, IntegrityError, Invalid, Unavailable, Violation
@@ -45,6 +46,7 @@ class Unreadable:
 
 
 UNREADABLE: Final = "wire.request_unreadable"
+_REFLECTION: Final = f"/{reflection.SERVICE_NAME}/"
 
 
 class RpcInterceptor(grpc.aio.ServerInterceptor):
@@ -72,7 +74,7 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
         self._draining = False
 
     def drain(self) -> None:
-        """End every watch: it would go on for ever, and its watcher can go on elsewhere."""
+        """End every watch, and every stream of server reflection: it would go on for ever, and its caller can go on elsewhere."""
         self._draining = True
         for watch in self._watches:
             watch.cancel()
@@ -117,7 +119,7 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
         if not inspect.isasyncgenfunction(behaviour):
 
             async def write_answers(request: Any, context: Context) -> None:
-                async with self._watched(method, rpc_type, context), self._ended_by_drain(rpc_type):
+                async with self._watched(method, rpc_type, context), self._ended_by_drain(method, rpc_type):
                     await behaviour(_checked(request), context)
 
             return write_answers
@@ -125,7 +127,7 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
         async def answers(request: Any, context: Context) -> AsyncIterator[Any]:
             async with (
                 self._watched(method, rpc_type, context),
-                self._ended_by_drain(rpc_type),
+                self._ended_by_drain(method, rpc_type),
                 aclosing(behaviour(_checked(request), context)) as given,
             ):
                 async for answer in given:
@@ -143,10 +145,10 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
             yield
 
     @asynccontextmanager
-    async def _ended_by_drain(self, rpc_type: str) -> AsyncIterator[None]:
-        """Have a watch end when the hub drains."""
+    async def _ended_by_drain(self, method: str, rpc_type: str) -> AsyncIterator[None]:
+        """Have a watch end when the hub drains. Not so an append stream: its gate ends it, once what it accepted is answered."""
         task = asyncio.current_task()
-        if rpc_type != "server_stream" or task is None:
+        if not (rpc_type == "server_stream" or method.startswith(_REFLECTION)) or task is None:
             yield
             return
         if self._draining:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
 import grpc
 import grpc.aio
+import pytest
 from google.rpc.error_details_pb2 import ErrorInfo
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
+from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
+from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
 from domain.kernel.agencies import OPERATOR_ID, PANEL_ID
 from domain.kernel.events import Marking
@@ -19,7 +23,11 @@ from domain.kernel.ids import NATIONAL, RequestId
 from domain.partnership.events import MembershipChange, MembershipChanged
 from domain.sharing.events import InformationCorrected, InformationDisputed, InformationRestricted
 from safeguarding.hub.v1 import deadlines_pb2
+from safeguarding.hub.v1.append_pb2 import AppendEventsRequest, Outcome, Refusal
+from safeguarding.hub.v1.append_pb2_grpc import AdminServiceStub
+from safeguarding.hub.v1.envelope_pb2 import SignedEvent
 from services.bootstrap import DRAIN_MAX_SECONDS, now
+from services.intake.intake import Intake
 from services.runtime import limits
 from tests.support.builders import (
     BUSINESS_UNIT,
@@ -351,6 +359,37 @@ async def test_a_hub_that_stops_tells_who_watches_its_health_and_waits_for_no_wa
         took_seconds = asyncio.get_running_loop().time() - began
     assert [answer.status for answer in (before, *rest)] == [HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING]
     assert error.code() is grpc.StatusCode.UNAVAILABLE
+    assert took_seconds < DRAIN_MAX_SECONDS / 3
+
+
+async def test_a_hub_that_stops_waits_for_no_stream_of_reflection_but_answers_what_was_appended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_appending = threading.Event()
+
+    async def append(*_arguments: object, **_options: object) -> list[Outcome]:
+        is_appending.set()
+        await asyncio.sleep(1.0)
+        return [Outcome(refusal=Refusal(rule="a.rule"))]
+
+    running = running_hub(tmp_path / "hub", populate=False)
+    hub = await asyncio.to_thread(running.__enter__)
+    monkeypatch.setattr(Intake, "append", append)
+    async with hub.channel(OPERATOR_ID) as channel:
+        asking = ServerReflectionStub(channel).ServerReflectionInfo()
+        await asking.write(ServerReflectionRequest(list_services=""))
+        answer = await asking.read()
+        appending = AdminServiceStub(channel).AppendEvents()
+        await appending.write(AppendEventsRequest(events=[SignedEvent(header=b"header", body=b"body")]))
+        assert await asyncio.to_thread(is_appending.wait, 5.0)
+        began = asyncio.get_running_loop().time()
+        await asyncio.to_thread(running.__exit__, None, None, None)
+        took_seconds = asyncio.get_running_loop().time() - began
+        outcomes = [outcome.refusal.rule async for appended in appending for outcome in appended.outcomes]
+        codes = await asking.code(), await appending.code()
+    assert len(answer.list_services_response.service) > 1
+    assert outcomes == ["a.rule"]
+    assert codes == (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.OK)
     assert took_seconds < DRAIN_MAX_SECONDS / 3
 
 

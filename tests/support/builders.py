@@ -259,15 +259,15 @@ def a_notified_incident(notified: IncidentNotified | None = None, *, facts: Fact
     return Notified(
         facts=Facts() if facts is None else facts,
         by=COUNCIL,
-        done_on=MONDAY.date(),
         imported=imported,
-        notification=Notification(
+        first=Notification(
             notification_type=said.notification_type,
             incident_on=said.incident_on,
             place=said.place,
             incident_authority=said.incident_authority,
             residence_authority=said.residence_authority,
             children={child.child_id: child for child in said.children},
+            done_on=MONDAY.date(),
             care_leaver_only=said.care_leaver_only,
             limb=None if said.criteria is None else said.criteria.limb,
         ),

@@ -49,6 +49,7 @@ from domain.incident.state import (
     Referred,
     Unknown,
     Withdrawn,
+    awareness_of,
     care_leaver_only,
     facts_of,
     incident_in,
@@ -338,7 +339,7 @@ def test_a_notification_begins_a_case_when_it_carries_awareness_and_criteria() -
     assert isinstance(state, Notified)
     assert (state.by, state.imported, notifying_council(state)) == (COUNCIL, False, COUNCIL)
     assert _notification(state)["children"] == {CHILD: a_child()}
-    assert dict(state.facts.awareness) == {COUNCIL: AWARE_AT}
+    assert awareness_of(state) == {COUNCIL: AWARE_AT}
 
 
 def test_a_notification_needs_an_awareness_and_criteria_of_a_council() -> None:
@@ -593,7 +594,7 @@ def test_when_it_happened_is_never_changed_silently() -> None:
 def test_an_amendment_corrects_the_awareness_that_the_notification_gave() -> None:
     earlier = amended(awareness=an_awareness(datetime(2024, 2, 28, 9, tzinfo=UTC)))
     state = SPEC.given(NOTIFIED).when(earlier, by=COUNCIL).then().state
-    assert facts_of(state).awareness == {COUNCIL: datetime(2024, 2, 28, 9, tzinfo=UTC)}
+    assert awareness_of(state) == {COUNCIL: datetime(2024, 2, 28, 9, tzinfo=UTC)}
     for impossible in (datetime(2024, 2, 27, 9, tzinfo=UTC), datetime(2024, 3, 5, 9, tzinfo=UTC)):
         event = amended(awareness=an_awareness(impossible))
         SPEC.given(NOTIFIED).when(event, by=COUNCIL, at=MONDAY + timedelta(days=9)).refused("incident.impossible_times")
@@ -617,8 +618,7 @@ def test_an_imported_notification_is_amended_to_no_instant_before_its_amended_aw
     sixth = datetime(2021, 5, 6, 9, tzinfo=UTC)
     SPEC.given(imported).when(amended(awareness=an_awareness(sixth)), by=COUNCIL).refused("incident.impossible_times")
     both = SPEC.given(imported).when(amended(awareness=an_awareness(sixth), notified_at=sixth), by=COUNCIL).then()
-    assert isinstance(both.state, Notified)
-    assert both.state.done_on == date(2021, 5, 6)
+    assert _notification(both.state)["done_on"] == date(2021, 5, 6)
     later = recorded(amended(notified_at=sixth), by=COUNCIL)
     SPEC.given(imported, later).when(amended(awareness=an_awareness(sixth)), by=COUNCIL).then()
 
@@ -890,6 +890,72 @@ def test_what_was_said_before_the_end_is_corrected_after_it() -> None:
     for end in (WITHDRAWN, CLOSED):
         state = SPEC.given(NOTIFIED, amendment, end).when(corrected, by=COUNCIL).then().state
         assert _notification(state)["place"] is PlaceKind.HOSPITAL
+
+
+def test_a_correction_of_an_older_amendment_leaves_what_a_later_one_set() -> None:
+    older = recorded(amended(place=PlaceKind.SCHOOL, residence_authority=OTHER_COUNCIL), by=COUNCIL, event_id=an_event_id(8))
+    newer = recorded(amended(place=PlaceKind.HOSPITAL), by=COUNCIL, event_id=an_event_id(9))
+    corrected = amended(place=PlaceKind.PUBLIC_PLACE, deprivation_fifth=2, details=corrects(an_event_id(8)))
+    for end in ((), (WITHDRAWN,), (CLOSED,), (WITHDRAWN, CLOSED)):
+        said = _notification(SPEC.given(NOTIFIED, older, newer, *end).when(corrected, by=COUNCIL).then().state)
+        assert (said["place"], said["residence_authority"]) == (PlaceKind.HOSPITAL, COUNCIL)
+    again = recorded(corrected, by=COUNCIL, event_id=an_event_id(10))
+    twice = replace(corrected, residence_authority=SECOND_COUNCIL, details=corrects(an_event_id(10)))
+    said = _notification(SPEC.given(NOTIFIED, older, newer, again).when(twice, by=COUNCIL).then().state)
+    assert (said["place"], said["residence_authority"]) == (PlaceKind.HOSPITAL, SECOND_COUNCIL)
+
+
+def test_an_amendment_corrected_to_say_less_gives_back_what_it_had_replaced() -> None:
+    aware = an_awareness(AWARE_AT - timedelta(hours=1))
+    made = recorded(amended(place=PlaceKind.SCHOOL, awareness=aware), by=COUNCIL, event_id=an_event_id(8))
+    state = SPEC.given(NOTIFIED, made).when(amended(deprivation_fifth=2, details=corrects(an_event_id(8))), by=COUNCIL).then().state
+    assert _notification(state) == _notification(SPEC.given(NOTIFIED).state)
+    assert awareness_of(state) == {COUNCIL: AWARE_AT}
+
+
+def test_a_correction_of_an_older_reclassification_or_amendment_leaves_the_newest_type_and_children() -> None:
+    harm = recorded(reclassified(NotificationType.OTHER, a_harmed_child()), by=COUNCIL, event_id=an_event_id(8))
+    death = recorded(reclassified(NotificationType.DEATH, a_child(age_years=3)), by=COUNCIL, event_id=an_event_id(9))
+    corrected = replace(reclassified(NotificationType.OTHER, a_harmed_child(age_years=5)), details=corrects(an_event_id(8)))
+    said = _notification(SPEC.given(HARM, harm, death).when(corrected, by=COUNCIL).then().state)
+    assert (said["notification_type"], said["children"]) == (NotificationType.DEATH, {CHILD: a_child(age_years=3)})
+    older = recorded(amended(children=(a_child(age_years=4),)), by=COUNCIL, event_id=an_event_id(8))
+    newer = recorded(amended(children=(a_child(age_years=3),)), by=COUNCIL, event_id=an_event_id(9))
+    event = amended(children=(a_child(age_years=5),), details=corrects(an_event_id(8)))
+    assert _notification(SPEC.given(NOTIFIED, older, newer).when(event, by=COUNCIL).then().state)["children"] == {
+        CHILD: a_child(age_years=3)
+    }
+
+
+def test_an_older_amendment_is_corrected_to_another_council_without_a_finding_if_a_later_one_names_it() -> None:
+    older = recorded(amended(incident_authority=COUNCIL), by=COUNCIL, event_id=an_event_id(8))
+    newer = recorded(amended(incident_authority=COUNCIL), by=COUNCIL, event_id=an_event_id(9))
+    elsewhere = amended(incident_authority=OTHER_COUNCIL, details=corrects(an_event_id(8)))
+    SPEC.given(NOTIFIED, older, newer).when(elsewhere, by=COUNCIL).then()
+    wrong = recorded(amended(incident_authority=OTHER_COUNCIL), by=COUNCIL, event_id=an_event_id(9))
+    back = amended(incident_authority=COUNCIL, details=corrects(an_event_id(8)))
+    SPEC.given(NOTIFIED, older, wrong).when(back, by=COUNCIL).then().mends()
+
+
+def test_a_correction_may_not_give_back_what_cannot_be_true() -> None:
+    old_day, aware = on(date(2021, 5, 1)), an_awareness(datetime(2021, 5, 2, 9, tzinfo=UTC))
+    fourth, sixth = datetime(2021, 5, 4, 9, tzinfo=UTC), datetime(2021, 5, 6, 9, tzinfo=UTC)
+    imported = recorded(a_notification(incident_on=old_day, awareness=aware, details=done(fourth)), by=COUNCIL, imported=True)
+    moved = recorded(amended(notified_at=sixth), by=COUNCIL, event_id=an_event_id(8))
+    learnt = recorded(amended(awareness=an_awareness(sixth)), by=COUNCIL, event_id=an_event_id(9))
+    event = amended(place=PlaceKind.HOSPITAL, details=corrects(an_event_id(8)))
+    SPEC.given(imported, moved, learnt).when(event, by=COUNCIL).refused("incident.impossible_times")
+    SPEC.given(imported, moved).when(event, by=COUNCIL).then()
+
+
+def test_a_correction_of_what_nobody_can_read_any_more_stays_in_its_place() -> None:
+    gone = body_gone(recorded(assessed(UNSURE), by=COUNCIL, event_id=an_event_id(8)))
+    state = SPEC.given(REFERRED, gone, JUDGED).when(replace(assessed(NOT_MET), details=corrects(an_event_id(8))), by=COUNCIL).then().state
+    assert [judgement.outcome for judgement in facts_of(state).judgements.values()] == [NOT_MET, MET]
+    gone = body_gone(recorded(amended(place=PlaceKind.SCHOOL), by=COUNCIL, event_id=an_event_id(8)))
+    newer = recorded(amended(place=PlaceKind.HOSPITAL), by=COUNCIL, event_id=an_event_id(9))
+    event = amended(place=PlaceKind.SCHOOL, details=corrects(an_event_id(8)))
+    assert _notification(SPEC.given(NOTIFIED, gone, newer).when(event, by=COUNCIL).then().state)["place"] is PlaceKind.HOSPITAL
 
 
 def test_a_correction_of_a_correction_replaces_the_first() -> None:

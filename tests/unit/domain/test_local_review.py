@@ -644,6 +644,26 @@ def test_a_live_proceeding_is_mended_by_clearance_and_a_correction_of_the_public
     attempt(given, replace(again, others=CLEARED)).then().mends(rules.LIVE_PROCEEDING)
 
 
+def test_a_correction_of_an_earlier_publication_leaves_what_was_found_of_the_newest() -> None:
+    given = after(complete(), APPROVED, *copies(CopyKind.IMPROVEMENTS), replace(IMPROVEMENTS, event_id=MISTAKE), PUBLISHED)
+    assert DECIDER.open_rules(given.state) == {rules.COPIES_MISSING}
+    again = replace(IMPROVEMENTS, event=replace(IMPROVEMENTS.event, details=corrects(MISTAKE)))
+    attempt(given, again).then().mends()
+    mended = after(ready(), replace(IMPROVEMENTS, event_id=MISTAKE), PUBLISHED)
+    attempt(mended, replace(again, others=RESTRAINED)).then()
+
+
+def test_a_correction_of_a_court_order_does_not_clear_a_later_publication() -> None:
+    given = after(ready(), PUBLISHED, Step(UNPUBLISHED, event_id=MISTAKE), replace(PUBLISHED, others=RESTRAINED))
+    given.when(replace(UNPUBLISHED, details=corrects(MISTAKE))).then().mends()
+
+
+def test_a_correction_of_the_approval_of_an_earlier_report_approves_no_later_one() -> None:
+    given = after(complete(), Step(APPROVED, event_id=MISTAKE), *copies(), report(2), PUBLISHED)
+    assert DECIDER.open_rules(given.state) == {rules.NOT_ANONYMISED}
+    given.when(replace(APPROVED, details=corrects(MISTAKE))).then().mends()
+
+
 def test_taking_the_report_out_of_view_mends_what_made_it_harmful_but_not_the_missing_copies() -> None:
     given = after(complete(), replace(PUBLISHED, others=RESTRAINED))
     assert DECIDER.open_rules(given.state) == {rules.NOT_ANONYMISED, rules.COPIES_MISSING, rules.LIVE_PROCEEDING}

@@ -557,6 +557,21 @@ def test_a_correction_of_a_replaced_decision_does_not_mend_the_newest() -> None:
     given.when(replace(decided(), details=corrects(MISTAKE))).then().mends()
 
 
+def test_a_correction_of_a_replaced_recommendation_neither_warns_nor_mends() -> None:
+    other = recommended(Recommendation.OTHER_REVIEW, "Thematic review")
+    local = recommended(Recommendation.LOCAL_REVIEW)
+    warned = after(opened(), Step(local, event_id=MISTAKE), SENT, DISAGREED, other)
+    warned.when(replace(local, details=corrects(MISTAKE))).then().mends()
+    replaced = after(opened(), Step(other, event_id=MISTAKE), SENT, DISAGREED, local)
+    replaced.when(replace(other, details=corrects(MISTAKE))).then()
+
+
+def test_a_correction_of_an_agreement_agrees_to_no_later_recommendation() -> None:
+    given = after(sent(), replace(AGREED, event_id=MISTAKE), reconsidered(), DISAGREED)
+    given = after(given, recommended(Recommendation.OTHER_REVIEW, "Thematic review"))
+    given.when(replace(PanelAgreed(comment="Synthetic."), details=corrects(MISTAKE)), by=PANEL).then().mends()
+
+
 def test_every_rule_has_its_words_and_authority_and_every_finding_what_mends_it() -> None:
     assert len({rule.id for rule in rules.RULES}) == len(rules.RULES)
     assert [rule.id for rule in rules.RULES if not (rule.words and rule.source and rule.id.startswith("rapid_review."))] == []
