@@ -20,7 +20,7 @@ from services.runtime.settings import LogFormat, LogLevel
 
 
 def bench(
-    quick: Annotated[bool, typer.Option("--quick", help="Short measurements and small stores: under a minute.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Short measurements and small stores: about a minute.")] = False,
     cold_start_events: Annotated[
         int | None,
         typer.Option("--cold-start-events", min=1_000, help="Events in the store at the cold start; else 1,000,000, quick 20,000."),
