@@ -34,8 +34,8 @@ setup: $(DEV) ## make the virtual environment and install everything into it
 demo: $(RUNTIME) ## see the hub do what it is for, in about a minute
 	@$(BIN)/hub demo $(ARGS)
 
-run: $(RUNTIME) ## serve a hub from ./hub-data
-	@$(BIN)/hub serve $(ARGS)
+run: $(RUNTIME) ## serve a hub from ./hub-data, founded there if there is none
+	@$(BIN)/hub serve --found $(ARGS)
 
 test: $(DEV) ## run all tests
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile $(ARGS)

@@ -1167,7 +1167,7 @@ class Criteria(_message.Message):
     outcome: Global___CriteriaOutcome.ValueType
     """Met, not met, or unsure."""
     limb: Global___Limb.ValueType
-    """Which limb of s16C(1) is met. Optional."""
+    """Which limb of s16C(1) is met: named when the criteria are met, absent when they are not."""
     rationale: _builtins.str
     """The reasons."""
     decided_by_role: _builtins.str
