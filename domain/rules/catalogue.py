@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
 from itertools import combinations
 from typing import Any, Final
@@ -46,9 +46,12 @@ class Choose(StrEnum):
     LATEST = "latest"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Trigger:
-    """An event that does something to a clock, and under which conditions. Words say it to a reader."""
+    """An event that does something to a clock, and under which conditions. Words say it to a reader.
+
+    It has no slots, so that what follows from its fields is worked out once, and not for every case.
+    """
 
     on: str
     by: tuple[AgencyKind, ...] = ()
@@ -61,16 +64,16 @@ class Trigger:
     differs: Mapping[str, str] = field(default_factory=dict)
     words: str = ""
 
-    @property
+    @cached_property
     def reads_body(self) -> bool:
         """Tell whether its conditions need more than the header of the event."""
         paths = {*self.where, *self.needs, *self.match, *self.differs}
         return bool(paths - {"agency"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ClockRule:
-    """One clock for one period of law: a row of ``clocks.toml``."""
+    """One clock for one period of law: a row of ``clocks.toml``. It has no slots for the reason that ``Trigger`` has none."""
 
     id: ClockId
     part: str = ""
@@ -96,15 +99,25 @@ class ClockRule:
     nevers: tuple[Trigger, ...] = ()
     remarks: tuple[Trigger, ...] = ()
 
-    @property
+    @cached_property
     def identity(self) -> str:
         """Name the row: id, part and first day, unique in the catalogue."""
         return f"{self.id}/{self.part}/{self.effective_from.isoformat()}"
 
-    @property
+    @cached_property
     def name_of_instances(self) -> str:
         """Begin the ids of its instances: id and part."""
         return f"{self.id}/{self.part}" if self.part else self.id
+
+    @cached_property
+    def started_by(self) -> frozenset[str]:
+        """The event types that may start it."""
+        return frozenset(trigger.on for trigger in self.starts)
+
+    @cached_property
+    def started_per(self) -> tuple[str, ...]:
+        """What of a start there is one instance for: all that it is per but the recipient."""
+        return tuple(name for name in self.per if name != "recipient")
 
     def in_force_on(self, day: date) -> bool:
         """Tell whether a trigger on ``day`` falls under this row."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from functools import lru_cache, partial
 from itertools import product
 from typing import Any
 
@@ -73,9 +74,9 @@ def instances_of(
 
 def _instances_under(case: _Case, rule: ClockRule) -> list[ClockInstance]:
     """Return the instances of one clock, by id."""
-    if not any(trigger.on in case.by_type for trigger in rule.starts):
+    if rule.started_by.isdisjoint(case.by_type):
         return []
-    if any(_applies(trigger, each, {}, None) for trigger in rule.nevers for each in case.of(trigger.on)):
+    if any(_fulfils(trigger, each, each.get, {}, None) for trigger in rule.nevers for each in case.of(trigger.on)):
         return []
     each_recipient = "recipient" in rule.per
     found = [
@@ -84,7 +85,7 @@ def _instances_under(case: _Case, rule: ClockRule) -> list[ClockInstance]:
         if _in_force(rule, start)
         for recipient in (rule.owed_to if each_recipient else rule.owed_to[:1])
     ]
-    return sorted(found, key=lambda instance: instance.instance_id)
+    return found if len(found) < 2 else sorted(found, key=lambda instance: instance.instance_id)
 
 
 def _in_force(rule: ClockRule, start: _Start) -> bool:
@@ -96,6 +97,8 @@ def _starts(case: _Case, rule: ClockRule) -> Iterable[_Start]:
     """Return the one start that decides for each key."""
     chosen: dict[tuple[str, ...], _Start] = {}
     candidates = [start for trigger in rule.starts for each in case.of(trigger.on) for start in _candidates(rule, trigger, each)]
+    if len(candidates) < 2:
+        return candidates
     for start in sorted(candidates, key=lambda start: start.fact.order):
         identity = tuple(start.key.values())
         former = chosen.get(identity)
@@ -115,13 +118,13 @@ def _is_earlier(start: _Start, former: _Start) -> bool:
 
 def _candidates(rule: ClockRule, trigger: Trigger, each: Settled) -> Iterator[_Start]:
     """Yield the starts that one fact gives: none if it does not fulfil the conditions, one for each key otherwise."""
-    names = [name for name in rule.per if name != "recipient"]
+    names = rule.started_per
     if each.latest.gone:
         if not trigger.where and not trigger.needs:
             key = {name: each.head.agency_id if name == "agency" else each.head.event_id for name in names}
             yield _Start(key=key, fact=each, at=None, day=None)
         return
-    if not _applies(trigger, each, {}, None) or any(each.get(path) is None for path in trigger.needs):
+    if not _fulfils(trigger, each, each.get, {}, None) or (trigger.needs and any(each.get(path) is None for path in trigger.needs)):
         return
     at, day = _moment(trigger, each)
     if day is not None:
@@ -138,39 +141,47 @@ def _several(value: Attribute) -> list[str]:
 def _moment(trigger: Trigger, each: Settled) -> tuple[datetime | None, date | None]:
     """Return when a start is: an instant and its London day, or a day alone; neither where the fact does not say."""
     if trigger.at == "scored":
-        return each.scored_at, london_day(each.scored_at)
+        return each.scored_at, _day_of(each.scored_at)
     if trigger.at == "asserted":
-        return each.asserted_at, london_day(each.asserted_at)
+        return each.asserted_at, _day_of(each.asserted_at)
     said = each.get(trigger.at)
     if not isinstance(said, str):
         return None, None
     if "T" not in said:
         return None, date.fromisoformat(said)
+    return _read(said)
+
+
+@lru_cache(maxsize=1_024)
+def _read(said: str) -> tuple[datetime, date]:
+    """Read an instant, with its London day; several clocks of a case start with the same."""
     at = datetime.fromisoformat(said)
-    return at, london_day(at)
+    return at, _day_of(at)
 
 
-def _applies(trigger: Trigger, each: Settled, key: Key, start: Settled | None) -> bool:
-    """Tell whether a fact fulfils a trigger's conditions as it stands."""
-    return _fulfils(trigger, each, key, start)(each.get)
+@lru_cache(maxsize=1_024)
+def _day_of(at: datetime) -> date:
+    """Return an instant's London day; the clocks of a case ask for few."""
+    return london_day(at)
 
 
-def _fulfils(trigger: Trigger, each: Settled, key: Key, start: Settled | None) -> Callable[[Callable[[str], Attribute]], bool]:
-    """Return the test of a trigger's conditions for any version of a fact, given by its attributes."""
+def _fulfils(trigger: Trigger, each: Settled, get: Callable[[str], Attribute], key: Key, start: Settled | None) -> bool:
+    """Tell whether a fact fulfils a trigger's conditions in one of its versions, given by its attributes."""
+    # Most triggers have one condition or none: each kind is asked for first.
+    if trigger.by and each.head.kind not in trigger.by:
+        return False
+    if trigger.where and not all(get(path) in allowed for path, allowed in trigger.where.items()):
+        return False
+    if trigger.start_where and not all(start is not None and start.get(path) in allowed for path, allowed in trigger.start_where.items()):
+        return False
+    if trigger.match and not all(_part(name, key, start) in _either(get(path)) for path, name in trigger.match.items()):
+        return False
+    return not trigger.differs or all(_part(name, key, start) not in _either(get(path)) for path, name in trigger.differs.items())
 
-    def part(name: str) -> Attribute:
-        return key.get(name) if not name.startswith("@") or start is None else start.get(name[1:])
 
-    def test(get: Callable[[str], Attribute]) -> bool:
-        return (
-            (not trigger.by or each.head.kind in trigger.by)
-            and all(get(path) in allowed for path, allowed in trigger.where.items())
-            and all(start is not None and start.get(path) in allowed for path, allowed in trigger.start_where.items())
-            and all(part(name) in _either(get(path)) for path, name in trigger.match.items())
-            and all(part(name) not in _either(get(path)) for path, name in trigger.differs.items())
-        )
-
-    return test
+def _part(name: str, key: Key, start: Settled | None) -> Attribute:
+    """Return a part of an instance's key or, after an @, an attribute of its start."""
+    return key.get(name) if not name.startswith("@") or start is None else start.get(name[1:])
 
 
 def _either(value: Attribute) -> list[Attribute]:
@@ -181,7 +192,7 @@ def _either(value: Attribute) -> list[Attribute]:
 def _instance(case: _Case, rule: ClockRule, start: _Start, recipient: str) -> ClockInstance:
     """Build one instance."""
     reasons = _reasons(case, rule)
-    told = {each for reason in reasons for each in reason.told}
+    missing = rule.reasons_to and _not_told(rule, reasons)
     length = _length(rule, case.partnership)
     values = {"imported": start.fact.head.imported, **_due(case, rule, start, length)}
     values |= _end(case, rule, start, values)
@@ -199,7 +210,7 @@ def _instance(case: _Case, rule: ClockRule, start: _Start, recipient: str) -> Cl
         day_zero=start.day,
         length=length,
         reasons=reasons,
-        reasons_missing=tuple(each for each in rule.reasons_to if each not in told),
+        reasons_missing=missing,
         remarks=tuple(trigger.words for trigger, _, _ in _happened(case, rule.remarks, start)),
         start_recorded_late=_recorded_late(start.fact, None if rule.direction is Direction.BACKWARD else start.day, case.calendar),
         **values,
@@ -228,7 +239,6 @@ def _reference(fact: Fact) -> EventReference:
 
 def _reasons(case: _Case, rule: ClockRule) -> tuple[Reason, ...]:
     """Return the recorded reasons for lateness of this clock, oldest first."""
-    found = [each for each in case.of(_DELAY_EXPLAINED) if each.get("clock") == rule.id]
     return tuple(
         Reason(
             event=_reference(each.latest),
@@ -236,8 +246,15 @@ def _reasons(case: _Case, rule: ClockRule) -> tuple[Reason, ...]:
             expected_on=date.fromisoformat(str(each.get("expected_on"))),
             told=tuple(_several(each.get("told"))),
         )
-        for each in found
+        for each in case.of(_DELAY_EXPLAINED)
+        if each.get("clock") == rule.id
     )
+
+
+def _not_told(rule: ClockRule, reasons: Iterable[Reason]) -> tuple[str, ...]:
+    """Return to whom reasons would still have to be given."""
+    told = {each for reason in reasons for each in reason.told}
+    return tuple(each for each in rule.reasons_to if each not in told)
 
 
 def _due(case: _Case, rule: ClockRule, start: _Start, length: int | None) -> dict[str, Any]:
@@ -247,7 +264,7 @@ def _due(case: _Case, rule: ClockRule, start: _Start, length: int | None) -> dic
     try:
         if rule.unit is Unit.HOURS and start.at is not None and length is not None:
             due_at = add_hours(start.at, length)
-            return {"due_on": london_day(due_at), "due_at": due_at}
+            return {"due_on": _day_of(due_at), "due_at": due_at}
         due_on = _due_on(rule, length, start.fact, start.day, case.calendar)
     except (OutsideCalendar, OverflowError, ValueError) as problem:
         return {"not_known": f"when it is due: {problem}"}
@@ -273,13 +290,13 @@ def _due_on(rule: ClockRule, length: int | None, fact: Settled, day_zero: date, 
 
 def _happened(case: _Case, triggers: Iterable[Trigger], start: _Start) -> list[tuple[Trigger, Settled, datetime]]:
     """Return which triggers were pulled, by what and since when it counts, earliest first; a fact that cannot be read pulls none."""
-    found = []
-    for trigger in triggers:
-        for each in case.of(trigger.on):
-            at = None if _unreadable(trigger, each) else each.scored_since(_fulfils(trigger, each, start.key, start.fact))
-            if at is not None:
-                found.append((trigger, each, at))
-    return sorted(found, key=lambda item: (item[2], item[1].order))
+    found = [
+        (trigger, each, each.scored_since(partial(_fulfils, trigger, each, key=start.key, start=start.fact)))
+        for trigger in triggers
+        for each in case.of(trigger.on)
+        if not _unreadable(trigger, each) and _fulfils(trigger, each, each.get, start.key, start.fact)
+    ]
+    return found if len(found) < 2 else sorted(found, key=lambda item: (item[2], item[1].order))
 
 
 def _unreadable(trigger: Trigger, each: Settled) -> bool:
@@ -321,8 +338,8 @@ def _recorded_late(each: Settled, asserted_on: date | None, calendar: Calendar) 
     if each.head.imported or each.latest.gone:
         return False
     asserted_at, recorded_at = each.asserted_at, each.head.recorded_at
-    recorded_on = london_day(recorded_at)
-    said_on = recorded_on if asserted_at == recorded_at else london_day(asserted_at)
+    recorded_on = _day_of(recorded_at)
+    said_on = recorded_on if asserted_at == recorded_at else _day_of(asserted_at)
     asserted_on = said_on if asserted_on is None else min(asserted_on, said_on)
     if asserted_on >= recorded_on:
         return False

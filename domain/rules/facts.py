@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import TypeAlias
 
 from domain.kernel.agencies import AgencyKind, kind_of
@@ -47,7 +48,7 @@ class Fact:
     @property
     def kind(self) -> AgencyKind:
         """The kind of the agency that signed it."""
-        return kind_of(self.agency_id)
+        return _kind_of(self.agency_id)
 
     @property
     def says_when(self) -> bool:
@@ -58,11 +59,19 @@ class Fact:
         """Return the attribute at a dotted path, ``agency`` for the sender; None where there is none."""
         if path == "agency":
             return self.agency_id
+        if "." not in path:
+            return self.attributes.get(path)
         first, *rest = path.split(".")
         value = self.attributes.get(first)
         for name in rest:
             value = value.get(name) if isinstance(value, dict) else None
         return value
+
+
+@lru_cache(maxsize=1_024)
+def _kind_of(agency_id: str) -> AgencyKind:
+    """As ``kind_of``; the few agencies of a case sign all of it."""
+    return kind_of(agency_id)
 
 
 def wanted(paths: Iterable[str]) -> Wanted:

@@ -56,6 +56,8 @@ class Settled:
     @property
     def asserted_at(self) -> datetime:
         """When the sender says it was done: the last version that says so, or when first recorded."""
+        if len(self.versions) == 1:
+            return self.head.asserted_at
         return next((version.asserted_at for version in reversed(self.versions) if version.says_when), self.head.recorded_at)
 
     @property
@@ -65,16 +67,14 @@ class Settled:
 
     def get(self, path: str) -> Attribute:
         """Return an attribute as it stands."""
-        return self.added[path] if path in self.added else self.latest.get(path)
+        return self.added[path] if path in self.added else self.versions[-1].get(path)
 
-    def scored_since(self, fulfils: Callable[[Callable[[str], Attribute]], bool]) -> datetime | None:
-        """Return since when it has counted as fulfilling a step, None if it does not.
+    def scored_since(self, fulfils: Callable[[Callable[[str], Attribute]], bool]) -> datetime:
+        """Return since when it has counted as fulfilling a step, which it does as it stands.
 
         A correction keeps the instant of what it corrects as long as that fulfilled the same step; one that makes it fulfil
         another (another recipient, say) counts from when the correction was recorded.
         """
-        if not fulfils(self.get):
-            return None
         if self.head.imported or self.moved_to is not None or len(self.versions) == 1:
             return self.scored_at
         since = self.latest
@@ -120,9 +120,11 @@ def _awareness(settled: Sequence[Settled], amendment: Settled | None) -> Mapping
     aware: dict[str, datetime] = {}
     for event_type in (_NOTIFIED, _BECAME_KNOWN):
         for each in settled:
+            if each.event_type != event_type or each.head.kind is not AgencyKind.LOCAL_AUTHORITY:
+                continue
             said = amendment if amendment is not None and event_type == _NOTIFIED else each
             at = instant(said.get(_AWARE))
-            if each.event_type == event_type and each.head.kind is AgencyKind.LOCAL_AUTHORITY and at is not None:
+            if at is not None:
                 aware[each.head.agency_id] = at
     return aware
 

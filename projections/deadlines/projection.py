@@ -50,9 +50,14 @@ def apply(rulebook: Rulebook, connection: Connection, tables: Tables, batch: Seq
     if any(recorded.event_type in PARTNERSHIP_EVENTS for recorded in batch):
         # A partnership's own terms bear on the clocks of all its cases.
         touched |= set(connection.execute(select(tables[CASES].c.case_id).where(tables[CASES].c.shard == shard)).scalars())
+    terms = terms_of(connection, tables, [shard]).get(shard)
     for cases in _chunks(sorted(touched)):
         before = facts_by_case(connection, tables, shard, cases)
-        _set_clocks(rulebook, connection, tables, {case: [*before.get(case, ()), *new.get(case, ())] for case in cases})
+        for name in (INSTANCES, CASES) if before else ():  # a case without former facts has no rows yet: most are so in a rebuild
+            table = tables[name]
+            connection.execute(delete(table).where(table.c.shard == shard, table.c.case_id.in_(list(before))))
+        known = {case: [*before.get(case, ()), *new.get(case, ())] for case in cases}
+        _write_clocks(rulebook, connection, tables, known, terms)
     if new:
         insert_rows(connection, tables[FACTS], [fact_row(fact) for facts in new.values() for fact in facts])
 
@@ -76,13 +81,13 @@ def terms_of(connection: Connection, tables: Tables, shards: Iterable[str]) -> d
     return {row.shard: PartnershipTerms(written_confirmation_hours=row.written_confirmation_hours) for row in rows}
 
 
-def _set_clocks(rulebook: Rulebook, connection: Connection, tables: Tables, facts: Mapping[str, Sequence[Fact]]) -> None:
-    """Replace the instances of some cases of a shard, given with all their facts, by what these give now."""
-    shard = next(iter(facts.values()))[0].shard
-    terms = terms_of(connection, tables, [shard]).get(shard)
-    for name in (INSTANCES, CASES):
-        connection.execute(delete(tables[name]).where(tables[name].c.shard == shard, tables[name].c.case_id.in_(list(facts))))
-    settled = [{"shard": shard, "case_id": case, "settled_from": max(fact.counts_from for fact in facts[case])} for case in facts]
+def _write_clocks(
+    rulebook: Rulebook, connection: Connection, tables: Tables, facts: Mapping[str, Sequence[Fact]], terms: PartnershipTerms | None
+) -> None:
+    """Write the instances of some cases of a shard, given with all their facts."""
+    settled = [
+        {"shard": known[0].shard, "case_id": case, "settled_from": max(fact.counts_from for fact in known)} for case, known in facts.items()
+    ]
     insert_rows(connection, tables[CASES], settled)
     instances = [
         instance_row(instance)

@@ -76,7 +76,7 @@ def _document(instance: ClockInstance) -> Values:
 
 def _event(event: EventReference) -> Values:
     """Return a reference to an event as JSON can say it."""
-    return {name: getattr(event, name) for name in EventReference.__dataclass_fields__}
+    return {"event_id": event.event_id, "event_type": event.event_type, "position": event.position, "agency_id": event.agency_id}
 
 
 def _reason(reason: Reason) -> Values:

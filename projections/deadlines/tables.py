@@ -7,7 +7,7 @@ from typing import Final
 from sqlalchemy import BigInteger, Boolean, Column, Index, MetaData, Table, Text
 
 from projections.kernel.columns import Instant, Json
-from projections.kernel.view import Tables
+from projections.kernel.view import WHILE_BUILDING, Tables
 
 FACTS: Final = "facts"
 CASES: Final = "cases"
@@ -60,7 +60,7 @@ def _facts(metadata: MetaData, prefix: str) -> Table:
         Column("corrects", Text),
         Column("gone", Boolean, nullable=False),
         Column("attributes", Json, nullable=False),
-        Index(f"{prefix}{FACTS}_by_case", "shard", "case_id"),
+        Index(f"{prefix}{FACTS}_by_case", "shard", "case_id", info={WHILE_BUILDING: True}),
     )
 
 

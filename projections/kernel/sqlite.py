@@ -69,7 +69,7 @@ def _pragmas(access: Access) -> tuple[str, ...]:
     if access is Access.READ:
         return (*common, "query_only=ON")
     if access is Access.WRITE_PASSING:
-        return (*common, "journal_mode=MEMORY", "synchronous=OFF", f"cache_size=-{CACHE_KIB}")
+        return (*common, "journal_mode=MEMORY", "synchronous=OFF", "secure_delete=OFF", f"cache_size=-{CACHE_KIB}")
     return (
         *common,
         "journal_mode=WAL",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection, MetaData, Table
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 Tables = Mapping[str, Table]
 """A view's tables of one generation, by the short name that its modules use."""
+
+WHILE_BUILDING: Final = "while building"
+"""Stands in the ``info`` of an index that the projection itself needs; all others are made when a generation is filled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
+from domain.incident.codes import NotificationType
 from projections.oversight.body import Body
+from projections.oversight.cases import Case
 from projections.oversight.children_tables import age, ethnicity, gender
 from projections.oversight.incident_tables import (
     case_characteristics,
@@ -27,6 +29,7 @@ from projections.oversight.review_tables import (
     timeliness_october_to_march,
     timeliness_of_all,
 )
+from projections.oversight.timeliness import owes_review
 
 _INCIDENT_BASES: Final = (Basis.OCCURRED, Basis.NOTIFIED)
 _INCIDENTS: Final = "incidents"
@@ -35,10 +38,17 @@ _CHILDREN: Final = "children"
 _LOCAL: Final = "local reviews"
 _NOT_EXCLUSIVE: Final = "incidents (rows do not exclude each other)"
 _OF_TYPE: Final = "incidents of the column's type"
+_SUMMER_HALF: Final = range(4, 10)
+"""April to September, the months of table 8."""
 
 
 class UnknownTable(LookupError):
-    """There is no table of this number or name, or it is not counted on this basis."""
+    """There is no table of this number or name, or it is not counted on this basis; ``asked`` says which of the two was asked for."""
+
+    def __init__(self, asked: str, expected: str) -> None:
+        """Keep what was asked for amiss, ``table`` or ``basis``, and what was expected."""
+        self.asked = asked
+        super().__init__(expected)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,34 +61,77 @@ class Definition:
     base: str
     bases: tuple[Basis, ...]
     count: Callable[[Counted], Body]
+    only: Callable[[Counted, Case], bool]
+    """Which of the cases that a basis brings into a period are counted here."""
 
 
-def _incidents(number: str, title: str, base: str, count: Callable[[Counted], Body], unit: str = _INCIDENTS) -> Definition:
+def _is_any(_those: Counted, _case: Case) -> bool:
+    return True
+
+
+def _is_fatal(_those: Counted, case: Case) -> bool:
+    return case.notice.notification_type is NotificationType.DEATH
+
+
+def _is_not_fatal(those: Counted, case: Case) -> bool:
+    return not _is_fatal(those, case)
+
+
+def _owes_review(_those: Counted, case: Case) -> bool:
+    return owes_review(case)
+
+
+def _is_received(_those: Counted, case: Case) -> bool:
+    return owes_review(case) and case.received_on is not None
+
+
+def _is_due_in_summer_half(those: Counted, case: Case) -> bool:
+    return those.time(case).due_on.month in _SUMMER_HALF
+
+
+def _is_due_in_winter_half(those: Counted, case: Case) -> bool:
+    return not _is_due_in_summer_half(those, case)
+
+
+def _incidents(
+    number: str,
+    title: str,
+    base: str,
+    count: Callable[[Counted], Body],
+    unit: str = _INCIDENTS,
+    only: Callable[[Counted, Case], bool] = _is_any,
+) -> Definition:
     """Define a table of incidents or their children."""
-    return Definition(number=number, title=title, unit=unit, base=base, bases=_INCIDENT_BASES, count=count)
+    return Definition(number=number, title=title, unit=unit, base=base, bases=_INCIDENT_BASES, count=count, only=only)
 
 
-def _due(number: str, title: str, count: Callable[[Counted], Body]) -> Definition:
+def _due(number: str, title: str, count: Callable[[Counted], Body], only: Callable[[Counted, Case], bool] = _is_any) -> Definition:
     """Define a table of timeliness."""
-    return Definition(number=number, title=title, unit=_REVIEWS, base="all rapid reviews of the table", bases=(Basis.DUE,), count=count)
+    base = "all rapid reviews of the table"
+    return Definition(number=number, title=title, unit=_REVIEWS, base=base, bases=(Basis.DUE,), count=count, only=only)
 
 
 _DEFINITIONS: Final = (
     _incidents("chart", "Serious Incident Notifications by type", "all incidents", chart),
     _incidents("1", "Ethnicity of children in notified incidents", "children whose ethnicity is recorded", ethnicity, _CHILDREN),
-    _incidents("2", "Category of death", "fatal incidents", category_of_death, "fatal incidents"),
-    _incidents("3", "Category of serious harm", "non-fatal incidents", category_of_harm, "non-fatal incidents"),
+    _incidents("2", "Category of death", "fatal incidents", category_of_death, "fatal incidents", _is_fatal),
+    _incidents("3", "Category of serious harm", "non-fatal incidents", category_of_harm, "non-fatal incidents", _is_not_fatal),
     _incidents("4", "Case characteristic", _OF_TYPE, case_characteristics, _NOT_EXCLUSIVE),
     _incidents("5", "Service involvement", _OF_TYPE, service_involvement, _NOT_EXCLUSIVE),
     _due("6", "Timeliness of rapid reviews", timeliness_of_all),
-    _due("7", "Timeliness of rapid reviews asked for by days in January to March and October to December", timeliness_october_to_march),
-    _due("8", "Timeliness of rapid reviews asked for by days in April to September", timeliness_april_to_september),
+    _due(
+        "7",
+        "Timeliness of rapid reviews asked for by days in January to March and October to December",
+        timeliness_october_to_march,
+        _is_due_in_winter_half,
+    ),
+    _due("8", "Timeliness of rapid reviews asked for by days in April to September", timeliness_april_to_september, _is_due_in_summer_half),
     _incidents("gender", "Gender of children", "all children", gender, _CHILDREN),
     _incidents("age", "Age of children at the incident", "all children", age, _CHILDREN),
     _incidents("deprivation", "Deprivation of the place, by fifths of England", "all incidents", deprivation),
     _incidents("characteristics", "Other case characteristics named in the text", _OF_TYPE, other_characteristics, _NOT_EXCLUSIVE),
     _incidents("areas", "Areas by number of incidents notified", "all enrolled councils", notifications_per_area, "areas"),
-    _incidents("decisions", "Local decisions on a local review", "incidents that owe a rapid review", decisions),
+    _incidents("decisions", "Local decisions on a local review", "incidents that owe a rapid review", decisions, only=_owes_review),
     Definition(
         number="agreement",
         title="The Panel's agreement with local decisions",
@@ -86,6 +139,7 @@ _DEFINITIONS: Final = (
         base="rapid reviews received by the count day",
         bases=(*_INCIDENT_BASES, Basis.RECEIVED),
         count=agreement,
+        only=_is_received,
     ),
     Definition(
         number="local_reviews_initiated",
@@ -94,6 +148,7 @@ _DEFINITIONS: Final = (
         base="none: counts only",
         bases=(Basis.INITIATED,),
         count=local_reviews_initiated,
+        only=_is_any,
     ),
     Definition(
         number="local_reviews_received",
@@ -102,6 +157,7 @@ _DEFINITIONS: Final = (
         base="local reviews received",
         bases=(Basis.LOCAL_REVIEW_RECEIVED,),
         count=local_reviews_received,
+        only=_is_any,
     ),
 )
 
@@ -112,10 +168,10 @@ def definition(number: str, basis: Basis | None) -> tuple[Definition, Basis]:
     """Return a table's definition and the basis to count it on, the report's where none is given; raise ``UnknownTable``."""
     found = TABLES.get(number)
     if found is None:
-        raise UnknownTable(f"a table of this number: expected one of {', '.join(TABLES)}")
+        raise UnknownTable("table", f"expected one of {', '.join(TABLES)}")
     chosen = found.bases[0] if basis is None else basis
     if chosen not in found.bases:
-        raise UnknownTable(f"basis of table {number}: expected one of {', '.join(found.bases)}; found {chosen}")
+        raise UnknownTable("basis", f"expected one of {', '.join(found.bases)} for table {number}, found {chosen}")
     return found, chosen
 
 
@@ -138,12 +194,12 @@ def count_table(everyone: Population, number: str, period: Period, basis: Basis 
         rows=body.rows,
         total=body.total,
         figures=body.figures,
-        notes=(*body.notes, *_notes(those)),
+        notes=(*body.notes, *_notes(replace(those, cases=tuple(case for case in those.cases if found.only(those, case))))),
     )
 
 
 def _notes(those: Counted) -> tuple[str, ...]:
-    """Say what a reader must know of the cases behind any table, with their number; nothing of what there is none of."""
+    """Say what a reader must know of the cases in a table, with their number; nothing of what there is none of."""
     everyone, cases = those.population, those.cases
     inexact = sum(not case.notice.occurred_exactly for case in cases) if those.basis is Basis.OCCURRED else 0
     said = (

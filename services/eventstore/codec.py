@@ -226,8 +226,8 @@ def recorded_from(shard: str, stored: Stored, header: EventHeader, logged: Logge
             imported=header.imported,
             signed_at=_EPOCH + timedelta(0, signed_at.seconds, signed_at.nanos // 1_000),
             recorded_at=_EPOCH + timedelta(0, 0, 0, stored.recorded_at_ms),
-            findings=tuple(logged.findings),
-            mended=tuple(logged.mended),
+            findings=tuple(found) if (found := logged.findings) else (),
+            mended=tuple(mended) if (mended := logged.mended) else (),
             event=event,
         )
     except (KeyError, OverflowError) as error:

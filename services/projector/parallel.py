@@ -21,6 +21,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from projections.kernel.database import Generation, ViewDatabase
+from services.runtime.interpreter import usable_cores
 
 PARALLEL_MIN_EVENTS: Final = 20_000
 """A process takes about a second of a core to start, in which this one fills some thousands of events."""
@@ -47,8 +48,7 @@ class Workplace:
 
 def workers_max() -> int:
     """Return how many processes are worth starting beside this one: one for each further core."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return cores - 1
+    return usable_cores() - 1
 
 
 def fill_in_parallel(

@@ -69,6 +69,7 @@ class Rebuild:
             self.fill(building)
             before, missing = missing, self._missing(building)
         for generation in building:
+            self.database.index(generation.view, generation.generation)
             self._swap(generation)
 
     def fill(self, generations: Sequence[Generation]) -> None:

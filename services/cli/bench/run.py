@@ -26,6 +26,7 @@ from services.cli.bench.reads import measure_reads
 from services.cli.bench.recorders import HUB, compared, measure_recorders
 from services.cli.bench.signed import BATCH_EVENTS, measure_signed
 from services.cli.bench.views import begin_views, measure_catch_up, measure_rebuild
+from services.runtime.interpreter import usable_cores
 
 SIGNED_AIM_PER_SECOND: Final = 2_500.0
 STORE_AIM_TIMES_PEER: Final = 2.0
@@ -133,11 +134,10 @@ def _most(what: str, target: float, found: float) -> Aim:
 
 def environment() -> dict[str, str]:
     """Return what the figures depend on."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 0
     load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
     return {
         "cpu": _cpu_model(),
-        "cores": str(usable),
+        "cores": str(usable_cores()),
         "load_before": load,
         "system": platform.platform(),
         "python": platform.python_version(),

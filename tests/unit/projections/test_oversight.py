@@ -501,7 +501,7 @@ def test_a_count_day_outside_the_calendar_is_refused() -> None:
 def test_an_unknown_table_or_basis_is_refused_with_what_there_is() -> None:
     with pytest.raises(UnknownTable, match="expected one of chart, 1, 2"):
         notified_log().table("9", DUE)
-    with pytest.raises(UnknownTable, match="basis of table 6: expected one of due; found occurred"):
+    with pytest.raises(UnknownTable, match="expected one of due for table 6, found occurred"):
         notified_log().table("6", DUE, basis=Basis.OCCURRED)
 
 
@@ -555,3 +555,16 @@ def test_a_child_named_in_an_amendment_but_not_in_the_case_is_not_added() -> Non
     stranger = a_child(ChildId("01890000-0000-7000-8000-0000000000ff"), death_category=DeathCategory.SUDI)
     log.live(NotificationAmended(reason="Synthetic.", children=(stranger,)), date(2024, 3, 5))
     assert total(log.table("1", DUE)) == 1
+
+
+def test_notes_count_the_cases_of_their_own_table_only() -> None:
+    log = Log()
+    log.live(a_notification(care_leaver_only=True, children=(a_care_leaver(),)), DAY_ZERO)
+    note = "1 of the cases notify a care leaver's death alone and owe no rapid review."
+    assert {number: log.table(number, DUE).notes for number in ("chart", "2", "3", "decisions", "agreement")} == {
+        "chart": (note,),
+        "2": (note,),
+        "3": (),
+        "decisions": (),
+        "agreement": (),
+    }

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -10,16 +11,17 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import BigInteger, Column, Connection, Integer, LargeBinary, MetaData, Table, Text, insert, select
+from sqlalchemy import BigInteger, Column, Connection, Index, Integer, LargeBinary, MetaData, Table, Text, insert, inspect, select
+from sqlalchemy.engine.interfaces import ReflectedIndex
 from sqlalchemy.exc import OperationalError
 
 from domain.kernel.events import Recorded
 from domain.kernel.ids import AgencyId, EventId, Shard, Stream
 from projections.kernel.batch import Unreadable
-from projections.kernel.columns import Instant, Json
+from projections.kernel.columns import Instant, Json, json_text
 from projections.kernel.database import Behind, GenerationGone, NotLive, State, ViewDatabase
 from projections.kernel.rows import insert_rows
-from projections.kernel.view import Tables, View
+from projections.kernel.view import WHILE_BUILDING, Tables, View
 
 AT = datetime(2024, 3, 4, 10, 0, tzinfo=UTC)
 POISON = "poison.v1"
@@ -399,3 +401,59 @@ def test_many_rows_are_written_as_the_columns_have_them_and_a_missing_column_is_
     again.apply("seen", fast, SHARD, [happened(1), happened(2)], 2)
     assert again.digest("seen", fast) == digest
     again.close()
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
+VALUES = st.recursive(
+    st.booleans() | st.integers(-(2**63), 2**64 - 1) | TEXTS,
+    lambda inner: st.lists(inner | st.none()) | st.tuples(inner, inner) | st.dictionaries(TEXTS, inner | st.none()),
+)
+
+
+@given(VALUES)
+def test_a_value_is_the_text_that_json_with_sorted_keys_makes_of_it(value: object) -> None:
+    assert json_text(value) == json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def test_every_character_is_written_as_json_writes_it() -> None:
+    everything = "".join(chr(code) for code in range(0x110000) if not 0xD800 <= code <= 0xDFFF)
+    assert json_text(everything) == json.dumps(everything, ensure_ascii=False)
+
+
+@pytest.mark.parametrize("value", [AT, AT.date(), b"x", {"a": {1}}, {1: "a"}], ids=repr)
+def test_what_json_has_no_form_for_is_refused(value: object) -> None:
+    with pytest.raises(TypeError):
+        json_text(value)
+
+
+def test_a_generation_gets_its_indexes_once_it_is_filled_but_those_that_its_projection_needs(url: str) -> None:
+    def define(metadata: MetaData, prefix: str) -> Tables:
+        table = Table(f"{prefix}entry", metadata, Column("position", Integer, primary_key=True), Column("kind", Text))
+        Index(f"{prefix}needed", table.c.kind, table.c.position, info={WHILE_BUILDING: True})
+        Index(f"{prefix}later", table.c.kind)
+        return {"entry": table}
+
+    def indexes() -> set[str | None]:
+        with opened.reader() as connection:
+            return {index["name"] for name in ("some_g1_entry", "some_g2_entry") for index in _indexes_of(connection, name)}
+
+    view = View(name="some", version="1", define=define, handles=frozenset(), ignores=frozenset(), apply=lambda *_: None)
+    opened = ViewDatabase(url, [view])
+    first = opened.begin_build("some").generation
+    assert indexes() == {"some_g1_needed"}
+    opened.swap("some", first)
+    assert indexes() == {"some_g1_needed", "some_g1_later"}
+    second = opened.begin_build("some").generation
+    for _ in range(2):
+        opened.index("some", second)
+    assert indexes() == {"some_g1_needed", "some_g1_later", "some_g2_needed", "some_g2_later"}
+    opened.swap("some", second)
+    assert indexes() == {"some_g2_needed", "some_g2_later"}
+    with pytest.raises(GenerationGone):
+        opened.index("some", first)
+    opened.close()
+
+
+def _indexes_of(connection: Connection, table: str) -> list[ReflectedIndex]:
+    found = inspect(connection)
+    return found.get_indexes(table) if found.has_table(table) else []
