@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
+from pathlib import Path
+from shutil import rmtree
 from typing import Annotated, Final
 
 import typer
 
+from domain.agency.decider import DECIDER
 from domain.agency.events import AgencyEnrolled, AgencySuspended
+from domain.agency.state import Agency as State
+from domain.agency.state import Enrolled, Suspended, Unknown, agency_stream
 from domain.kernel.agencies import OPERATOR_ID, kind_of
-from domain.kernel.events import Event, Purpose
-from domain.kernel.ids import AgencyId, Shard
+from domain.kernel.events import Correction, Details, Event, Purpose
+from domain.kernel.ids import NATIONAL, AgencyId, Shard
+from safeguarding.hub.client.outcomes import Outcome, Refusal
 from safeguarding.hub.v1 import registry_pb2 as pb
 from safeguarding.hub.v1.common_pb2 import AgencyKind as WireKind
 from safeguarding.hub.v1.registry_pb2_grpc import RegistryServiceStub
 from services.bootstrap import make_identity, now
-from services.cli.calling import Calling, national_position, operator_appends, settle
+from services.cli.calling import Calling, national_position, operator_appends, read_log, settle
 from services.cli.commands import examples
+from services.cli.failures import Failure, wrong_usage
 from services.cli.options import DEFAULT_ROLE, DEFAULT_USER, Agency, Home, Json, Yes, confirm, read_day, settings_of
-from services.cli.output import emit, show
+from services.cli.output import cell, emit, say, show, tell
+from services.cli.stores import opened_keys
+from services.eventstore.opening import Opener
 from services.runtime.settings import Settings
 from services.trust.possession import registration
 from services.trust.signing import SigningKey
@@ -32,14 +43,18 @@ app = typer.Typer(no_args_is_help=True)
     epilog=examples(
         'hub agencies enrol la-E08000016 --name "Barnsley" --shard barnsley --with-key',
         'hub agencies enrol panel --name "The Panel" --live-from 2026-01-01',
+        "hub agencies enrol la-E08000016 --shard barnsley --shard rotherham",
     )
 )
 def enrol(
     agency: Agency,
-    name: Annotated[str, typer.Option("--name", metavar="NAME", help="The agency's name, as tables show it.")],
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="The agency's name, as tables show it; a new agency needs one.")
+    ] = None,
     home: Home = None,
     shard: Annotated[
-        list[str] | None, typer.Option("--shard", metavar="SHARD", help="A partnership whose cases it may write to; may be repeated.")
+        list[str] | None,
+        typer.Option("--shard", metavar="SHARD", help="A partnership whose cases it may write to; repeat it to name all."),
     ] = None,
     live_from: Annotated[
         date | None, typer.Option("--live-from", metavar="DAY", parser=read_day, help="From this day on it enters no history; today.")
@@ -49,20 +64,45 @@ def enrol(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Enrol an agency, or enrol it again with other terms. The Panel has no shards: it may write to all."""
+    """Enrol an agency, or enrol it again with other terms. The Panel has no shards: it may write to all.
+
+    Of an agency that is enrolled, what is not given stays as it is; the enrolment is sent as a correction of the one that stands, and
+    what changes is said. With --with-key both are recorded, or nothing is.
+    """
     settings = settings_of(home)
-    first = AgencyEnrolled(
+    standing, shards = _standing(settings, AgencyId(agency)), None if shard is None else tuple(map(Shard, shard))
+    if standing is None and not name:
+        raise wrong_usage(f"{agency} is not enrolled yet, and has no name", "--name gives it one")
+    before = standing.was if isinstance(standing, Suspended) else standing
+    enrolment = AgencyEnrolled(
         agency_id=AgencyId(agency),
         kind=kind_of(agency),
-        name=name,
-        live_from=live_from or now().date(),
-        shards=tuple(Shard(one) for one in shard or ()),
+        name=name or (before.name if before else ""),
+        live_from=live_from or (before.live_from if before else None) or now().date(),
+        shards=shards if shards is not None else before.shards if before else (),
     )
-    events: list[Event] = [first]
+    changed = {} if before is None else _changed(before, enrolment)
+    events: list[Event] = []
+    if not isinstance(standing, Enrolled):
+        events.append(enrolment)
+    elif changed:
+        correction = Correction(event_id=standing.enrolment, reason=f"Enrolled again with other terms: {', '.join(changed)}.")
+        events.append(replace(enrolment, details=Details(corrects=correction)))
+    is_new_folder = not settings.agency_folder(agency).exists()
     if with_key:
         key, key_id = _key(settings, agency)
         events.append(registration(key, agency, key_id))
-    settle(operator_appends(settings, events), json=json, agency=agency)
+    if not events:
+        if json:
+            emit({"agency": agency, "changed": {}, "outcomes": []})
+        else:
+            say(f"{agency} is enrolled on these terms already: nothing was sent")
+        return
+    outcomes = _sent(settings, agency, events, is_new_folder=is_new_folder)
+    settle(outcomes, json=json, agency=agency, changed=changed)
+    if not json:
+        for term, (old, new) in changed.items():
+            say(f"{term}: {old or 'none'} → {new or 'none'}")
 
 
 @app.command("list", epilog=examples("hub agencies list", "hub agencies list --json"))
@@ -88,7 +128,7 @@ def suspend(
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Let an agency write nothing more, until it is enrolled again."""
+    """Let an agency neither write nor read anything more, until it is enrolled again."""
     confirm(f"Suspend {agency}?", yes=yes)
     outcomes = operator_appends(settings_of(home), [AgencySuspended(agency_id=AgencyId(agency), reason=reason)])
     settle(outcomes, json=json, agency=agency)
@@ -100,6 +140,46 @@ def agencies_of(calling: Calling) -> list[pb.AgencyRecord]:
         request = pb.ListAgenciesRequest(page_size=PAGE_ROWS, min_position=national_position(calling.settings))
         pages = calling.pages(RegistryServiceStub(channel).ListAgencies, request)
         return [agency for page in pages for agency in page.agencies]
+
+
+def _standing(settings: Settings, agency_id: AgencyId) -> Enrolled | Suspended | None:
+    """Return how an agency stands on the log of this home, None if it was never enrolled."""
+    state: State = DECIDER.initial
+    with read_log(settings) as store, opened_keys(settings) as keys:
+        opener = Opener(keys)
+        for stored in store.shard(NATIONAL).read_stream(agency_stream(agency_id)):
+            state = DECIDER.evolve(state, opener.open(NATIONAL, stored))
+    return None if isinstance(state, Unknown) else state
+
+
+def _changed(before: Enrolled, after: AgencyEnrolled) -> dict[str, tuple[str, str]]:
+    """Return the terms that an enrolment changes, each as it was and as it is to be."""
+    terms = {
+        "name": (before.name, after.name),
+        "live from": (cell(before.live_from), cell(after.live_from)),
+        "shards": (", ".join(before.shards), ", ".join(after.shards)),
+    }
+    return {term: (old, new) for term, (old, new) in terms.items() if old != new}
+
+
+def _sent(settings: Settings, agency: str, events: Sequence[Event], *, is_new_folder: bool) -> list[Outcome]:
+    """Send the operator's events; what was made for an agency now is removed again unless they are recorded, or may yet be."""
+    folder = settings.agency_folder(agency)
+    try:
+        outcomes = operator_appends(settings, events)
+    except Failure:  # nothing was signed
+        _remove(folder, is_new_folder=is_new_folder)
+        raise
+    if any(isinstance(one, Refusal) for one in outcomes):
+        _remove(folder, is_new_folder=is_new_folder)
+    return outcomes
+
+
+def _remove(folder: Path, *, is_new_folder: bool) -> None:
+    """Remove an agency's folder that this command has made."""
+    if is_new_folder and folder.exists():
+        rmtree(folder)
+        tell(f"hub: {folder}, made for this enrolment, is removed again")
 
 
 def _kind(agency: pb.AgencyRecord) -> str:

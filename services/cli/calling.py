@@ -30,7 +30,7 @@ from safeguarding.hub.client.outcomes import Outcome, Receipt, Refusal
 from services.cli.failures import Exit, Failure, wrong_usage
 from services.cli.output import emit, plain, say, tell
 from services.eventstore.codec import to_message
-from services.eventstore.read_only import open_read_only
+from services.eventstore.read_only import ReadOnlyEventStore, open_read_only
 from services.runtime.settings import Settings
 
 CALL_MAX_SECONDS: Final = 15.0
@@ -42,6 +42,7 @@ SOURCE: Final = "hub-command"
 _EVERYWHERE: Final = ("0.0.0.0", "[::]", "")  # noqa: S104  # compared with, not listened on
 _CASE_ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _CASE_STREAMS: Final = ("incident", "sharing", "rapid_review", "local_review", "access")
+_REFUSED_WITH_ANOTHER: Final = "wire.atomic"
 _NOT_NOW: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED})
 _REFUSALS: Final = frozenset(
     {
@@ -117,8 +118,26 @@ class Calling:
             request.page_token = page.next_page_token
 
 
+def demand_home(settings: Settings) -> None:
+    """Fail unless the home holds a hub."""
+    try:
+        is_there = settings.event_store_file.exists()
+    except PermissionError:
+        raise Failure(Exit.UNAVAILABLE, f"{settings.home} is not readable", "whose is the folder? is --home right?") from None
+    if not is_there:
+        hint = f"to found one there: hub serve --found --home {settings.home}; or is --home wrong?"
+        raise Failure(Exit.UNAVAILABLE, f"{settings.home} holds no hub", hint)
+
+
+def read_log(settings: Settings) -> ReadOnlyEventStore:
+    """Open the log in the hub's home for reading; fail if the home holds no hub."""
+    demand_home(settings)
+    return open_read_only(settings.event_store_file)
+
+
 def agency_folder(settings: Settings, agency_id: str) -> Path:
     """Return the folder with an agency's certificate and keys; fail if this home has none."""
+    demand_home(settings)
     folder = settings.agency_folder(agency_id)
     if not (folder / "client.pem").exists():
         known = sorted(one.name for one in settings.agencies_folder.glob("*")) if settings.agencies_folder.exists() else []
@@ -134,7 +153,7 @@ def sdk_client(settings: Settings, agency_id: str, *, shard: str, source: str, a
 
 
 def operator_appends(settings: Settings, events: Sequence[Event], *, shard: str = NATIONAL) -> list[Outcome]:
-    """Append the operator's events through ``AdminService`` and return an outcome for each."""
+    """Append the operator's events through ``AdminService``, all or none of them, and return an outcome for each."""
     folder = agency_folder(settings, OPERATOR_ID)
     sender = Sender(agency_id=OPERATOR_ID, source=SOURCE, shard=shard, log_origin=settings.log_origin, actor_role="operator")
     target = address_of(settings)
@@ -143,7 +162,7 @@ def operator_appends(settings: Settings, events: Sequence[Event], *, shard: str 
         for outcome in client.resume(deadline_seconds=APPEND_MAX_SECONDS):
             tell(f"hub: an event of an earlier command, sent again: {said_of(outcome)}")
         drafts = [Draft(event=to_message(event)) for event in events]
-        return client.append_many(drafts, deadline_seconds=APPEND_MAX_SECONDS)
+        return client.append_many(drafts, atomic=len(drafts) > 1, deadline_seconds=APPEND_MAX_SECONDS)
 
 
 def said_of(outcome: Outcome) -> str:
@@ -159,9 +178,12 @@ def settle(outcomes: Sequence[Outcome], *, json: bool, **more: Any) -> None:
     """Print what became of the operator's events, and ``more`` in the JSON document; fail unless all were recorded."""
     if json:
         emit({**more, "outcomes": [{"outcome": type(one).__name__.lower(), **plain(one)} for one in outcomes]})
+    refusals = [outcome for outcome in outcomes if isinstance(outcome, Refusal)]
+    if refusals:
+        whole = [] if len(outcomes) == 1 else [f"nothing of it was recorded, all {len(outcomes)} events were sent as one request"]
+        why = next((one for one in refusals if one.rule != _REFUSED_WITH_ANOTHER), refusals[0])
+        raise Failure(Exit.REFUSED, "; ".join([said_of(why), *whole]))
     for outcome in outcomes:
-        if isinstance(outcome, Refusal):
-            raise Failure(Exit.REFUSED, said_of(outcome))
         if not isinstance(outcome, Receipt):
             raise Failure(Exit.UNAVAILABLE, said_of(outcome), "the event is kept; the operator's next command sends it again")
         if not json:
@@ -217,15 +239,25 @@ def stamp(moment: datetime) -> Timestamp:
 
 def national_position(settings: Settings) -> int:
     """Return how far the log of agencies and keys has come: what a list of them has to have seen after a command that changed it."""
-    with open_read_only(settings.event_store_file) as store:
+    with read_log(settings) as store:
         return store.shard(NATIONAL).head().position
+
+
+def demand_shards(settings: Settings, names: Sequence[str]) -> None:
+    """Fail unless every one of these partnerships has a shard."""
+    if not names:
+        return
+    with read_log(settings) as store:
+        known = [name for name in store.shards() if name != NATIONAL]
+    if unknown := sorted(set(names) - set(known)):
+        raise wrong_usage(f"there is no shard {', '.join(unknown)}", f"there are: {', '.join(known) or 'none yet'}")
 
 
 def shard_of_case(settings: Settings, case_id: str) -> str:
     """Return the shard that a case lies in, from the log in the hub's home; fail if there is no such case."""
     if _CASE_ID.fullmatch(case_id) is None:
         raise wrong_usage(f"{case_id!r} is no case id", "a case id is a lower-case UUID")
-    with open_read_only(settings.event_store_file) as store:
+    with read_log(settings) as store:
         for name in store.shards():
             shard = store.shard(name)
             if name != NATIONAL and any(shard.stream_version(f"{category}-{case_id}") for category in _CASE_STREAMS):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import stat
@@ -23,7 +24,7 @@ from safeguarding.hub.client.client import CHANNEL_OPTIONS
 from safeguarding.hub.client.identity import Credentials
 from services.bootstrap import VIEWS, now
 from services.cli.calling import address_of
-from services.cli.failures import Failure
+from services.cli.failures import Failure, words_of
 from services.cli.stores import opened_keys, opened_views
 from services.eventstore.read_only import open_read_only
 from services.runtime.settings import Settings
@@ -35,6 +36,9 @@ DISK_FAIL_BYTES: Final = 200 * 1024**2
 CLOCK_MAX_BEHIND_SECONDS: Final = 5.0
 _EARLIEST: Final = datetime(2025, 1, 1, tzinfo=UTC)
 """This program is younger than any clock that shows an earlier day."""
+
+
+_SET_CLOCK: Final = "set it: receipts would bear wrong times"
 
 
 class Grade(StrEnum):
@@ -57,6 +61,8 @@ class Check:
 
 def checks_of(settings: Settings) -> list[Check]:
     """Look at everything; a look that fails is itself a finding."""
+    if not _is_founded(settings):
+        return [*_guarded(_home, settings), *_guarded(_clock_alone, settings)]
     looks: tuple[Callable[[Settings], Iterator[Check]], ...] = (_home, _files, _certificates, _keys, _serving, _clock, _disk, _log, _views)
     return [check for look in looks for check in _guarded(look, settings)]
 
@@ -66,7 +72,33 @@ def _guarded(look: Callable[[Settings], Iterator[Check]], settings: Settings) ->
     try:
         yield from look(settings)
     except Exception as error:  # noqa: BLE001  # whatever a look runs into is what is to be reported
-        yield Check(look.__name__.strip("_"), Grade.FAIL, f"{type(error).__name__}: {error}", "see above; hub verify says more of the log")
+        yield Check(look.__name__.strip("_"), Grade.FAIL, _words_of(error), "see above; hub verify says more of the log")
+
+
+def _words_of(error: Exception) -> str:
+    """Say what a look ran into, as a person would."""
+    if isinstance(error, Failure):
+        return error.message
+    if isinstance(error, PermissionError) and error.filename:
+        return f"not readable: {error.filename}"
+    return words_of(error) if isinstance(error, OSError) else str(error) or type(error).__name__
+
+
+def _is_founded(settings: Settings) -> bool:
+    """Tell whether there is anything of a hub in the home, or it cannot be told."""
+    try:
+        return any(file.exists() for file in (settings.event_store_file, settings.key_store_file, settings.kek_file))
+    except OSError:
+        return True
+
+
+def _clock_alone(_settings: Settings) -> Iterator[Check]:
+    """See that the machine's clock is not plainly wrong, where no log can be held against it."""
+    present = now()
+    if present < _EARLIEST:
+        yield Check("clock", Grade.FAIL, f"the clock says {present:%Y-%m-%d %H:%M} UTC", _SET_CLOCK)
+    else:
+        yield Check("clock", Grade.OK, f"{present:%Y-%m-%d %H:%M:%S} UTC")
 
 
 def _home(settings: Settings) -> Iterator[Check]:
@@ -83,9 +115,13 @@ def _files(settings: Settings) -> Iterator[Check]:
     secrets = [settings.pki_folder / "ca.key", settings.server_key_file, settings.key_store_file, settings.event_store_file]
     secrets += [] if settings.kek is not None else [settings.kek_file]
     secrets += sorted(settings.agencies_folder.glob("*/*.key"))
+    for folder in (settings.agencies_folder, *settings.agencies_folder.glob("*/")):
+        if not os.access(folder, os.R_OK | os.X_OK):
+            words = "not readable" if folder.exists() else "missing"
+            yield Check("files", Grade.FAIL, f"{words}: {folder}", "let the hub's own user read it, or restore it from a copy")
     for file in (settings.authority_certificate_file, settings.server_certificate_file, settings.operator_public_key_file, *secrets):
         if not file.exists():
-            yield Check("files", Grade.FAIL, f"{file} is missing", "restore it from a copy")
+            yield Check("files", Grade.FAIL, f"missing: {file}", "restore it from a copy")
     opened = [file for file in secrets if file.exists() and _is_open(file)]
     for file in opened:
         yield Check("permissions", Grade.FAIL, f"{file} is open to others ({stat.filemode(file.stat().st_mode)})", f"chmod 600 {file}")
@@ -108,6 +144,8 @@ def _certificates(settings: Settings) -> Iterator[Check]:
     for file, advice in renewal.items():
         if file.exists():
             yield _expiry(file, advice)
+    if not os.access(settings.agencies_folder, os.R_OK | os.X_OK):
+        return  # said among the files
     agencies = [
         _expiry(file, f"hub pki issue {file.parent.name} --renew") for file in sorted(settings.agencies_folder.glob("*/client.pem"))
     ]
@@ -154,7 +192,7 @@ def _serving(settings: Settings) -> Iterator[Check]:
             yield Check("serving", Grade.OK if is_serving else Grade.WARN, f"a hub answers at {address}: {status}", advice)
     if settings.metrics_listen:
         is_there = _listens(settings.metrics_listen)
-        found = f"{settings.metrics_listen} {'answers' if is_there else 'is free: no hub shows metrics there'}"
+        found = f"something answers at {settings.metrics_listen}" if is_there else f"no hub's metrics: {settings.metrics_listen} is free"
         yield Check("metrics", Grade.OK, found)
 
 
@@ -179,7 +217,7 @@ def _clock(settings: Settings) -> Iterator[Check]:
     """Hold the machine's clock against what the log has recorded."""
     present = now()
     if present < _EARLIEST:
-        yield Check("clock", Grade.FAIL, f"the clock says {present:%Y-%m-%d %H:%M} UTC", "set it: receipts would bear wrong times")
+        yield Check("clock", Grade.FAIL, f"the clock says {present:%Y-%m-%d %H:%M} UTC", _SET_CLOCK)
         return
     with open_read_only(settings.event_store_file) as store:
         last_ms = max((store.shard(name).head().recorded_at_ms for name in store.shards()), default=0)

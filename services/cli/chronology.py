@@ -33,7 +33,7 @@ from services.cli.options import (
     settings_of,
 )
 from services.cli.output import emit, emit_line, plain, say, show, write_csv
-from services.cli.wording import at, when
+from services.cli.wording import at, counted, when
 from services.runtime.settings import Settings
 
 PAGE_LINES: Final = 500
@@ -145,7 +145,7 @@ def _print(story: pb.GetChronologyResponse, title: str) -> None:
         say(f"to be mended: {finding.words} ({finding.rule}); {finding.mend}")
     for stream in story.freshness.parked_streams:
         say(f"missing here, the operator knows: {stream}")
-    say(f"{len(story.lines)} lines, as of position {story.freshness.position} of {story.freshness.shard}")
+    say(f"{counted(len(story.lines), 'line')}, as of position {story.freshness.position} of {story.freshness.shard}")
 
 
 def _row(line: pb.ChronologyLine) -> tuple[str, ...]:

@@ -63,7 +63,7 @@ COMMANDS: Final[dict[str, Command]] = {
         "services.cli.bench.command", "Measure the hub on this machine.", ("hub bench --quick", "hub bench --json > bench.json")
     ),
     "pki": Command("services.cli.pki", "Make a development certificate authority, certificates, keys."),
-    "agencies": Command("services.cli.agencies", "Enrol, list and suspend agencies."),
+    "agencies": Command("services.cli.agencies", "Enrol, list and suspend agencies: who may write and read."),
     "partnerships": Command("services.cli.partnerships", "Establish safeguarding partnerships."),
     "keys": Command("services.cli.keys", "Register, retire, revoke and list signing keys."),
     "panel": Command("services.cli.panel", "The Panel's tables and cases, as the Panel sees them."),

@@ -10,9 +10,10 @@ import typer
 
 from domain.kernel.agencies import PANEL_ID
 from domain.kernel.events import Purpose
+from domain.rules import bundled_rules
 from safeguarding.hub.v1 import deadlines_pb2 as pb
 from safeguarding.hub.v1.deadlines_pb2_grpc import DeadlineServiceStub
-from services.cli.calling import Calling, shard_of_case, stamp
+from services.cli.calling import Calling, demand_shards, shard_of_case, stamp
 from services.cli.failures import wrong_usage
 from services.cli.options import (
     DEFAULT_ROLE,
@@ -25,11 +26,12 @@ from services.cli.options import (
     Role,
     User,
     Watch,
+    read_agency,
     read_moment,
     settings_of,
 )
 from services.cli.output import emit, emit_line, plain, say, show, write_csv
-from services.cli.wording import at, member
+from services.cli.wording import at, counted, member
 from services.runtime.settings import Settings
 
 DEFAULT_LIMIT: Final = 200
@@ -38,6 +40,8 @@ VERSION_SHOWN: Final = 12
 """Characters of a version's hash that people are shown; --json has them all."""
 _COLUMNS: Final = ("Due", "Status", "What", "Case")
 _WHOLE: Final = (0, 3)
+_PARTNERS: Final = "partners"
+"""Whom a clock names that all statutory partners of a case owe."""
 _CSV_COLUMNS: Final = (
     "shard",
     "case_id",
@@ -52,6 +56,12 @@ _CSV_COLUMNS: Final = (
     "status",
     "met_at",
 )
+
+
+def _read_ower(text: str) -> str:
+    """Read who owes something: an agency, or the partners together."""
+    return text if text == _PARTNERS else read_agency(text)
+
 
 Moment = Annotated[
     datetime | None, typer.Option("--as-of", metavar="TIME", parser=read_moment, help="As of then, past or future; a bare day is its end.")
@@ -71,7 +81,9 @@ def deadlines(
     case: Annotated[str, typer.Option("--case", metavar="CASE", help="Only this case; what is done is listed too.")] = "",
     shard: Annotated[list[str] | None, typer.Option("--shard", metavar="SHARD", help="Only this partnership; may be repeated.")] = None,
     clock: Names = None,
-    owed_by: Annotated[str, typer.Option("--owed-by", metavar="AGENCY", help="Only what this agency owes.")] = "",
+    owed_by: Annotated[
+        str | None, typer.Option("--owed-by", metavar="AGENCY", parser=_read_ower, help="Only what it owes; or partners.")
+    ] = None,
     explain: Annotated[
         tuple[str, str] | None,
         typer.Option("--explain", metavar="CASE CLOCK", help="Explain one deadline, day by day.", show_default=False),
@@ -79,7 +91,7 @@ def deadlines(
     instance: Annotated[
         str, typer.Option("--instance", metavar="ID", help="With --explain: which, where a clock runs more than once.")
     ] = "",
-    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="At most this many.")] = DEFAULT_LIMIT,
+    limit: Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help=f"At most this many; {DEFAULT_LIMIT}.")] = None,
     watch: Watch = False,
     user: User = DEFAULT_USER,
     role: Role = DEFAULT_ROLE,
@@ -95,15 +107,20 @@ def deadlines(
     calling = Calling(settings=settings, agency_id=as_agency or PANEL_ID, user=user, role=role, purpose=purpose)
     if (watch and (csv or as_of is not None)) or (csv and json):
         raise wrong_usage("these options do not go together", "one of --csv, --json; --watch shows the present and no CSV")
+    if watch and (limit is not None or explain is not None):
+        raise wrong_usage("these options do not go together", "--watch shows all that there is, as a list: no --limit and no --explain")
     if explain is not None:
         _explain(calling, _explained(settings, shard, explain, instance, as_of), json=json)
         return
-    wanted = pb.DeadlineFilter(shards=shard or (), case_id=case, clocks=clock or (), owed_by=owed_by)
+    demand_shards(settings, shard or ())
+    if case:
+        shard_of_case(settings, case)
+    wanted = pb.DeadlineFilter(shards=shard or (), case_id=case, clocks=[_clock(one) for one in clock or ()], owed_by=owed_by or "")
     wanted.bands.extend(_bands(overdue=overdue, today=today, soon=soon, later=later, met=met, is_case=bool(case)))
     if watch:
         _watch(calling, wanted, json=json)
         return
-    found = _list(calling, wanted, as_of, limit)
+    found = _list(calling, wanted, as_of, limit or DEFAULT_LIMIT)
     if json:
         emit({"as": calling.agency_id, "as_of": found.as_of.ToJsonString(), "more": bool(found.next_page_token), **_plain(found)})
     elif csv:
@@ -112,7 +129,15 @@ def deadlines(
         title = f"Deadlines as of {at(found.as_of)}, as {calling.agency_id} may see them"
         show(title, _COLUMNS, [_row(one) for one in found.deadlines], whole=_WHOLE)
         more = "; there are more: --limit" if found.next_page_token else ""
-        say(f"{len(found.deadlines)} deadlines{more}")
+        say(f"{counted(len(found.deadlines), 'deadline')}{more}")
+
+
+def _clock(text: str) -> str:
+    """Return the name of a clock of the rules; fail for one that they do not have."""
+    known = list(dict.fromkeys(rule.id for rule in bundled_rules().clocks))
+    if text.upper() not in known:
+        raise wrong_usage(f"there is no clock {text!r}", f"there are: {', '.join(known)}")
+    return text.upper()
 
 
 def _bands(*, overdue: bool, today: bool, soon: bool, later: bool, met: bool, is_case: bool) -> list[pb.DeadlineBand.ValueType]:
@@ -152,7 +177,7 @@ def _explained(
 ) -> pb.ExplainDeadlineRequest:
     case, clock = explain
     shard = shards[0] if shards else shard_of_case(settings, case)
-    request = pb.ExplainDeadlineRequest(shard=shard, case_id=case, clock=clock.upper(), instance=instance)
+    request = pb.ExplainDeadlineRequest(shard=shard, case_id=case, clock=_clock(clock), instance=instance)
     if as_of is not None:
         request.as_of.CopyFrom(stamp(as_of))
     return request
@@ -179,7 +204,7 @@ def _watch(calling: Calling, wanted: pb.DeadlineFilter, *, json: bool) -> None:
             if json:
                 emit_line(_plain(found))
             else:
-                show(f"{len(found.deadlines)} deadlines", _COLUMNS, [_row(one) for one in found.deadlines], whole=_WHOLE)
+                show(counted(len(found.deadlines), "deadline"), _COLUMNS, [_row(one) for one in found.deadlines], whole=_WHOLE)
 
 
 def _plain(found: pb.ListDeadlinesResponse | pb.WatchDeadlinesResponse) -> dict[str, object]:

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import os
+import re
+from pathlib import Path
+from typing import Final
+
 from services.cli.checks import Check, Grade, checks_of
 from services.cli.failures import Exit, Failure
 from services.cli.options import Home, Json, settings_of
 from services.cli.output import emit, plain, say, show
-from services.runtime.settings import Settings, SettingsError
+from services.runtime.settings import DEFAULT_HOME, Secret, Settings, SettingsError
+
+_PROBLEMS: Final = re.compile(r"; (?!the nearest )")
+"""Between one wrong setting and the next."""
 
 
 def doctor(home: Home = None, json: Json = False) -> None:
     """Show every setting with where it came from, and check files, certificates, ports, clock, disk, log and views.
 
-    Each line says OK, WARN or FAIL, and what to do. The exit code is 5 if anything failed.
+    Each line says OK, WARN or FAIL, and what to do; wrong settings hide no other check. The exit code is 5 if anything failed.
     """
     try:
         settings = settings_of(home)
     except SettingsError as error:
-        checks = [Check("settings", Grade.FAIL, problem, "correct or remove it") for problem in str(error).split("; ")]
+        checks = [Check("settings", Grade.FAIL, problem, "correct or remove it") for problem in _PROBLEMS.split(str(error))]
+        checks += checks_of(_settings_without(home))
         _report(None, checks, json=json)
     else:
         checks = checks_of(settings)
@@ -25,6 +34,12 @@ def doctor(home: Home = None, json: Json = False) -> None:
     failed = [check for check in checks if check.grade is Grade.FAIL]
     if failed:
         raise Failure(Exit.UNSOUND, f"{len(failed)} of {len(checks)} checks failed", "what to do stands beside each")
+
+
+def _settings_without(home: Path | None) -> Settings:
+    """Return what can be told of the settings while some are wrong: which home, and the key to its keys."""
+    kek = os.environ.get("HUB_KEK")
+    return Settings(home=home or Path(os.environ.get("HUB_HOME") or DEFAULT_HOME), kek=Secret(kek) if kek else None)
 
 
 def _report(settings: Settings | None, checks: list[Check], *, json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Callable
 from typing import Any, Final
@@ -9,16 +10,31 @@ from typing import Any, Final
 import typer
 
 from safeguarding.hub.client.outcomes import HubClientError
-from services.cli.failures import Exit, Failure
+from services.cli.failures import Exit, Failure, words_of
 from services.cli.output import tell
 from services.runtime.errors import HubError, IntegrityError, Unavailable
 from services.runtime.settings import SettingsError
+
+_HELP_HINT: Final = "--help behind a command says how it is used"
+_HELP: Final = "Usage: "
+_LIBRARY_WORDS: Final = (
+    (re.compile(r"\bValue error, "), ""),
+    (re.compile(r"Input should be a valid integer\b.*"), "expected a whole number"),
+    (re.compile(r"Input should be a valid number\b.*"), "expected a number"),
+    (re.compile(r"Input should be greater than or equal to "), "expected at least "),
+    (re.compile(r"Input should be less than or equal to "), "expected at most "),
+    (re.compile(r"Input should be "), "expected "),
+)
+"""How the library that reads the options puts things, and how the hub does."""
 
 
 def ended_by(error: BaseException) -> int:
     """Say what went wrong and return the exit code for it."""
     if isinstance(error, typer.Exit):
         return error.exit_code
+    if isinstance(error, typer.TyperException) and error.format_message().startswith(_HELP):
+        tell(error.format_message())  # a group of commands without a command is answered with its help
+        return Exit.USAGE
     for kind, failure in _FAILURES:
         if isinstance(error, kind):
             return _say(failure(error))
@@ -28,7 +44,7 @@ def ended_by(error: BaseException) -> int:
 
 _FAILURES: Final[tuple[tuple[type[BaseException], Callable[[Any], Failure]], ...]] = (
     (Failure, lambda error: error),
-    (typer.TyperException, lambda error: Failure(Exit.USAGE, error.format_message(), "--help behind a command says how it is used")),
+    (typer.TyperException, lambda error: Failure(Exit.USAGE, _plainly(error.format_message()), _HELP_HINT)),
     (typer.Abort, lambda _: Failure(Exit.UNEXPECTED, "ended: nothing was changed")),
     (KeyboardInterrupt, lambda _: Failure(Exit.INTERRUPTED, "interrupted")),
     (SettingsError, lambda error: Failure(Exit.USAGE, f"the settings are wrong: {error}", "hub doctor explains every setting")),
@@ -36,9 +52,16 @@ _FAILURES: Final[tuple[tuple[type[BaseException], Callable[[Any], Failure]], ...
     (IntegrityError, lambda error: Failure(Exit.UNSOUND, str(error), "keep the files as they are; hub verify says more")),
     (HubError, lambda error: Failure(Exit.REFUSED, f"refused: {error}")),
     (HubClientError, lambda error: Failure(Exit.REFUSED, f"refused: {error}")),
-    (OSError, lambda error: Failure(Exit.UNAVAILABLE, str(error), "hub doctor says what is missing; is --home right?")),
+    (OSError, lambda error: Failure(Exit.UNAVAILABLE, words_of(error), "hub doctor says what is missing; is --home right?")),
 )
 """What a command may end with, and how it is said; the first kind that fits."""
+
+
+def _plainly(message: str) -> str:
+    """Return what the library says of an option in the hub's own words."""
+    for theirs, ours in _LIBRARY_WORDS:
+        message = theirs.sub(ours, message)
+    return message
 
 
 def _say(failure: Failure) -> int:

@@ -24,7 +24,7 @@ MEANINGS = {
     Exit.REFUSED: "refused by the hub; the rule and the reason are printed",
     Exit.UNAVAILABLE: "the hub, its home or its port is not available",
     Exit.UNSOUND: "verify, doctor or demo found something wrong",
-    Exit.INTERRUPTED: "interrupted",
+    Exit.INTERRUPTED: "interrupted; serve, and whatever runs with --watch, is ended so, with 0",
 }
 """Each exit code in words."""
 
@@ -38,6 +38,13 @@ class Failure(Exception):
         self.message = message
         self.hint = hint
         super().__init__(message)
+
+
+def words_of(error: OSError) -> str:
+    """Say what is wrong with a file or folder, as a person would."""
+    kinds = ((FileNotFoundError, "missing"), (PermissionError, "no access"))
+    wrong = next((words for kind, words in kinds if isinstance(error, kind)), error.strerror or type(error).__name__)
+    return f"{wrong}: {error.filename}" if error.filename else str(error)
 
 
 def wrong_usage(message: str, hint: str = "") -> Failure:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from projections.oversight.published import bundled_report
+from services.cli.failures import Exit, Failure
 from services.cli.output import plain, tell
 from services.cli.progress import progress
 from services.cli.synthetic.generator import DEFAULT_SEED, england_2020, population
@@ -30,8 +31,12 @@ def generate(
 ) -> None:
     """Write a synthetic population's events as JSON Lines, in an order in which a hub can take them. Nothing in it is about anybody.
 
-    Each line is one JSON document: stage, agency, role, shard, case_id, event_type, event. Where there is corrects_because too, the
-    event is to correct, for that reason, what its agency said in its last event of that type and case.
+    Each line is one JSON document: stage, agency, role, shard, case_id, event_type, imported, event. All are imported, as history is.
+    Where there is corrects_because too, the event is to correct, for that reason, what its agency said in its last event of that type
+    and case.
+
+    The file is there to be read: no command of the hub takes it. To send it, a program drafts each line's event and appends it through
+    the client as its agency, one stage after the other; hub demo does so with the same population, drawn from the same seed.
     """
     report = bundled_report()
     drawn = england_2020(report, seed) if incidents is None else population(report, incidents, seed)
@@ -41,10 +46,14 @@ def generate(
             sys.stdout.write(line)
         sys.stdout.flush()
     else:
-        with out.open("w", encoding="utf-8") as file, progress("writing") as written:
-            for number, line in enumerate(_lines(told), 1):
-                file.write(line)
-                written(number, len(told))
+        try:
+            with out.open("w", encoding="utf-8") as file, progress("writing") as written:
+                for number, line in enumerate(_lines(told), 1):
+                    file.write(line)
+                    written(number, len(told))
+        except OSError as error:
+            hint = "--out names a file in a folder that is there and may be written to"
+            raise Failure(Exit.UNAVAILABLE, f"{out} cannot be written: {error.strerror}", hint) from None
     tell(f"hub: {len(drawn.incidents)} synthetic incidents, {len(told)} events in {STAGES} stages, seed {seed}")
 
 

@@ -10,16 +10,18 @@ from typing import Annotated, Final
 
 import typer
 
-from domain.kernel.events import Recorded
+from domain.kernel.events import EVENT_TYPES, Recorded
 from safeguarding.hub.v1.envelope_pb2 import EventHeader
 from safeguarding.hub.v1.log_pb2 import LoggedEvent
+from services.cli.calling import read_log
 from services.cli.failures import wrong_usage
 from services.cli.options import Home, Json, settings_of
 from services.cli.output import emit, plain, say, show, tell
 from services.cli.stores import opened_keys
+from services.cli.wording import counted
 from services.eventstore.opening import Opener
 from services.eventstore.port import Stored
-from services.eventstore.read_only import ReadOnlyEventStore, ReadOnlyShard, open_read_only
+from services.eventstore.read_only import ReadOnlyEventStore, ReadOnlyShard
 from services.runtime.settings import Settings
 
 DEFAULT_LIMIT: Final = 50
@@ -41,12 +43,14 @@ def log(
 ) -> None:
     """List the shards, or a shard's or stream's events: place, time, type, agency. Bodies stay sealed unless --body is given."""
     settings = settings_of(home)
-    with open_read_only(settings.event_store_file) as store, ExitStack() as closing:
+    types = frozenset(event_type or ())
+    if unknown := sorted(types - EVENT_TYPES.keys()):
+        raise wrong_usage(f"there is no event type {', '.join(unknown)}", f"there are: {', '.join(sorted(EVENT_TYPES))}")
+    with read_log(settings) as store, ExitStack() as closing:
         if what is None:
             _shards(store, json=json)
             return
         opener = _opener(settings, closing) if body else None
-        types = frozenset(event_type or ())
         events: list[dict[str, object]] = []
         for shard, stored in _events(store, what, after):
             if not types or stored.type in types:
@@ -136,7 +140,7 @@ def _print(events: list[dict[str, object]], what: str, limit: int, *, with_bodie
     if with_bodies:
         for one in events:
             say(f"{one['position']}: {dumps(one['body'], ensure_ascii=False)}")
-    say(f"{len(events)} events{'; there may be more: --limit, --after' if len(events) == limit else ''}")
+    say(f"{counted(len(events), 'event')}{'; there may be more: --limit, --after' if len(events) == limit else ''}")
 
 
 def _marks(entry: dict[str, object]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
@@ -40,6 +41,8 @@ def run() -> None:
 
 def main(arguments: list[str]) -> int:
     """Run one command and return its exit code; every failure is said on standard error, with what to do."""
+    if arguments[:1] != ["serve"]:
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what a call ended with is said in words, once
     try:
         result = typer.main.get_command(app).main(arguments, prog_name="hub", standalone_mode=False)
     except SystemExit as end:  # typer's answer to a reader of the output that has had enough

@@ -13,7 +13,7 @@ import typer
 from domain.kernel.agencies import kind_of
 from domain.kernel.events import Purpose
 from domain.kernel.ids import AgencyId
-from services.cli.failures import wrong_usage
+from services.cli.failures import Exit, Failure, words_of, wrong_usage
 from services.runtime.settings import Settings, load_settings
 
 LONDON = ZoneInfo("Europe/London")
@@ -49,7 +49,8 @@ def read_day(text: str) -> date:
 
 
 Home = Annotated[
-    Path | None, typer.Option("--home", metavar="DIR", help="The hub's home folder; else HUB_HOME, else ./hub-data.", show_default=False)
+    Path | None,
+    typer.Option("--home", metavar="DIR", readable=False, help="The hub's home; else HUB_HOME, else ./hub-data.", show_default=False),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document to standard output instead of tables.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Print comma-separated values; text that a spreadsheet would run is escaped.")]
@@ -61,7 +62,7 @@ User = Annotated[str, typer.Option("--user", metavar="ID", help="The end user, a
 Role = Annotated[str, typer.Option("--role", metavar="ROLE", help="The end user's role, recorded too.")]
 Purposes = Annotated[Purpose, typer.Option("--purpose", metavar="PURPOSE", help="What for, recorded too: " + ", ".join(Purpose) + ".")]
 ShardOption = Annotated[str | None, typer.Option("--shard", metavar="SHARD", help="The partnership; else it is looked up.")]
-Watch = Annotated[bool, typer.Option("--watch", help="Go on and show what changes, until interrupted.")]
+Watch = Annotated[bool, typer.Option("--watch", help="Go on and show what changes, until Ctrl-C: that is how it ends, with 0.")]
 
 Agency = Annotated[str, typer.Argument(metavar="AGENCY", parser=read_agency, help="An agency id: la-…, icb-…, police-…, panel …")]
 
@@ -81,4 +82,9 @@ def confirm(question: str, *, yes: bool) -> None:
 
 def settings_of(home: Path | None, **more: Any) -> Settings:
     """Return the settings, of the hub in ``home`` if one is named."""
-    return load_settings(**more) if home is None else load_settings(home=home, **more)
+    try:
+        return load_settings(**more) if home is None else load_settings(home=home, **more)
+    except OSError as error:
+        raise Failure(
+            Exit.UNAVAILABLE, f"the settings cannot be read: {words_of(error)}", "is that the folder that is meant, and may it be read?"
+        ) from None

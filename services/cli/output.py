@@ -18,6 +18,7 @@ from typing import Any, Final, TextIO
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -26,6 +27,9 @@ from services.cli.options import LONDON
 
 PIPED_WIDTH: Final = 200
 """Columns where nobody's terminal says how wide it is."""
+_COLUMN_MIN_WIDTH: Final = 12
+_WORD_MAX_WIDTH: Final = 24
+"""What is longer (a path, a case's id) may be broken."""
 _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -112,20 +116,61 @@ def tell(text: str) -> None:
 def show(
     title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Iterable[int] = (), whole: Iterable[int] = ()
 ) -> None:
-    """Print a table; the columns of ``right`` stand to the right, those of ``whole`` are not folded."""
-    table = Table(title=Text(visible(title)) if title else None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    numbers, unfolded = set(right), set(whole)
-    for index, column in enumerate(columns):
-        table.add_column(Text(column), justify="right" if index in numbers else "left", overflow="fold", no_wrap=index in unfolded)
-    for row in rows:
-        table.add_row(*(Text(visible(cell(one))) for one in row))
+    """Print a table; the columns of ``right`` stand to the right, those of ``whole`` are not folded.
+
+    Where a column would be too narrow to be read, each row is printed as lines, a column a line.
+    """
+    shown = [[visible(cell(one)) for one in row] for row in rows]
     out = console(sys.stdout)
+    if title:
+        out.print(Text(visible(title)), soft_wrap=True)
+    widths = _widths([columns, *shown], set(whole), out.width)
+    if widths is None:
+        _print(out, Text("".join(f"\n{_stacked(columns, row)}\n" for row in shown), overflow="fold"))
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    numbers = set(right)
+    for index, (column, width) in enumerate(zip(columns, widths, strict=True)):
+        table.add_column(Text(column), justify="right" if index in numbers else "left", overflow="fold", width=width)
+    for row in shown:
+        table.add_row(*map(Text, row))
+    _print(out, table)
+
+
+def _print(out: Console, what: Table | Text) -> None:
+    """Print, to whatever is no terminal without blanks at the ends of lines."""
     if out.is_terminal:
-        out.print(table)
+        out.print(what)
         return
     with out.capture() as printed:
-        out.print(table)
+        out.print(what)
     sys.stdout.write("".join(f"{line.rstrip()}\n" for line in printed.get().splitlines()))
+
+
+def _widths(rows: Sequence[Sequence[str]], whole: set[int], room: int) -> list[int] | None:
+    """Return how wide each column is to be, None where one would have to be too narrow to be read.
+
+    The widest give way first. A column of ``whole`` never does, any other not below its longest word (or what counts as one).
+    """
+    lines = [[line for one in column for line in one.split("\n")] for column in zip(*rows, strict=True)]
+    natural = [max(map(cell_len, column), default=0) for column in lines]
+    words = [max((cell_len(word) for line in column for word in line.split()), default=0) for column in lines]
+    least = [
+        wide if index in whole else min(wide, max(_COLUMN_MIN_WIDTH, min(word, _WORD_MAX_WIDTH)))
+        for index, (wide, word) in enumerate(zip(natural, words, strict=True))
+    ]
+    room -= 3 * len(natural) + 1  # the blanks and rules between columns
+    for most in range(max(natural), 0, -1):
+        widths = [max(low, min(wide, most)) for low, wide in zip(least, natural, strict=True)]
+        if sum(widths) <= room:
+            return widths
+    return None
+
+
+def _stacked(columns: Sequence[str], row: Sequence[str]) -> str:
+    """Return a row as lines, one a column that has something to say."""
+    named = ((f"{column}: " if column else "", one.strip()) for column, one in zip(columns, row, strict=True))
+    return "\n".join(name + one.replace("\n", "\n  ") for name, one in named if one)
 
 
 def cell(value: object) -> str:

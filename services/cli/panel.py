@@ -18,6 +18,7 @@ from services.cli.commands import examples
 from services.cli.failures import wrong_usage
 from services.cli.options import DEFAULT_ROLE, DEFAULT_USER, Csv, Home, Json, Role, User, read_day, settings_of
 from services.cli.output import emit, plain, say, show, write_csv
+from services.cli.wording import counted
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -131,7 +132,7 @@ def cases(
         write_csv(_CASE_COLUMNS, rows)
     else:
         show("", ("Case", "Notified", "Where it stands"), [_case_row(one) for one in found[:limit]], whole=[0])
-        say(f"{len(rows)} cases{'; there are more: --limit' if has_more else ''}")
+        say(f"{counted(len(rows), 'case')}{'; there are more: --limit' if has_more else ''}")
 
 
 def _print(found: pb.PanelTable) -> None:

@@ -9,13 +9,13 @@ import typer
 
 from projections.kernel.database import ViewDatabase
 from services.bootstrap import VIEWS, workplace
+from services.cli.calling import read_log
 from services.cli.failures import wrong_usage
 from services.cli.options import Home, Json, settings_of
 from services.cli.output import emit, say
 from services.cli.progress import progress
 from services.cli.stores import opened_keys, opened_views
 from services.eventstore.opening import Opener
-from services.eventstore.read_only import open_read_only
 from services.projector.rebuild import Rebuild
 from services.runtime import interpreter
 
@@ -36,7 +36,7 @@ def rebuild(
         raise wrong_usage(f"there is no view {', '.join(unknown)}", f"there are: {', '.join(names)}")
     interpreter.settle()
     began = time.monotonic()
-    with open_read_only(settings.event_store_file) as store, opened_keys(settings) as keys, opened_views(settings) as views:
+    with read_log(settings) as store, opened_keys(settings) as keys, opened_views(settings) as views:
         with progress(f"rebuilding {', '.join(chosen)}") as report:
             Rebuild(store, Opener(keys), views, lambda made: report(made.applied, made.total), workplace=workplace(settings)).run(chosen)
         positions = {name: _positions(views, name) for name in chosen}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 
+from services.cli.calling import read_log
 from services.cli.failures import Exit, Failure
 from services.cli.options import Home, Json, settings_of
 from services.cli.output import emit, plain, say
 from services.cli.progress import progress
 from services.cli.stores import opened_keys, opened_views
-from services.eventstore.read_only import open_read_only
 from services.projector.verification import Verdict, Verification
 from services.runtime.settings import Settings
 from services.trust.registry import RegistryState
@@ -36,7 +36,7 @@ def verify(home: Home = None, json: Json = False) -> None:
 def verdict_of(settings: Settings) -> Verdict:
     """Verify the hub of a home."""
     with (
-        open_read_only(settings.event_store_file) as store,
+        read_log(settings) as store,
         opened_keys(settings) as keys,
         opened_views(settings) as views,
         progress("verifying") as report,

@@ -46,6 +46,11 @@ def member(name: str, prefix: str) -> str:
     return name.removeprefix(prefix).replace("_", " ").lower()
 
 
+def counted(number: int, one: str) -> str:
+    """Return a number of things in words: ``1 event``, ``2 events``."""
+    return f"{number} {one}" if number == 1 else f"{number} {one}s"
+
+
 def _instant(timestamp: Timestamp) -> datetime:
     return timestamp.ToDatetime(tzinfo=UTC)
 

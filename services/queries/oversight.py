@@ -67,8 +67,10 @@ class Oversight(OversightServiceServicer):
         if period is None:
             raise Invalid(Violation("period_from", "the first and the last day of the period"))
         count_day = day(request.count_day, "count_day", self._today())
+        if count_day > self._today():
+            raise Invalid(Violation("count_day", "expected a day that has come: nothing of a later one is known yet"))
         if request.basis and request.basis not in [basis.value for basis in Basis]:
-            raise Invalid(Violation("basis", "one of " + ", ".join(Basis)))
+            raise Invalid(Violation("basis", "expected one of " + ", ".join(Basis)))
         basis = Basis(request.basis) if request.basis else None
         await self._wait_for(request.min_positions)
 
@@ -79,7 +81,7 @@ class Oversight(OversightServiceServicer):
         try:
             answer = await self._desk.look(OVERSIGHT.name, look)
         except UnknownTable as error:
-            raise Invalid(Violation("table", str(error))) from None
+            raise Invalid(Violation(error.asked, str(error))) from None
         except OutsideCalendar as error:
             raise Invalid(Violation("count_day", str(error))) from None
         await self._desk.listed(asker, Resource.OVERSIGHT, len(answer.table.rows))

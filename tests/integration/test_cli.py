@@ -153,6 +153,53 @@ def test_without_a_hub_there_is_nothing_to_serve(tmp_path: Path) -> None:
     assert f"hub serve --found --home {tmp_path}" in answer.err
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("log",),
+        ("verify",),
+        ("rebuild",),
+        ("chronology", CASE),
+        ("deadlines",),
+        ("panel", "cases"),
+        ("agencies", "list"),
+        ("agencies", "enrol", COUNCIL, "--name", "x"),
+        ("keys", "register", COUNCIL),
+    ],
+)
+def test_a_home_without_a_hub_is_said_to_be_one_by_every_command(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    answer = ran(*arguments, "--home", tmp_path)
+
+    assert (answer.code, answer.out) == (4, "")
+    assert f"hub: {tmp_path} holds no hub" in answer.err
+    assert f"hub serve --found --home {tmp_path}" in answer.err
+
+
+def test_a_file_that_cannot_be_written_is_named_with_advice_that_fits(tmp_path: Path) -> None:
+    out = tmp_path / "nosuch" / "x.jsonl"
+    answer = ran("generate", "--incidents", "1", "--out", out)
+    (tmp_path / "file").write_text("")
+    kept = ran("demo", "--keep", tmp_path / "file" / "hub")
+
+    assert (answer.code, f"{out} cannot be written" in answer.err, "--home" in answer.err) == (4, True, False)
+    assert (kept.code, str(tmp_path / "file") in kept.err, "--home" in kept.err) == (4, True, False)
+
+
+def test_options_are_refused_in_the_hubs_own_words(tmp_path: Path) -> None:
+    stage = ran("panel", "cases", "--stage", "nosuch", "--home", tmp_path)
+    number = ran("panel", "cases", "--limit", "many", "--home", tmp_path)
+
+    assert (stage.code, "'--stage': 'nosuch' is not one of" in stage.err) == (2, True)
+    assert (number.code, "'--limit': expected a whole number" in number.err) == (2, True)
+
+
+@pytest.mark.parametrize("arguments", [(), ("panel",)])
+def test_a_group_without_a_command_is_answered_with_its_help(arguments: tuple[str, ...]) -> None:
+    answer = ran(*arguments)
+
+    assert (answer.code, answer.err.startswith("Usage: hub"), "--help behind" in answer.err) == (2, True, False)
+
+
 def test_where_no_hub_answers_commands_end_with_4(hub: Served, tmp_path: Path) -> None:
     home = copied_home(hub.home, tmp_path)
     (home / "hub.toml").write_text(f'listen = "127.0.0.1:{free_port()}"\n')
@@ -236,6 +283,50 @@ def test_an_agency_is_suspended_only_when_that_is_meant(hub: Served) -> None:
     assert hub.ran("agencies", "suspend", agency, "--reason", "synthetic", "--yes").code == 0
     listed = {one["agency_id"]: one for one in hub.ran("agencies", "list", "--json").document["agencies"]}
     assert (listed[agency]["suspended"], listed[COUNCIL]["suspended"]) == (True, False)
+
+
+def test_an_agency_is_enrolled_again_with_other_terms_as_a_correction(hub: Served) -> None:
+    agency = "agency-northmoor-museum"
+    assert hub.ran("agencies", "enrol", agency).code == 2
+    assert hub.ran("agencies", "enrol", agency, "--name", "Museum (synthetic)", "--shard", SHARD, "--live-from", "2024-01-01").code == 0
+
+    again = hub.ran("agencies", "enrol", agency, "--shard", SHARD, "--shard", "elsewhere", "--json")
+    assert (again.code, again.document["changed"]) == (0, {"shards": [SHARD, f"{SHARD}, elsewhere"]})
+    told = hub.ran("agencies", "enrol", agency, "--name", "The museum (synthetic)")
+    assert (told.code, "name: Museum (synthetic) → The museum (synthetic)" in told.out) == (0, True)
+    listed = {one["agency_id"]: one for one in hub.ran("agencies", "list", "--json").document["agencies"]}[agency]
+    assert (listed["name"], listed["live_from"]) == ("The museum (synthetic)", "2024-01-01")
+    assert listed["shards"] == [SHARD, "elsewhere"]
+    before = hub.ran("log", f"agency-{agency}", "--json").document["events"]
+    same = hub.ran("agencies", "enrol", agency, "--name", "The museum (synthetic)")
+    assert (same.code, "nothing was sent" in same.out) == (0, True)
+    assert hub.ran("log", f"agency-{agency}", "--json").document["events"] == before
+
+
+def test_a_suspended_agency_is_enrolled_anew(hub: Served) -> None:
+    agency = "agency-northmoor-theatre"
+    assert hub.ran("agencies", "enrol", agency, "--name", "Theatre (synthetic)", "--shard", SHARD).code == 0
+    assert hub.ran("agencies", "suspend", agency, "--reason", "synthetic", "--yes").code == 0
+    assert hub.ran("agencies", "enrol", agency).code == 0
+
+    listed = {one["agency_id"]: one for one in hub.ran("agencies", "list", "--json").document["agencies"]}[agency]
+    assert (listed["suspended"], listed["name"], listed["shards"]) == (False, "Theatre (synthetic)", [SHARD])
+
+
+def test_a_refused_enrolment_registers_no_key_and_leaves_no_certificate(hub: Served) -> None:
+    agency = "agency-northmoor-refused"
+    refused = hub.ran("agencies", "enrol", agency, "--name", "Refused (synthetic)", "--with-key", "--json")
+
+    assert (refused.code, "agency.shards" in refused.err) == (3, True)
+    assert [one["outcome"] for one in refused.document["outcomes"]] == ["refusal", "refusal"]
+    assert "is removed again" in refused.err
+    assert not hub.settings.agency_folder(agency).exists()
+    assert hub.ran("log", f"agency-{agency}").code == 2
+
+    assert hub.ran("agencies", "enrol", COUNCIL, "--name", "Renamed (synthetic)", "--with-key").code == 3
+    listed = {one["agency_id"]: one for one in hub.ran("agencies", "list", "--json").document["agencies"]}
+    assert listed[COUNCIL]["name"] == f"{COUNCIL} (synthetic)"
+    assert hub.settings.agency_folder(COUNCIL).joinpath("client.pem").exists()
 
 
 def test_a_key_is_rotated_retired_and_revoked(hub: Served) -> None:
@@ -332,6 +423,33 @@ def test_deadlines_are_listed_by_urgency_and_filtered(hub: Served) -> None:
     assert hub.ran("deadlines", "--overdue", "--csv").out.count("\n") == 1 + len(overdue)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("deadlines", "--clock", "NOSUCH"), 2, "there are: K1, "),
+        (("deadlines", "--explain", CASE, "K99"), 2, "there are: K1, "),
+        (("deadlines", "--owed-by", "nobody"), 2, "an agency id is"),
+        (("deadlines", "--case", "nosuch"), 2, "a case id is a lower-case UUID"),
+        (("deadlines", "--case", OTHER_CASE), 3, "there is no case"),
+        (("deadlines", "--shard", "nosuch"), 2, f"there are: {SHARD}"),
+        (("deadlines", "--watch", "--limit", "1"), 2, "do not go together"),
+        (("log", "national", "--type", "nosuch"), 2, "agency.enrolled.v1"),
+    ],
+)
+def test_what_names_nothing_known_is_refused_with_what_is_known(hub: Served, arguments: tuple[str, ...], code: int, words: str) -> None:
+    answer = hub.ran(*arguments)
+
+    assert (answer.code, answer.out, words in answer.err) == (code, "", True)
+
+
+def test_filters_of_deadlines_take_a_clock_in_small_letters_and_the_partners(hub: Served) -> None:
+    named = hub.ran("deadlines", "--clock", "k5b", "--json").document["deadlines"]
+    owed = hub.ran("deadlines", "--case", CASE, "--owed-by", "partners", "--json").document["deadlines"]
+
+    assert [one["clock"] for one in named] == ["K5B"]
+    assert {owner for one in owed for owner in one["owed_by"]} == {"partners"}
+
+
 def test_a_deadline_explains_itself(hub: Served) -> None:
     words = hub.ran("deadlines", "--explain", CASE, "K5B")
     told = hub.ran("deadlines", "--explain", CASE, "k5b", "--as", COUNCIL, "--json").document
@@ -340,7 +458,7 @@ def test_a_deadline_explains_itself(hub: Served) -> None:
     assert words.out.count("2024-03-09: Saturday") == 1
     assert [day for day in told["skipped_days"] if any(day in line for line in told["lines"])] == []
     assert (told["deadline"]["clock"], told["deadline"]["day_zero"]) == ("K5B", "2024-03-04")
-    assert hub.ran("deadlines", "--explain", CASE, "K19").code == 3
+    assert hub.ran("deadlines", "--explain", CASE, "K17").code == 3
 
 
 def test_a_panel_table_is_counted_and_labelled(hub: Served) -> None:
@@ -353,7 +471,11 @@ def test_a_panel_table_is_counted_and_labelled(hub: Served) -> None:
     assert len(rows) == 1 + len(table["rows"]) + ("total" in table)
     assert f"counted: {table['unit']}" in hub.ran(*arguments).out
     wrong = hub.ran("panel", "table", "99", "--period", "2024")
-    assert (wrong.code, "expected one of" in wrong.err) == (2, True)
+    assert (wrong.code, "table: expected one of chart" in wrong.err) == (2, True)
+    basis = hub.ran("panel", "table", "6", "--period", "2024", "--basis", "occurred")
+    assert (basis.code, "basis: expected one of due for table 6, found occurred" in basis.err) == (2, True)
+    future = hub.ran("panel", "table", "6", "--period", "2024", "--count-day", "2099-01-01")
+    assert (future.code, "count_day: expected a day that has come" in future.err) == (2, True)
 
 
 def test_the_panel_lists_cases(hub: Served) -> None:
@@ -431,6 +553,33 @@ def test_doctor_says_what_is_wrong_and_what_to_do(hub: Served, tmp_path: Path) -
     assert unknown.code == 5
     assert "the nearest is listen" in unknown.out
     assert ran("verify", "--home", home).code == 2
+
+
+def test_doctor_says_of_a_folder_without_a_hub_that_there_is_none(tmp_path: Path) -> None:
+    found = ran("doctor", "--home", tmp_path, "--json")
+
+    checks = found.document["checks"]
+    assert found.code == 5
+    assert [(one["what"], one["grade"]) for one in checks] == [("home", "FAIL"), ("clock", "OK")]
+    assert f"hub serve --found --home {tmp_path}" in checks[0]["advice"]
+
+
+def test_doctor_counts_a_wrong_setting_once_and_looks_at_the_rest(hub: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUB_NOSUCH", "1")
+    checks = hub.ran("doctor", "--json").document["checks"]
+
+    assert [one["what"] for one in checks if one["grade"] == "FAIL"] == ["settings"]
+    assert {"home", "keys", "serving", "log", "view"} <= {one["what"] for one in checks}
+
+
+def test_doctor_names_a_missing_file_without_a_programs_words(hub: Served, tmp_path: Path) -> None:
+    home = copied_home(hub.home, tmp_path)
+    (home / "trust" / "kek").unlink()
+    found = ran("doctor", "--home", home, "--json")
+
+    words = [one["found"] for one in found.document["checks"] if one["grade"] == "FAIL"]
+    assert f"missing: {home / 'trust' / 'kek'}" in words
+    assert [one for one in words if "Errno" in one or "Error" in one] == []
 
 
 def test_generating_twice_from_one_seed_gives_the_same_events(tmp_path: Path) -> None:

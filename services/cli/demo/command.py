@@ -13,7 +13,7 @@ import typer
 
 from services.bootstrap import found_home
 from services.cli.demo.showing import Showing, prepared
-from services.cli.failures import Exit, wrong_usage
+from services.cli.failures import Exit, Failure, wrong_usage
 from services.cli.options import Json, settings_of
 from services.cli.output import emit, plain, say
 from services.cli.output import tell as warn
@@ -63,6 +63,9 @@ def _found(settings: Settings) -> None:
         found_home(settings)
     except FileExistsError as error:
         raise wrong_usage(str(error), "give --keep a folder that does not exist yet") from None
+    except OSError as error:
+        hint = "give --keep a folder in one that may be written to"
+        raise Failure(Exit.UNAVAILABLE, f"{settings.home} cannot be written: {error.strerror}", hint) from None
 
 
 def _print(lines: Iterable[str]) -> None:

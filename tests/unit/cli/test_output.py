@@ -42,6 +42,38 @@ def test_markup_in_what_people_wrote_stays_text(capsys: pytest.CaptureFixture[st
     assert "[link=x]y[/link] :smile:" in printed
 
 
+def test_a_table_too_narrow_to_be_read_is_printed_as_lines(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    show(
+        "A title that is longer than forty columns are wide",
+        ("Case", "What", "Owed"),
+        [("c" * 30, "one\ntwo", ""), ("d", "e", "f")],
+        whole=[0],
+    )
+
+    assert capsys.readouterr().out == (
+        f"A title that is longer than forty columns are wide\n\nCase: {'c' * 30}\nWhat: one\n  two\n\nCase: d\nWhat: e\nOwed: f\n\n"
+    )
+
+
+def test_a_table_gives_way_by_its_widest_column_and_breaks_no_short_word(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    show("", ("Day", "Text"), [("2024-03-04", "several words " * 12)])
+
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 60
+    assert [line for line in lines if line.split()[:3] == ["2024-03-04", "several", "words"]]
+    assert {word for line in lines for word in line.split() if word.isalpha()} == {"Day", "Text", "several", "words"}
+
+
+def test_the_title_of_an_empty_table_is_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    show("Deadlines as of a moment, as panel may see them", ("Due", "What"), [])
+
+    assert capsys.readouterr().out.splitlines()[0] == "Deadlines as of a moment, as panel may see them"
+
+
 def test_a_console_without_a_terminal_has_no_colour_and_fails_on_no_character() -> None:
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, encoding="ascii")
