@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+import subprocess
+from collections.abc import AsyncIterator, Sequence
 
-import psutil
 import pytest
 
 from domain.agency.events import KeyAlgorithm
@@ -58,8 +58,17 @@ async def until_up(examiners: Examiners, events: list[SignedEvent], national: Re
     return found
 
 
-def the_process() -> psutil.Process:
-    (found,) = [child for child in psutil.Process().children() if "services.intake.examiner" in " ".join(child.cmdline())]
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
+    """The processes that were begun, in order."""
+    found: list[subprocess.Popen[bytes]] = []
+    begin = subprocess.Popen
+
+    def noted(command: Sequence[str], *, stdin: int, stdout: int) -> subprocess.Popen[bytes]:
+        found.append(begin(command, stdin=stdin, stdout=stdout))  # the command under test
+        return found[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", noted)
     return found
 
 
@@ -108,46 +117,48 @@ async def test_few_events_are_left_to_the_caller_and_those_of_one_moment_are_cou
 
 
 async def test_a_process_that_ends_costs_only_its_help_and_another_is_begun(
-    examiners: Examiners, council: Member, national: RegistryLog
+    examiners: Examiners, council: Member, national: RegistryLog, begun: list[subprocess.Popen[bytes]]
 ) -> None:
     events = [an_event(council)] * AHEAD_MIN_EVENTS
     await until_up(examiners, events, national)
-    former = the_process()
+    former = begun[0]
     os.kill(former.pid, signal.SIGSTOP)
     asked = asyncio.create_task(examiners.examine(events, national.state))
     await asyncio.sleep(0.05)
     os.kill(former.pid, signal.SIGKILL)
     assert await asked == [None] * len(events)
     await until_up(examiners, events, national)
-    assert the_process().pid != former.pid
+    assert former.poll() == -signal.SIGKILL
+    assert len(begun) == 2
 
 
 async def test_a_process_that_does_not_answer_is_replaced(
-    examiners: Examiners, council: Member, national: RegistryLog, monkeypatch: pytest.MonkeyPatch
+    examiners: Examiners, council: Member, national: RegistryLog, begun: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events = [an_event(council)] * AHEAD_MIN_EVENTS
     await until_up(examiners, events, national)
-    former = the_process()
-    monkeypatch.setattr(ahead, "ANSWER_MAX_SECONDS", 0.1)
-    os.kill(former.pid, signal.SIGSTOP)
-    assert await examiners.examine(events, national.state) == [None] * len(events)
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(ahead, "ANSWER_MAX_SECONDS", 0.1)
+        os.kill(begun[0].pid, signal.SIGSTOP)
+        assert await examiners.examine(events, national.state) == [None] * len(events)
     await until_up(examiners, events, national)
-    assert not former.is_running() or former.status() == psutil.STATUS_ZOMBIE
+    assert begun[0].poll() == -signal.SIGKILL
+    assert len(begun) == 2
 
 
-async def test_nothing_runs_before_it_is_needed_or_after_it_is_closed(council: Member, national: RegistryLog) -> None:
+async def test_nothing_runs_before_it_is_needed_or_after_it_is_closed(
+    council: Member, national: RegistryLog, begun: list[subprocess.Popen[bytes]]
+) -> None:
     examiners = Examiners(processes=1)
     events = [an_event(council)] * AHEAD_MIN_EVENTS
     assert await examiners.examine(events, national.state) == [None] * len(events)
     examiners.start()
     await examiners.examine([an_event(council)], national.state)
-    children = [child.pid for child in psutil.Process().children()]
+    assert begun == []
     await until_up(examiners, events, national)
-    process = the_process()
-    assert process.pid not in children
+    (process,) = begun
     await examiners.close()
-    assert not process.is_running()
+    assert process.poll() == -signal.SIGKILL
     assert await examiners.examine(events, national.state) == [None] * len(events)
 
 
