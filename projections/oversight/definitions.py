@@ -25,9 +25,7 @@ from projections.oversight.population import Counted, Population, counted
 from projections.oversight.review_tables import (
     agreement,
     decisions,
-    timeliness_april_to_september,
-    timeliness_october_to_march,
-    timeliness_of_all,
+    timeliness,
 )
 from projections.oversight.timeliness import owes_review
 
@@ -39,7 +37,7 @@ _LOCAL: Final = "local reviews"
 _NOT_EXCLUSIVE: Final = "incidents (rows do not exclude each other)"
 _OF_TYPE: Final = "incidents of the column's type"
 _SUMMER_HALF: Final = range(4, 10)
-"""April to September, the months of table 8."""
+"""April to September, the months of the requested completion days that table 8 counts."""
 
 
 class UnknownTable(LookupError):
@@ -105,10 +103,10 @@ def _incidents(
     return Definition(number=number, title=title, unit=unit, base=base, bases=_INCIDENT_BASES, count=count, only=only)
 
 
-def _due(number: str, title: str, count: Callable[[Counted], Body], only: Callable[[Counted, Case], bool] = _is_any) -> Definition:
+def _due(number: str, title: str, only: Callable[[Counted, Case], bool] = _is_any) -> Definition:
     """Define a table of timeliness."""
     base = "all rapid reviews of the table"
-    return Definition(number=number, title=title, unit=_REVIEWS, base=base, bases=(Basis.DUE,), count=count, only=only)
+    return Definition(number=number, title=title, unit=_REVIEWS, base=base, bases=(Basis.DUE,), count=timeliness, only=only)
 
 
 _DEFINITIONS: Final = (
@@ -118,14 +116,13 @@ _DEFINITIONS: Final = (
     _incidents("3", "Category of serious harm", "non-fatal incidents", category_of_harm, "non-fatal incidents", _is_not_fatal),
     _incidents("4", "Case characteristic", _OF_TYPE, case_characteristics, _NOT_EXCLUSIVE),
     _incidents("5", "Service involvement", _OF_TYPE, service_involvement, _NOT_EXCLUSIVE),
-    _due("6", "Timeliness of rapid reviews", timeliness_of_all),
+    _due("6", "Timeliness of rapid reviews"),
     _due(
         "7",
         "Timeliness of rapid reviews asked for by days in January to March and October to December",
-        timeliness_october_to_march,
         _is_due_in_winter_half,
     ),
-    _due("8", "Timeliness of rapid reviews asked for by days in April to September", timeliness_april_to_september, _is_due_in_summer_half),
+    _due("8", "Timeliness of rapid reviews asked for by days in April to September", _is_due_in_summer_half),
     _incidents("gender", "Gender of children", "all children", gender, _CHILDREN),
     _incidents("age", "Age of children at the incident", "all children", age, _CHILDREN),
     _incidents("deprivation", "Deprivation of the place, by fifths of England", "all incidents", deprivation),
@@ -178,7 +175,8 @@ def definition(number: str, basis: Basis | None) -> tuple[Definition, Basis]:
 def count_table(everyone: Population, number: str, period: Period, basis: Basis | None = None) -> PanelTable:
     """Count one table of a population and label it with all that its figures depend on; raise ``UnknownTable``."""
     found, chosen = definition(number, basis)
-    those = counted(everyone, chosen, period)
+    brought_in = counted(everyone, chosen, period)
+    those = replace(brought_in, cases=tuple(case for case in brought_in.cases if found.only(brought_in, case)))
     body = found.count(those)
     return PanelTable(
         number=found.number,
@@ -194,7 +192,7 @@ def count_table(everyone: Population, number: str, period: Period, basis: Basis 
         rows=body.rows,
         total=body.total,
         figures=body.figures,
-        notes=(*body.notes, *_notes(replace(those, cases=tuple(case for case in those.cases if found.only(those, case))))),
+        notes=(*body.notes, *_notes(those)),
     )
 
 

@@ -38,8 +38,7 @@ def chart(counted: Counted) -> Body:
 
 def category_of_death(counted: Counted) -> Body:
     """Count fatal incidents by the index child's category of death (table 2)."""
-    fatal = [case for case in counted.cases if case.notice.notification_type is NotificationType.DEATH]
-    index = [case.index_child for case in fatal]
+    index = [case.index_child for case in counted.cases]
     body = simple_body(DEATH_CATEGORIES, (None if child is None else child.death_category for child in index), "% of fatal incidents", 1)
     rows: list[Row] = []
     for row in body.rows:
@@ -64,7 +63,7 @@ def _kinds_of_other_death(index: Iterable[ChildFact]) -> list[Row]:
 
 def category_of_harm(counted: Counted) -> Body:
     """Count incidents of serious harm, and those notified as other, by the index child's category of harm (table 3)."""
-    index = [case.index_child for case in counted.cases if case.notice.notification_type is not NotificationType.DEATH]
+    index = [case.index_child for case in counted.cases]
     body = simple_body(HARM_CATEGORIES, (None if child is None else child.harm_category for child in index), "% of non-fatal incidents", 1)
     others = sum(case.notice.notification_type is NotificationType.OTHER for case in counted.cases)
     note = f"Includes {others} notified as other."

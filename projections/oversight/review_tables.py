@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from typing import Final
 
 from projections.oversight.body import Body, simple_body
@@ -11,7 +10,7 @@ from projections.oversight.cases import Case, PanelResponse
 from projections.oversight.labels import DECISIONS
 from projections.oversight.panel_table import Column, Figure, Kind, Row, percent
 from projections.oversight.population import Counted, uncountable_reviews
-from projections.oversight.timeliness import BANDS, ReviewTime, owes_review
+from projections.oversight.timeliness import BANDS
 
 _COLUMNS: Final = (
     Column(key="received", label="Received"),
@@ -19,8 +18,6 @@ _COLUMNS: Final = (
     Column(key="total", label="Total"),
     Column(key="percent", label="%", kind=Kind.PERCENT),
 )
-_APRIL: Final = 4
-_SEPTEMBER: Final = 9
 _NO_RESPONSE: Final = "none"
 _RESPONSES: Final = {
     PanelResponse.AGREED.value: "agreed with the local decision",
@@ -30,29 +27,9 @@ _RESPONSES: Final = {
 }
 
 
-def timeliness_of_all(counted: Counted) -> Body:
-    """Count rapid reviews by band of working days (table 6)."""
-    return _bands(counted, [counted.time(case) for case in counted.cases])
-
-
-def timeliness_october_to_march(counted: Counted) -> Body:
-    """Count those whose requested completion day lies in January to March or October to December (table 7)."""
-    return _bands(counted, [time for time in map(counted.time, counted.cases) if not _in_summer_half(time)])
-
-
-def timeliness_april_to_september(counted: Counted) -> Body:
-    """Count those whose requested completion day lies in April to September (table 8)."""
-    return _bands(counted, [time for time in map(counted.time, counted.cases) if _in_summer_half(time)])
-
-
-def _in_summer_half(time: ReviewTime) -> bool:
-    """Tell whether a review was asked for by a day from 1 April to 30 September."""
-    return _APRIL <= time.due_on.month <= _SEPTEMBER
-
-
-def _bands(counted: Counted, times: Iterable[ReviewTime]) -> Body:
-    """Count reviews by band, those not yet received in their own column and in the band of their age."""
-    listed = list(times)
+def timeliness(counted: Counted) -> Body:
+    """Count reviews by band of working days, those not yet received in their own column and in the band of their age (tables 6 to 8)."""
+    listed = [counted.time(case) for case in counted.cases]
     received = Counter(time.band for time in listed if time.received)
     waiting = Counter(time.band for time in listed if not time.received)
     base = len(listed)
@@ -80,14 +57,13 @@ def _band_row(key: str, label: str, received: int, waiting: int, base: int) -> R
 
 
 def decisions(counted: Counted) -> Body:
-    """Count the partners' decisions on a local review; what owes no rapid review owes no decision."""
-    return simple_body(DECISIONS, (case.decision for case in counted.cases if owes_review(case)), "%", 0)
+    """Count the partners' decisions on a local review."""
+    return simple_body(DECISIONS, (case.decision for case in counted.cases), "%", 0)
 
 
 def agreement(counted: Counted) -> Body:
     """Count the Panel's last response to each rapid review it has received by the count day."""
-    received = [case for case in counted.cases if owes_review(case) and case.received_on is not None]
-    return simple_body(_RESPONSES, (_response(case) for case in received), "% of reviews received", 0)
+    return simple_body(_RESPONSES, (_response(case) for case in counted.cases), "% of reviews received", 0)
 
 
 def _response(case: Case) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
+from google.protobuf.timestamp_pb2 import Timestamp
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 import domain.access.events
@@ -199,9 +200,20 @@ def _members(enumeration: Any, cls: Any) -> dict[int, Any]:
     return {enumeration.Value(f"{zero}{member.name}"): member for member in cls}
 
 
-_PURPOSES: Final = _members(common_pb2.Purpose, Purpose)
-_LAWFUL_BASES: Final = _members(common_pb2.LawfulBasis, LawfulBasis)
-_MARKINGS: Final = _members(common_pb2.Marking, Marking)
+PURPOSES: Final = _members(common_pb2.Purpose, Purpose)
+LAWFUL_BASES: Final = _members(common_pb2.LawfulBasis, LawfulBasis)
+MARKINGS: Final = _members(common_pb2.Marking, Marking)
+"""A header's codes as the domain has them; the other two likewise."""
+
+
+def signed_instant(signed_at: Timestamp) -> datetime:
+    """Return when a header was signed, aware UTC; what is finer than a microsecond is cut off."""
+    return _EPOCH + timedelta(0, signed_at.seconds, signed_at.nanos // 1_000)
+
+
+def recorded_instant(unix_ms: int) -> datetime:
+    """Return when an event was recorded, aware UTC."""
+    return _EPOCH + timedelta(0, 0, 0, unix_ms)
 
 
 _recorded: Final = assembler(Recorded)
@@ -209,7 +221,6 @@ _recorded: Final = assembler(Recorded)
 
 def recorded_from(shard: str, stored: Stored, header: EventHeader, logged: LoggedEvent, event: Event | None) -> Recorded:
     """Return a stored event as the domain sees it; ``event`` is None when its body can no longer be opened."""
-    signed_at = header.signed_at
     try:
         return _recorded(
             shard=shard,
@@ -220,12 +231,12 @@ def recorded_from(shard: str, stored: Stored, header: EventHeader, logged: Logge
             event_type=stored.type,
             agency_id=header.agency_id,
             actor_role=header.actor_role,
-            purpose=_PURPOSES[header.purpose],
-            lawful_basis=_LAWFUL_BASES[header.lawful_basis],
-            marking=_MARKINGS[header.marking],
+            purpose=PURPOSES[header.purpose],
+            lawful_basis=LAWFUL_BASES[header.lawful_basis],
+            marking=MARKINGS[header.marking],
             imported=header.imported,
-            signed_at=_EPOCH + timedelta(0, signed_at.seconds, signed_at.nanos // 1_000),
-            recorded_at=_EPOCH + timedelta(0, 0, 0, stored.recorded_at_ms),
+            signed_at=signed_instant(header.signed_at),
+            recorded_at=recorded_instant(stored.recorded_at_ms),
             findings=tuple(found) if (found := logged.findings) else (),
             mended=tuple(mended) if (mended := logged.mended) else (),
             event=event,

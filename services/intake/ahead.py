@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import subprocess
-import sys
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -20,10 +19,9 @@ import structlog
 
 from safeguarding.hub.v1.envelope_pb2 import SignedEvent
 from services.intake.examiner import U32, job_of, request_of
-from services.runtime.errors import SignatureInvalid
-from services.runtime.interpreter import usable_cores
+from services.runtime.interpreter import child_environment, program, usable_cores
 from services.runtime.limits import EVENT_MAX_BYTES
-from services.trust.registry import RegistryState
+from services.trust.registry import KeyEntry, RegistryState
 from services.trust.signing import PublicKey
 
 AHEAD_MIN_EVENTS: Final = 8
@@ -32,7 +30,6 @@ EXAMINERS_MAX: Final = 2
 """So many find out more than one event loop can admit."""
 ANSWER_MAX_SECONDS: Final = 5.0
 RESTART_SECONDS: Final = 1.0
-_COMMAND: Final = (sys.executable, "-m", "services.intake.examiner")
 _LOG: Final = structlog.get_logger("hub")
 
 Proven = PublicKey | None
@@ -41,9 +38,9 @@ Proven = PublicKey | None
 
 @dataclass(slots=True, eq=False)
 class _Asked:
-    """The jobs of one request, and who waits for a byte a job, or for nothing if nobody looks at them."""
+    """The events of one request with their keys, and who waits for a byte an event, or for nothing if nobody looks at them."""
 
-    jobs: list[bytes]
+    jobs: list[tuple[KeyEntry, SignedEvent]]
     answer: asyncio.Future[bytes]
 
     def give(self, verdicts: bytes) -> None:
@@ -80,12 +77,12 @@ class Examiners:
         """Return for each event the key under which it is sound, as far as that was found out."""
         if not self._may_run:
             return [None] * len(events)
-        asked = [_job(signed, registry) for signed in events]
-        verdicts = iter(await self._verdicts([job for _, job in asked if job]))
-        return [key if job and next(verdicts, 0) else None for key, job in asked]
+        keys = [_key(signed, registry) for signed in events]
+        verdicts = iter(await self._verdicts([(key, signed) for key, signed in zip(keys, events, strict=True) if key is not None]))
+        return [key.public_key if key is not None and next(verdicts, 0) else None for key in keys]
 
-    async def _verdicts(self, jobs: list[bytes]) -> bytes:
-        """Return a byte a job, or none at all; what others ask for in the same moment goes with it."""
+    async def _verdicts(self, jobs: list[tuple[KeyEntry, SignedEvent]]) -> bytes:
+        """Return a byte an event, or none at all; what others ask for in the same moment goes with it."""
         loop = asyncio.get_running_loop()
         if not self._gathered:
             loop.call_soon(self._send)
@@ -130,7 +127,7 @@ class _Examiner:
         if self._line is None:
             raise RuntimeError("an examiner that is not up was asked")
         self._waiting.append(gathered)
-        self._line.write(request_of([job for asked in gathered for job in asked.jobs]))
+        self._line.write(request_of([job_of(key.algorithm, key.encoded, signed) for asked in gathered for key, signed in asked.jobs]))
         asyncio.get_running_loop().call_later(ANSWER_MAX_SECONDS, self._give_up, gathered)
 
     async def run(self) -> None:
@@ -148,7 +145,9 @@ class _Examiner:
         ours, theirs = socket.socketpair()
         with theirs:
             # Not asyncio's: it forks where this spawns, and forking a program with gRPC's threads in it is no good.
-            process = subprocess.Popen(_COMMAND, stdin=theirs.fileno(), stdout=theirs.fileno())  # noqa: ASYNC220,S603  # our own program
+            process = subprocess.Popen(  # noqa: ASYNC220,S603  # our own program
+                program("services.intake.examiner"), env=child_environment(), stdin=theirs.fileno(), stdout=theirs.fileno()
+            )
         try:
             answers, self._line = await asyncio.open_connection(sock=ours)
             await self._hand_on(answers)
@@ -179,12 +178,6 @@ class _Examiner:
             self._line.close()
 
 
-def _job(signed: SignedEvent, registry: RegistryState) -> tuple[Proven, bytes]:
-    """Return an event's key and what to ask, or nothing to ask: whatever is wrong with it is said where every event is examined."""
-    entry = registry.key(signed.signature.key_id)
-    if entry is None or signed.ByteSize() > EVENT_MAX_BYTES:
-        return None, b""
-    try:
-        return entry.public_key, job_of(entry.algorithm, entry.encoded, signed)
-    except SignatureInvalid:
-        return None, b""
+def _key(signed: SignedEvent, registry: RegistryState) -> KeyEntry | None:
+    """Return the key to examine an event with; None if there is none, or the event is too large for it to matter."""
+    return None if signed.ByteSize() > EVENT_MAX_BYTES else registry.key(signed.signature.key_id)

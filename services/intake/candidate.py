@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from domain.agency.events import KeyRegistered
 from domain.areas import AREAS
-from domain.kernel.events import Event, LawfulBasis, Marking, Purpose, Recorded
+from domain.incident.state import incident_stream
+from domain.kernel.events import Event, Recorded
 from domain.kernel.ids import NATIONAL, AgencyId, EventId, RuleId, Shard, Stream, category_of, identity_of
 from domain.partnership.events import PartnershipEstablished
-from safeguarding.hub.v1 import common_pb2
 from safeguarding.hub.v1.envelope_pb2 import SignedEvent
-from services.eventstore.codec import decode_event, decode_trusted
+from services.eventstore.codec import LAWFUL_BASES, MARKINGS, PURPOSES, decode_event, decode_trusted, signed_instant
 from services.runtime.errors import Invalid, NotPermitted, Violation
 from services.runtime.limits import EVENT_MAX_BYTES
 from services.trust.keystore import case_key_id
@@ -27,15 +27,10 @@ from services.trust.verify import VerifiedEvent, verify
 
 _CASE_ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NANOS_PER_SECOND: Final = 1_000_000_000
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _CASELESS: Final = frozenset({"agency", "partnership"})
 _PLACE_BYTES: Final = 512
 """More than what the log keeps of an event beside the event itself."""
 CATEGORY_OF: Final = {event.EVENT_TYPE: decider.category for decider in AREAS for event in decider.events}
-
-PURPOSES: Final = {common_pb2.Purpose.Value(f"PURPOSE_{member.name}"): member for member in Purpose}
-BASES: Final = {common_pb2.LawfulBasis.Value(f"LAWFUL_BASIS_{member.name}"): member for member in LawfulBasis}
-MARKINGS: Final = {common_pb2.Marking.Value(f"MARKING_{member.name}"): member for member in Marking}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +73,7 @@ class Candidate:
             agency_id=AgencyId(header.agency_id),
             actor_role=header.actor_role,
             purpose=PURPOSES[header.purpose],
-            lawful_basis=BASES[header.lawful_basis],
+            lawful_basis=LAWFUL_BASES[header.lawful_basis],
             marking=MARKINGS[header.marking],
             imported=header.imported,
             signed_at=self.signed_at,
@@ -88,11 +83,11 @@ class Candidate:
         )
 
 
-def _instant(timestamp: Timestamp) -> datetime:
-    """Return when a header was signed, aware UTC; what is finer than a microsecond is cut off."""
+def _signed_at(timestamp: Timestamp) -> datetime:
+    """Return when a header was signed; raise ``Invalid`` for nanoseconds that no second has."""
     if not 0 <= timestamp.nanos < _NANOS_PER_SECOND:
         raise Invalid(Violation("header.signed_at.nanos", f"0 to {_NANOS_PER_SECOND - 1}"), rule="wire.fields")
-    return _EPOCH + timedelta(seconds=timestamp.seconds, microseconds=timestamp.nanos // 1_000)
+    return signed_instant(timestamp)
 
 
 def examine(
@@ -122,8 +117,8 @@ def examine(
         stream=stream,
         event_id=EventId(header.event_id),
         data_key_id=case_key_id(shard, identity) if is_case else stream,
-        incident=Stream(f"incident-{identity}") if is_case else None,
-        signed_at=_instant(header.signed_at),
+        incident=incident_stream(identity) if is_case else None,
+        signed_at=_signed_at(header.signed_at),
         size_bytes=size + _PLACE_BYTES,
     )
 

@@ -19,12 +19,13 @@ from domain.kernel.ids import NATIONAL, AgencyId, category_of
 from safeguarding.hub.v1.append_pb2 import Outcome, Receipt
 from safeguarding.hub.v1.envelope_pb2 import EventHeader, SignedEvent
 from safeguarding.hub.v1.log_pb2 import LoggedEvent
+from services.eventstore.codec import recorded_instant
 from services.eventstore.opening import Opener
-from services.eventstore.port import Accepted, Conflict, EventStore, Malformed, Mismatch, PartialDuplicate, Placed, Result, Revoked
+from services.eventstore.port import Accepted, EventStore, Malformed, Mismatch, PartialDuplicate, Placed, Result, Revoked
 from services.intake.admission import Admission, Admitter, Flight, Group, Unadmitted
 from services.intake.ahead import Examiners
 from services.intake.candidate import Candidate, examine
-from services.intake.receipts import accepted, moment, receipt, receipt_of, refused, refused_with_others
+from services.intake.receipts import accepted, receipt, receipt_of, refused, refused_with_others
 from services.intake.registry import RegistryFollower
 from services.intake.streams import Streams, StreamState
 from services.runtime.errors import ContentMismatch, HubError, Invalid, NotFound, SignatureInvalid, Unavailable, Violation
@@ -34,9 +35,6 @@ from services.trust.keystore import KeyStore
 
 _YIELD_EVERY_EVENTS: Final = 16
 """Examining an event takes 0.1 to 0.3 ms: other callers get their turn in between."""
-
-Void = Accepted | Conflict | PartialDuplicate | Mismatch | Revoked | Malformed
-"""What the fold says of an append that put nothing on the log; ``Accepted`` when all of it was there before."""
 
 
 class Intake:
@@ -269,8 +267,11 @@ class Intake:
             await self._wait([flight.future])
         return _all_refused(flight.candidates, Unavailable("the stream is contended"))
 
-    def _decided(self, flight: Flight) -> list[Outcome] | Void:
-        """Return the outcomes of an append that was accepted or remained undecided; else why it is void, its predictions forgotten."""
+    def _decided(self, flight: Flight) -> list[Outcome] | Result:
+        """Return the outcomes of an append that was accepted or remained undecided; else why it put nothing on the log.
+
+        Its predictions are forgotten then.
+        """
         try:
             result = flight.future.result(timeout=0)
         except (HubError, TimeoutError) as error:
@@ -294,7 +295,7 @@ class Intake:
         return outcomes
 
     def _confirm_one(self, admission: Admission, placed: Placed) -> Outcome:
-        recorded = replace(admission.proposal.recorded, position=placed.position, recorded_at=moment(placed.recorded_at_ms))
+        recorded = replace(admission.proposal.recorded, position=placed.position, recorded_at=recorded_instant(placed.recorded_at_ms))
         admission.state.confirm(admission.proposal, recorded)
         return accepted(receipt(admission.candidate.shard, placed, recorded.findings, recorded.mended))
 

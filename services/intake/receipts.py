@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Final
 
 from google.rpc.error_details_pb2 import BadRequest
 
@@ -24,13 +22,6 @@ from services.runtime.errors import (
     Unavailable,
     WrongExpectedVersion,
 )
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def moment(unix_ms: int) -> datetime:
-    """Return Unix milliseconds as an aware UTC instant."""
-    return _EPOCH + timedelta(milliseconds=unix_ms)
 
 
 def receipt(shard: str, placed: Placed, findings: Sequence[str], mended: Sequence[str]) -> Receipt:

@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,7 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from projections.kernel.database import Generation, ViewDatabase
-from services.runtime.interpreter import usable_cores
+from services.runtime.interpreter import child_environment, program, usable_cores
 
 PARALLEL_MIN_EVENTS: Final = 20_000
 """A process takes about a second of a core to start, in which this one fills some thousands of events."""
@@ -141,10 +140,13 @@ class _Filling:
     def _process(self) -> Iterator[subprocess.Popen[str]]:
         """Give a process that knows its workplace; it ends with the context."""
         place = self._workplace
-        command = [sys.executable, "-P", "-m", "services.projector.worker"]
-        paths = {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         process = subprocess.Popen(  # noqa: S603 (our own program)
-            command, env=os.environ | paths, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            program("services.projector.worker"),
+            env=child_environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
         )
         self._processes.append(process)
         try:

@@ -20,6 +20,16 @@ def settle() -> None:
     gc.set_threshold(YOUNG_MAX_OBJECTS, 20, 50)
 
 
+def program(module: str) -> list[str]:
+    """Return the command that runs a module of the hub by the same Python; what lies in the working directory is not imported."""
+    return [sys.executable, "-P", "-m", module]
+
+
+def child_environment() -> dict[str, str]:
+    """Return the environment of a process that imports what this one imports."""
+    return os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+
+
 def usable_cores() -> int:
     """Return how many cores the system lets this process use; not every system can say, then how many there are."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -8,8 +8,9 @@ import subprocess
 import sys
 import time
 
-from services.cli.bench.home import Home, environment, serving
+from services.cli.bench.home import Home, serving
 from services.cli.bench.plan import ColdStart
+from services.runtime.interpreter import child_environment
 
 
 def measure_cold_start(home: Home, events: int, times: int) -> ColdStart:
@@ -20,7 +21,8 @@ def measure_cold_start(home: Home, events: int, times: int) -> ColdStart:
         with serving(home) as served:
             seconds.append(round(served.seconds, 2))
     began = time.perf_counter()
-    subprocess.run([sys.executable, "-c", "import services.cli.main, services.cli.serve"], env=environment(), check=True)  # our own program
+    imports = [sys.executable, "-c", "import services.cli.main, services.cli.serve"]
+    subprocess.run(imports, env=child_environment(), check=True)  # noqa: S603  # our own program
     return ColdStart(
         events_in_store=events,
         store_megabytes=round(home.settings.event_store_file.stat().st_size / 1_000_000, 1),

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -30,6 +28,7 @@ from services.bootstrap import Parts, found_home, make_identity, now, open_parts
 from services.cli.bench.measuring import cpu_seconds_of, thread_cpu_seconds_of
 from services.cli.synthetic.england import Area, england
 from services.eventstore.codec import to_message
+from services.runtime.interpreter import child_environment, program
 from services.runtime.settings import Settings, load_settings
 from services.trust.possession import registration
 
@@ -134,9 +133,9 @@ class Served:
 def serving(home: Home) -> Iterator[Served]:
     """Serve a home by ``hub serve`` until the context ends; raise ``RuntimeError`` if it does not come up."""
     began = time.perf_counter()
-    command = [sys.executable, "-m", "services.cli.main", "serve", "--home", str(home.settings.home), "--listen", "127.0.0.1:0", "--json"]
+    command = [*program("services.cli.main"), "serve", "--home", str(home.settings.home), "--listen", "127.0.0.1:0", "--json"]
     variables = {"HUB_METRICS_LISTEN": "", "HUB_AGENCY_EVENTS_PER_SECOND": "0", "HUB_LOG_LEVEL": "warning"}
-    with subprocess.Popen(command, env=environment() | variables, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603  # our own program
+    with subprocess.Popen(command, env=child_environment() | variables, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603  # our own program
         try:
             said = "" if process.stdout is None else process.stdout.readline()
             if not said:
@@ -150,11 +149,6 @@ def serving(home: Home) -> Iterator[Served]:
                 process.wait(STOP_MAX_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
-
-
-def environment() -> dict[str, str]:
-    """Return the environment of a child that imports what this process imports."""
-    return os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 
 def _demand_health(home: Home, address: str) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +11,7 @@ from threading import Timer
 from typing import Final
 
 from services.cli.failures import Exit, Failure
+from services.runtime.interpreter import child_environment, program
 from services.runtime.settings import Settings
 
 START_MAX_SECONDS: Final = 60.0
@@ -57,11 +56,11 @@ class Served:
 def serving(settings: Settings) -> Iterator[Served]:
     """Start the hub of a founded home on a free port, and stop it in the end. Its log lines go to ``serve.log`` in the home."""
     log = settings.home / "serve.log"
-    command = [sys.executable, "-m", "services.cli.main", "serve", "--home", str(settings.home), "--listen", "127.0.0.1:0", "--json"]
+    command = [*program("services.cli.main"), "serve", "--home", str(settings.home), "--listen", "127.0.0.1:0", "--json"]
     with log.open("ab") as lines:
         # The command is this program's own; nothing of it comes from outside but the folder.
         process = subprocess.Popen(  # noqa: S603
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=lines, env={**os.environ, "HUB_METRICS_LISTEN": ""}
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=lines, env=child_environment() | {"HUB_METRICS_LISTEN": ""}
         )
     served = Served(process, log)
     try:

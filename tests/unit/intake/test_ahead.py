@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import pytest
 
@@ -64,8 +64,8 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
     found: list[subprocess.Popen[bytes]] = []
     begin = subprocess.Popen
 
-    def noted(command: Sequence[str], *, stdin: int, stdout: int) -> subprocess.Popen[bytes]:
-        found.append(begin(command, stdin=stdin, stdout=stdout))  # the command under test
+    def noted(command: Sequence[str], *, env: Mapping[str, str], stdin: int, stdout: int) -> subprocess.Popen[bytes]:
+        found.append(begin(command, env=env, stdin=stdin, stdout=stdout))  # the command under test
         return found[-1]
 
     monkeypatch.setattr(subprocess, "Popen", noted)

@@ -5,7 +5,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -16,32 +16,15 @@ from sqlalchemy.engine.interfaces import ReflectedIndex
 from sqlalchemy.exc import OperationalError
 
 from domain.kernel.events import Recorded
-from domain.kernel.ids import AgencyId, EventId, Shard, Stream
 from projections.kernel.batch import Unreadable
 from projections.kernel.columns import Instant, Json, json_text
 from projections.kernel.database import Behind, GenerationGone, NotLive, State, ViewDatabase
 from projections.kernel.rows import insert_rows
 from projections.kernel.view import WHILE_BUILDING, Tables, View
+from tests.support.small_events import AT, FINE, SHARD, happened
 
-AT = datetime(2024, 3, 4, 10, 0, tzinfo=UTC)
 POISON = "poison.v1"
-FINE = "fine.v1"
 IGNORED = "ignored.v1"
-SHARD = "northmoor"
-
-
-def happened(position: int, stream: str = "incident-a", event_type: str = FINE, shard: str = SHARD) -> Recorded:
-    return Recorded(
-        shard=Shard(shard),
-        stream=Stream(stream),
-        position=position,
-        version=position,
-        event_id=EventId(position.to_bytes(16, "big")),
-        event_type=event_type,
-        agency_id=AgencyId("police-northmoor"),
-        signed_at=AT,
-        recorded_at=AT,
-    )
 
 
 def define(metadata: MetaData, prefix: str) -> Tables:

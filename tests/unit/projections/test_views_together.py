@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -9,29 +8,13 @@ from sqlalchemy import BigInteger, Column, Connection, MetaData, Table, Text, se
 from sqlalchemy.exc import OperationalError
 
 from domain.kernel.events import Recorded
-from domain.kernel.ids import AgencyId, EventId, Shard, Stream
 from projections.kernel.database import GenerationGone, Move, ViewDatabase
 from projections.kernel.rows import insert_rows
 from projections.kernel.view import Tables, View
+from tests.support.small_events import FINE, SHARD, happened
 
-AT = datetime(2024, 3, 4, 10, 0, tzinfo=UTC)
-FINE, POISON, LOST = "fine.v1", "poison.v1", "lost.v1"
-SHARD = "northmoor"
+POISON, LOST = "poison.v1", "lost.v1"
 A, B = "incident-a", "incident-b"
-
-
-def happened(position: int, stream: str, event_type: str = FINE) -> Recorded:
-    return Recorded(
-        shard=Shard(SHARD),
-        stream=Stream(stream),
-        position=position,
-        version=position,
-        event_id=EventId(position.to_bytes(16, "big")),
-        event_type=event_type,
-        agency_id=AgencyId("police-northmoor"),
-        signed_at=AT,
-        recorded_at=AT,
-    )
 
 
 def define(metadata: MetaData, prefix: str) -> Tables:
