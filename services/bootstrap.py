@@ -96,7 +96,8 @@ CONTRACT: Final = (
 
 HEALTH_NAME: Final = "grpc.health.v1.Health"
 TELL_SECONDS: Final = 0.1
-"""Whoever watches the hub's health hears that it stops before that watch, too, is ended."""
+"""Whoever watches the hub's health hears that it stops before that watch, too, is ended. So long again new calls are told UNAVAILABLE,
+so that they stay away before the server ends: gRPC tells a call that meets that moment nothing but CANCELLED."""
 DRAIN_MAX_SECONDS: Final = 15.0
 STOP_MAX_SECONDS: Final = 10.0
 _LOG: Final = structlog.get_logger("hub")
@@ -281,6 +282,7 @@ class Hub:
             await asyncio.sleep(TELL_SECONDS)
         self._gate.drain()
         self._interceptor.drain()
+        await asyncio.sleep(TELL_SECONDS)
         await self._server.stop(DRAIN_MAX_SECONDS)
         if self._desk is not None:
             await asyncio.to_thread(self._desk.close)

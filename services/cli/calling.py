@@ -43,7 +43,15 @@ _EVERYWHERE: Final = ("0.0.0.0", "[::]", "")  # noqa: S104  # compared with, not
 _CASE_ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _CASE_STREAMS: Final = ("incident", "sharing", "rapid_review", "local_review", "access")
 _REFUSED_WITH_ANOTHER: Final = "wire.atomic"
-_NOT_NOW: Final = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED})
+_NOT_NOW: Final = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.CANCELLED,
+    }
+)
+"""Trying again helps. ``CANCELLED``, which we do not ask for, is what gRPC tells a call that meets the end of a hub that stops."""
 _REFUSALS: Final = frozenset(
     {
         grpc.StatusCode.NOT_FOUND,

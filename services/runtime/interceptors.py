@@ -14,6 +14,7 @@ import grpc
 import grpc.aio
 import structlog
 from google.protobuf.message import DecodeError
+from grpc_health.v1 import health
 from grpc_reflection.v1alpha import reflection
 
 from domain.kernel.rules import Refused
@@ -47,6 +48,7 @@ class Unreadable:
 
 UNREADABLE: Final = "wire.request_unreadable"
 _REFLECTION: Final = f"/{reflection.SERVICE_NAME}/"
+_HEALTH: Final = f"/{health.SERVICE_NAME}/"
 
 
 class RpcInterceptor(grpc.aio.ServerInterceptor):
@@ -74,7 +76,7 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
         self._draining = False
 
     def drain(self) -> None:
-        """End every watch, and every stream of server reflection: it would go on for ever, and its caller can go on elsewhere."""
+        """Take no call any more but for health, and end what would go on for ever: watches and server reflection."""
         self._draining = True
         for watch in self._watches:
             watch.cancel()
@@ -111,6 +113,7 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
     def _unary(self, behaviour: Any, method: str, rpc_type: str = "unary") -> Any:
         async def answer(request: Any, context: Context) -> Any:
             async with self._watched(method, rpc_type, context), self._deadline(context, rpc_type):
+                self._demand_open(method)
                 return await behaviour(_checked(request), context)
 
         return answer
@@ -144,15 +147,19 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
         async with asyncio.timeout(self._deadline_seconds if remaining is None else min(remaining, self._most_seconds)):
             yield
 
+    def _demand_open(self, method: str) -> None:
+        """Raise ``Unavailable`` for a new call when the hub drains. Its health can be asked for to the end."""
+        if self._draining and not method.startswith(_HEALTH):
+            raise _stopping()
+
     @asynccontextmanager
     async def _ended_by_drain(self, method: str, rpc_type: str) -> AsyncIterator[None]:
         """Have a watch end when the hub drains. Not so an append stream: its gate ends it, once what it accepted is answered."""
         task = asyncio.current_task()
+        self._demand_open(method)
         if not (rpc_type == "server_stream" or method.startswith(_REFLECTION)) or task is None:
             yield
             return
-        if self._draining:
-            raise _stopping()
         self._watches.add(task)
         try:
             yield
@@ -198,8 +205,8 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
 
 
 def _stopping() -> Unavailable:
-    """Return what ends the watches of a hub that stops."""
-    return Unavailable("the hub is stopping; watch again")
+    """Return what new calls and watches are told by a hub that stops."""
+    return Unavailable("the hub is stopping; call again")
 
 
 def readable(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | None:

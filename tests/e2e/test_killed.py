@@ -127,6 +127,10 @@ class Scene:
         """Return the marks of all attempts that a client holds a receipt of."""
         return set(self.library.read().history.receipts())
 
+    def wait_until_heard(self, marks: set[str]) -> None:
+        """Wait until clients hold receipts of all these attempts; they need no hub for it."""
+        wait_for(lambda: self._all_live() and self.heard() >= marks, "every client has heard of all that was accepted", 10.0)
+
     def given_up(self) -> str:
         """Return why clients gave up waiting, all reasons in one text."""
         answers = chain.from_iterable(self.library.read().history.answers.values())
@@ -265,13 +269,13 @@ def test_a_hub_told_to_end_under_load_answers_what_it_accepted_and_ends_with_0(s
         next(watch)
         began = time.monotonic()
         hub.tell_to_end()
-        with pytest.raises(grpc.RpcError, match="the hub is stopping; watch again"):
+        with pytest.raises(grpc.RpcError, match="the hub is stopping; call again"):
             list(watch)
         assert hub.ended() == 0, hub.words()
     assert time.monotonic() - began < DRAIN_MAX_SECONDS / 2, "streams that go on for ever kept it from ending"
     log = look(scene.settings, scene.reader)
     accepted = {fact.mark for facts in log.values() for fact in facts if fact.mark}
-    wait_for(lambda: scene.heard() >= accepted, "every client has heard of all that was accepted", 10.0)
+    scene.wait_until_heard(accepted)
 
 
 @pytest.mark.timeout(180)

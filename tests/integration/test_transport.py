@@ -114,6 +114,7 @@ class Running:
     port: int
     folder: Path
     registry: CollectorRegistry
+    interceptor: RpcInterceptor
     health: Health
     probe: Probe
 
@@ -164,7 +165,7 @@ async def hub(certificates: Path) -> AsyncIterator[Running]:
     await health.add_to(server)
     port = server.add_secure_port("localhost:0", credentials)
     await server.start()
-    yield Running(port, certificates, registry, health, probe)
+    yield Running(port, certificates, registry, interceptor, health, probe)
     await server.stop(0)
 
 
@@ -355,6 +356,25 @@ async def test_health_follows_the_hub(hub: Running) -> None:
         await hub.health.drain()
         await hub.health.serving()
         assert [await status(""), await status(SERVICE)] == [not_serving, not_serving]
+
+
+async def test_a_hub_that_stops_takes_no_new_calls_leaves_those_under_way_alone_and_tells_its_health(hub: Running) -> None:
+    async with hub.channel() as channel:
+        under_way = asyncio.ensure_future(receipt(channel, "cancelled", timeout=0.5))
+        await asyncio.wait_for(hub.probe.began.wait(), WAIT_SECONDS)
+        hub.interceptor.drain()
+        stream: Any = LocalAuthorityServiceStub(channel)
+        for call in (receipt(channel), first_answer(stream.AppendEvents(iter([AppendEventsRequest()]), timeout=WAIT_SECONDS))):
+            error = await failure(call)
+            assert (error.code(), error.details()) == (grpc.StatusCode.UNAVAILABLE, "the hub is stopping; call again")
+        health: Any = health_pb2_grpc.HealthStub(channel)
+        assert (await health.Check(health_pb2.HealthCheckRequest(), timeout=WAIT_SECONDS)).status
+        assert not under_way.done()
+        assert (await failure(under_way)).code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+async def first_answer(call: Any) -> Any:
+    return await call.read()
 
 
 async def test_a_port_that_is_taken_is_an_error(hub: Running) -> None:

@@ -201,7 +201,8 @@ class Load:
             stub = ChronologyServiceStub(self._hub.channel)
             answer = await stub.GetChronology(request, metadata=metadata, timeout=READ_MAX_SECONDS)
         except grpc.aio.AioRpcError as error:
-            if error.code() not in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}:
+            # CANCELLED is what gRPC tells a call that meets the end of a hub that stops.
+            if error.code() not in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}:
                 raise
             await asyncio.sleep(BACKOFF_MAX_SECONDS)
             return

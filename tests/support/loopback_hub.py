@@ -57,6 +57,10 @@ Fault = Callable[["LoopbackHub", wire.AppendEventsRequest, Any], wire.AppendEven
 """Takes the place of an answer; None means that the stream was ended."""
 
 
+Conversation = Callable[["LoopbackHub", Iterator[wire.AppendEventsRequest], Any], Iterator[wire.AppendEventsResponse]]
+"""Takes the place of a whole stream of answers."""
+
+
 def drop_after(count: int, code: grpc.StatusCode = grpc.StatusCode.UNAVAILABLE) -> Fault:
     """Decide the first events of a request, then lose the connection without an answer."""
 
@@ -96,6 +100,7 @@ class LoopbackHub:
     files: Files
     port: int = 0
     faults: deque[Fault] = field(default_factory=deque)
+    conversations: deque[Conversation] = field(default_factory=deque)
     requests: list[list[bytes]] = field(default_factory=list)
     """The event ids of every request, as they arrived."""
     seen: dict[bytes, set[bytes]] = field(default_factory=dict)
@@ -193,6 +198,9 @@ class _Service(services.LocalAuthorityServiceServicer):
         self._hub = hub
 
     def AppendEvents(self, requests: Iterator[wire.AppendEventsRequest], context: Any) -> Iterator[wire.AppendEventsResponse]:  # noqa: N802
+        if self._hub.conversations:
+            yield from self._hub.conversations.popleft()(self._hub, requests, context)
+            return
         for request in requests:
             answer = self._hub.answer(request, context)
             if answer is None:

@@ -6,9 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from threading import Event
 
 import grpc
 import pytest
@@ -285,6 +289,34 @@ async def test_a_hub_that_never_answers_is_given_up_at_the_deadline(
 def _silence(_hub: LoopbackHub, _request: object, context: grpc.ServicerContext) -> None:
     while context.is_active():
         time.sleep(0.02)
+
+
+async def test_what_a_hub_answered_before_it_ended_the_stream_is_heard_even_if_a_write_meets_the_end(
+    hub: LoopbackHub, sender: Sender, identity: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "REQUEST_MAX_EVENTS", 1)
+    asked, ended = Event(), Event()
+    hub.conversations.append(partial(_answer_three_and_end, asked=asked, ended=ended))
+    async with client(hub, sender, identity) as opened:
+        *first, last = await opened.sign([draft(number) for number in range(4)])
+        waiting = asyncio.create_task(opened.send(first))
+        assert await asyncio.to_thread(asked.wait, 10.0)
+        late = asyncio.create_task(opened.send([last]))
+        ended.set()
+        time.sleep(0.2)  # noqa: ASYNC251  # a busy client: answers and end wait for it in the socket while it writes
+        assert {type(outcome) for outcome in [*await waiting, *await late]} == {Receipt}
+    times = Counter(event_id for request in hub.requests for event_id in request)
+    assert [times[event.event_id] for event in first] == [1, 1, 1]
+
+
+def _answer_three_and_end(
+    hub: LoopbackHub, requests: Iterator[wire.AppendEventsRequest], context: grpc.ServicerContext, *, asked: Event, ended: Event
+) -> Iterator[wire.AppendEventsResponse]:
+    """Read three requests, then answer them and end the stream at once."""
+    three = [next(requests) for _ in range(3)]
+    asked.set()
+    ended.wait(10.0)
+    yield from [answer for request in three if (answer := hub.answer(request, context))]
 
 
 async def test_a_replayed_event_gets_its_first_receipt(hub: LoopbackHub, sender: Sender, identity: Identity) -> None:

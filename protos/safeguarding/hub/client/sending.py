@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -168,13 +169,11 @@ class Sending:
         call = self._append(timeout=STREAM_MAX_SECONDS)
         reading = asyncio.create_task(self._read(call))
         try:
-            await self._write(call, reading)
+            with suppress(asyncio.InvalidStateError, grpc.aio.AioRpcError):
+                await self._write(call, reading)
+            # A stream that has ended takes no more requests: what it answered before, and why it ended, its reader knows.
             async with asyncio.timeout(ANSWER_MAX_SECONDS):
                 await reading
-        except asyncio.InvalidStateError:
-            # The stream ended before this request; why, its reader knows.
-            await reading
-            raise BrokenAnswer("the hub ended the stream") from None
         finally:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
@@ -231,9 +230,12 @@ class Sending:
         return parcels
 
     async def _read(self, call: Any) -> None:
-        """Read one answer for each request, in order, until the stream ends."""
+        """Read one answer for each request, in order, until the stream ends.
+
+        By iteration: ``call.read`` gives no answer any more once the status behind them has come, or a write has met the end.
+        """
         try:
-            while (answer := await call.read()) is not grpc.aio.EOF:
+            async for answer in call:
                 if not self._in_flight:
                     raise BrokenAnswer("the hub answered more requests than it got")
                 await self._answered(self._in_flight[0], answer)
