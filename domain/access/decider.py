@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, TypeAlias, cast, get_args
 
 from domain.access.events import AccessDenied, CaseViewed
 from domain.kernel.agencies import AgencyKind, is_agency_id
+from domain.kernel.copies import replace
 from domain.kernel.corrections import is_correction
 from domain.kernel.decider import Context, Decider, reads_nothing
 from domain.kernel.events import Event, Recorded
@@ -68,4 +69,5 @@ DECIDER: Final[Decider[Accesses]] = Decider(
     admit=admit,
     evolve=evolve,
     open_rules=open_rules,
+    timeless=True,
 )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final, assert_never
 
 from domain.agency.events import AgencyEnrolled, AgencySuspended, KeyRegistered, KeyRetired, KeyRevoked
 from domain.agency.state import Agency, Enrolled, Key, Suspended, Unknown, keys_of
 from domain.kernel.agencies import OPERATOR_ID, AgencyKind, is_agency_id, kind_of
+from domain.kernel.copies import replace
 from domain.kernel.corrections import check_correction, is_correction, noted, root_of
 from domain.kernel.decider import Context, Decider, reads_nothing
 from domain.kernel.events import Event, Recorded

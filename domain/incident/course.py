@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import Final, assert_never
 
 from domain.incident.codes import CloseReason
@@ -41,6 +40,7 @@ from domain.incident.state import (
     with_facts,
 )
 from domain.kernel.agencies import AgencyKind
+from domain.kernel.copies import replace
 from domain.kernel.decider import Context
 from domain.kernel.events import Recorded
 from domain.kernel.ids import RequestId, identity_of

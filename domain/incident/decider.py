@@ -7,7 +7,6 @@ corrections, the link to a duplicate, the further course of proceedings, and, of
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final, assert_never, cast, get_args
 
 from domain.incident import course, notification, opening, telling
@@ -31,7 +30,8 @@ from domain.incident.state import (
     notified_part,
     with_facts,
 )
-from domain.kernel.corrections import check_correction, noted
+from domain.kernel.copies import replace
+from domain.kernel.corrections import check_correction, is_correction, noted
 from domain.kernel.decider import Context, Decider
 from domain.kernel.events import Event, Recorded
 from domain.kernel.ids import Shard, Stream
@@ -49,7 +49,8 @@ def admit(state: Incident, said: Event, context: Context) -> tuple[Finding, ...]
     event = cast(IncidentEvent, said)
     partnership = partnership_in(context.others, context.shard)
     check_speaker(state, event, context, partnership)
-    check_correction(facts_of(state).said, event, subject_of(event), context, CORRECTION)
+    if is_correction(event):
+        check_correction(facts_of(state).said, event, subject_of(event), context, CORRECTION)
     if isinstance(event, Opening):
         return opening.admit(state, event, context, partnership)
     if isinstance(event, Notifying):

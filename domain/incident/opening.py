@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import assert_never
 
 from domain.incident.codes import CriteriaOutcome
@@ -39,6 +38,7 @@ from domain.incident.state import (
     notification_of,
     with_facts,
 )
+from domain.kernel.copies import replace
 from domain.kernel.corrections import placed
 from domain.kernel.decider import Context
 from domain.kernel.events import Recorded, london_day

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import reduce
 from typing import Any, assert_never
 
 from domain.incident.codes import CloseReason, CriteriaOutcome, Limb, NotificationType, PlaceKind, ProceedingKind, Recipient
 from domain.incident.events import Child
+from domain.kernel.copies import replace
 from domain.kernel.corrections import NOTHING_SAID, SaidSoFar, placed
 from domain.kernel.events import When
 from domain.kernel.ids import AgencyId, CaseId, ChildId, EventId, RequestId, Stream, stream

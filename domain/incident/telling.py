@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Final, assert_never
 
 from domain.incident.children import CARE_LEAVER_YEARS
@@ -32,6 +31,7 @@ from domain.incident.rules import (
     UNKNOWN_CLOCK,
 )
 from domain.incident.state import Death, Facts, Incident, Informed, Unknown, Withdrawn, facts_of, notification_of, with_facts
+from domain.kernel.copies import replace
 from domain.kernel.decider import Context
 from domain.kernel.events import Recorded, london_day
 from domain.kernel.ids import AgencyId, ChildId, EventId

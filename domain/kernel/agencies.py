@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 from domain.kernel.ids import AgencyId
@@ -36,8 +37,11 @@ _PREFIXES: Final = {
 }
 _SINGLE: Final = {"panel": AgencyKind.PANEL, "operator": AgencyKind.OPERATOR, "hub": AgencyKind.HUB}
 _FORM: Final = re.compile(r"(?:(la|icb|police|partnership|agency|lscb)-[A-Za-z0-9][A-Za-z0-9-]{0,47}|panel|operator|hub)")
+_KEPT_MAX: Final = 10_000
+"""Every rule asks for the sender's kind; there are some hundred agencies, but anybody may name one that does not exist."""
 
 
+@lru_cache(maxsize=_KEPT_MAX)
 def kind_of(agency_id: str) -> AgencyKind:
     """Return the kind an agency id names; raise ``ValueError`` for text that is no agency id."""
     match = _FORM.fullmatch(agency_id)

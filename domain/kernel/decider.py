@@ -53,6 +53,11 @@ class Decider(Generic[S]):
     """Return the next state. Never raises on a history that ``admit`` let in; copes with an event whose body is gone."""
     open_rules: Callable[[S], frozenset[Rule]]
     """The rules broken in this state and not yet mended."""
+    timeless: bool = False
+    """Whether a state is the same whenever and wherever its events are recorded, and whatever they mend.
+
+    The state that was predicted of an event is then the one that it leads to, and need not be folded again.
+    """
 
     def fold(self, history: Iterable[Recorded]) -> S:
         """Return the state after ``history``, in version order."""

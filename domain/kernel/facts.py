@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Protocol, TypeVar
 
+from domain.kernel.copies import replace
 from domain.kernel.corrections import NOTHING_SAID, SaidSoFar, noted, root_of
 from domain.kernel.decider import Context
 from domain.kernel.events import Event, Recorded, london_day
@@ -103,6 +104,11 @@ class Facts:
         corrected = None if target is None else self.standing.get(target.root)
         moves = corrected is None or (corrected.imported and context.imported)
         return scoring_day(event, context) if moves or corrected is None else corrected.scored_on
+
+    @property
+    def is_whole(self) -> bool:
+        """Tell whether no body is gone: where one is, what an event mends cannot be told from the facts, and only the log says it."""
+        return all(fact.gist is not None for fact in self.standing.values())
 
     def corrected_by(self, recorded: Recorded) -> bool:
         """Tell whether ``recorded`` corrects a fact that stands here."""

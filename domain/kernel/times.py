@@ -43,8 +43,10 @@ def check_times(event: Event, context: Context) -> None:
         if isinstance(moment, When) and not is_whole(moment):
             raise Refused(INCOMPLETE)
     asserted = _asserted(moments)
+    latest = context.now + _TOLERANCE
+    latest_day = london_day(latest)
     for name, value in asserted:
-        if _is_future(value, context.now):
+        if value > (latest if isinstance(value, datetime) else latest_day):
             raise Refused(FUTURE, f"{name} is more than one day after the event would be recorded")
     if context.imported:
         _check_imported(event, asserted, context.live_from)
@@ -88,12 +90,6 @@ def _check_imported(event: Event, asserted: list[tuple[str, date | datetime]], l
     for name, value in asserted:
         if _day(value) >= live_from:
             raise Refused(IMPORTED_AFTER_LIVE, f"{name} is not before the sender's live day {live_from.isoformat()}")
-
-
-def _is_future(value: date | datetime, now: datetime) -> bool:
-    if isinstance(value, datetime):
-        return value > now + _TOLERANCE
-    return value > london_day(now + _TOLERANCE)
 
 
 def _day(value: date | datetime) -> date:

@@ -251,7 +251,8 @@ def evolve(state: LocalReview, recorded: Recorded) -> LocalReview:
         return state
     event = cast(LocalReviewEvent | None, recorded.event)
     facts = facts_of(state).with_fact(recorded, None if event is None else gist_of(event))
-    return begun(facts.judged(recorded, () if event is None else mended_by(facts, event), rules.BY_ID))
+    mends = mended_by(facts, event) if event is not None and facts.is_whole else ()
+    return begun(facts.judged(recorded, mends, rules.BY_ID))
 
 
 def open_rules(state: LocalReview) -> frozenset[Rule]:

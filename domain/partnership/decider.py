@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from typing import Final, TypeAlias, assert_never, cast, get_args
 
 from domain.kernel.agencies import STATUTORY_PARTNERS, AgencyKind, is_agency_id, kind_of
+from domain.kernel.copies import replace
 from domain.kernel.corrections import NOTHING_SAID, check_correction, is_correction, noted
 from domain.kernel.decider import Context, Decider, reads_nothing
 from domain.kernel.events import Event, Recorded
@@ -169,4 +169,5 @@ DECIDER: Final[Decider[Partnership]] = Decider(
     admit=admit,
     evolve=evolve,
     open_rules=open_rules,
+    timeless=True,
 )

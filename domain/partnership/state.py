@@ -58,7 +58,7 @@ def is_business_unit(partnership: Partnership, agency_id: AgencyId) -> bool:
 
 def is_member(partnership: Partnership, agency_id: AgencyId) -> bool:
     """Tell whether the agency is a statutory partner, the business unit or a listed relevant agency of the shard."""
-    return agency_id in members(partnership)
+    return leads(partnership, agency_id) or (isinstance(partnership, Established) and agency_id in partnership.relevant_agencies)
 
 
 def members(partnership: Partnership) -> frozenset[AgencyId]:

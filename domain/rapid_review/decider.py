@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date
 from typing import Final, assert_never, cast, get_args
 
 from domain.incident.state import care_leaver_only, incident_in, incident_stream, is_notified, is_withdrawn
 from domain.kernel.agencies import AgencyKind, kind_of
+from domain.kernel.copies import replace
 from domain.kernel.corrections import check_correction, is_correction
 from domain.kernel.decider import Context, Decider
 from domain.kernel.events import EVENT_TYPES, Event, Recorded
@@ -249,7 +249,8 @@ def evolve(state: RapidReview, recorded: Recorded) -> RapidReview:
     before = facts_of(state)
     event = cast(RapidReviewEvent | None, recorded.event)
     facts = before.with_fact(recorded, None if event is None else gist_of(event))
-    facts = facts.judged(recorded, () if event is None else mended_by(facts, event), rules.BY_ID)
+    mends = mended_by(facts, event) if event is not None and facts.is_whole else ()
+    facts = facts.judged(recorded, mends, rules.BY_ID)
     stands = before.corrected_by(recorded)
     match state:
         case Unknown():

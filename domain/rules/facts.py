@@ -90,9 +90,9 @@ def reduce(recorded: Recorded, kept: Mapping[str, Wanted]) -> Fact | None:
     if tree is None:
         return None
     event = recorded.event
-    attributes = {} if event is None else _branch(event, tree)
-    if event is not None and recorded.corrects is None and "request_id" in tree and attributes["request_id"] is None:
+    if event is not None and "request_id" in tree and getattr(event, "request_id", None) is None and recorded.corrects is None:
         return None
+    attributes = {} if event is None else _branch(event, tree)
     return Fact(
         shard=recorded.shard,
         case_id=identity_of(recorded.stream),

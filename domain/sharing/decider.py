@@ -7,11 +7,11 @@ Nothing here is a finding: whether an answer was late is for the deadlines to sa
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final, assert_never, cast, get_args
 
 from domain.incident.state import incident_in, incident_stream
-from domain.kernel.corrections import check_correction, noted
+from domain.kernel.copies import replace
+from domain.kernel.corrections import check_correction, is_correction, noted
 from domain.kernel.decider import Context, Decider
 from domain.kernel.events import Event, Recorded
 from domain.kernel.ids import Shard, Stream, identity_of
@@ -35,7 +35,8 @@ def admit(state: Sharing, said: Event, context: Context) -> tuple[Finding, ...]:
     incident = incident_in(context.others, identity_of(context.stream))
     case = Case(sharing=state, incident=incident, partnership=partnership_in(context.others, context.shard))
     check_speaker(case, context)
-    check_correction(state.said, event, subject_of(event), context, CORRECTION)
+    if is_correction(event):
+        check_correction(state.said, event, subject_of(event), context, CORRECTION)
     if isinstance(event, Asking):
         requests.admit(case, event, context)
     elif isinstance(event, Telling):
@@ -75,4 +76,5 @@ DECIDER: Final[Decider[Sharing]] = Decider(
     admit=admit,
     evolve=evolve,
     open_rules=open_rules,
+    timeless=True,
 )

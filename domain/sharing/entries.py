@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import assert_never
 
 from domain.kernel.agencies import AgencyKind
+from domain.kernel.copies import replace
 from domain.kernel.decider import Context
 from domain.kernel.events import Marking, Recorded
 from domain.kernel.ids import RequestId

@@ -62,4 +62,5 @@ def check_first(already: bool, event: SharingEvent, rule: Rule) -> None:
 
 def check_children(case: Case, children: Iterable[ChildId]) -> None:
     """Raise ``Refused`` unless the case knows every child."""
-    refuse_if(not known_children(case.incident) >= set(children), UNKNOWN_CHILD)
+    named = set(children)
+    refuse_if(bool(named) and not named <= known_children(case.incident), UNKNOWN_CHILD)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import assert_never
 
 from domain.kernel.agencies import is_agency_id
+from domain.kernel.copies import replace
 from domain.kernel.corrections import is_correction
 from domain.kernel.decider import Context
 from domain.kernel.events import Marking, Recorded

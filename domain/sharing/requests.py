@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import assert_never
 
 from domain.incident.state import is_closed, is_withdrawn
 from domain.kernel.agencies import PANEL_ID, AgencyKind
+from domain.kernel.copies import replace
 from domain.kernel.corrections import is_correction
 from domain.kernel.decider import Context
 from domain.kernel.events import Recorded

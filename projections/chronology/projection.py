@@ -21,10 +21,12 @@ from domain.sharing import events as sharing
 from projections.chronology.headlines import HEADLINES
 from projections.chronology.tables import define
 from projections.kernel.batch import Unreadable
-from projections.kernel.rows import insert_rows
+from projections.kernel.rows import insert_rows, insert_tuples
 from projections.kernel.view import Tables, View
 
 Row = dict[str, Any]
+Fact = tuple[Any, ...]
+"""A row of facts, its values in the order of the table's columns: most rows of all views are such."""
 
 
 class Kind(StrEnum):
@@ -84,6 +86,7 @@ _IGNORED: Final[tuple[type[Event], ...]] = (
 
 def apply(connection: Connection, tables: Tables, batch: Sequence[Recorded]) -> None:
     """Write the facts of a batch of one shard."""
+    facts: list[Fact] = []
     rows: dict[str, list[Row]] = {name: [] for name in tables}
     for recorded in batch:
         if recorded.event_type in _PARTNERSHIP_EVENTS:
@@ -91,39 +94,37 @@ def apply(connection: Connection, tables: Tables, batch: Sequence[Recorded]) -> 
             continue
         case_id = identity_of(recorded.stream)
         children = [] if recorded.event is None else children_of(recorded.event)
-        rows["fact"] += _facts(recorded, case_id, children)
+        facts += _facts(recorded, case_id, children)
         for name, values in _links(recorded, children).items():
             place = {"shard": recorded.shard, "position": recorded.position, "case_id": case_id}
             rows[name] += [{**place, "ordinal": ordinal, **value} for ordinal, value in enumerate(values)]
+    insert_tuples(connection, tables["fact"], facts)
     for name, table_rows in rows.items():
         insert_rows(connection, tables[name], table_rows)
 
 
-def _facts(recorded: Recorded, case_id: str, children: list[str]) -> list[Row]:
+def _facts(recorded: Recorded, case_id: str, children: list[str]) -> list[Fact]:
     """Return an event's rows; its findings stand with the first."""
-    common = {
-        "shard": recorded.shard,
-        "position": recorded.position,
-        "case_id": case_id,
-        "stream": recorded.stream,
-        "version": recorded.version,
-        "event_id": recorded.event_id,
-        "event_type": recorded.event_type,
-        "agency_id": recorded.agency_id,
-        "marking": recorded.marking.value,
-        "imported": recorded.imported,
-        "recorded_at": recorded.recorded_at,
-        "asserted_at": recorded.asserted_at,
-        "known_at": recorded.known_at,
-        "corrects": recorded.corrects,
-        "findings": [],
-        "mended": [],
-    }
-    rows = [
-        {**common, "ordinal": ordinal, "kind": kind.value, "entry_id": entry_id, "content": content}
-        for ordinal, (kind, entry_id, content) in enumerate(_parts(recorded, children))
-    ]
-    rows[0] |= {"findings": list(recorded.findings), "mended": list(recorded.mended)}
+    shard, position = recorded.shard, recorded.position
+    common = (
+        case_id,
+        recorded.stream,
+        recorded.version,
+        recorded.event_id,
+        recorded.event_type,
+        recorded.agency_id,
+        recorded.marking._value_,
+        recorded.imported,
+        recorded.recorded_at,
+        recorded.asserted_at,
+        recorded.known_at,
+        recorded.corrects,
+    )
+    findings, mended = list(recorded.findings), list(recorded.mended)
+    rows = []
+    for ordinal, (kind, entry_id, content) in enumerate(_parts(recorded, children)):
+        rows.append((shard, position, ordinal, *common, findings, mended, kind._value_, entry_id, content))
+        findings = mended = []
     return rows
 
 
@@ -153,17 +154,17 @@ def _entry(entry: sharing.Entry, request_id: str | None) -> Row:
         "when": when_row(entry.occurred),
         "reference": entry.record_reference,
         "fact": entry.fact,
-        "significance": entry.significance.value,
+        "significance": entry.significance._value_,
         "why": entry.why_significant,
         "impact": entry.impact_on_child,
         "voice": entry.childs_voice,
         "outcome": entry.outcome,
         "opinion": entry.opinion,
         "third_party": entry.third_party,
-        "tone": entry.tone.value,
-        "children": list(entry.children),
-        "marking": entry.marking.value,
-        "caveats": [caveat.value for caveat in entry.caveats],
+        "tone": entry.tone._value_,
+        "children": entry.children,
+        "marking": entry.marking._value_,
+        "caveats": [caveat.value for caveat in entry.caveats] if entry.caveats else [],
         "request_id": request_id,
     }
 
@@ -218,7 +219,7 @@ def _on(day: date) -> When:
 
 def when_row(when: When) -> Row:
     """Return a moment's content."""
-    row: Row = {"precision": when.precision.value}
+    row: Row = {"precision": when.precision._value_}
     if when.at is not None:
         row["at"] = when.at.isoformat()
     if when.on is not None:

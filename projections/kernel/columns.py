@@ -10,7 +10,8 @@ from sqlalchemy import BigInteger, Dialect, Text
 from sqlalchemy.types import TypeDecorator
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
+_DAY_SECONDS: Final = 86_400
+_SECOND: Final = 1_000_000
 
 
 class Instant(TypeDecorator[datetime]):
@@ -49,7 +50,8 @@ def microseconds(value: datetime | None) -> int | None:
         return None
     if value.tzinfo is None:
         raise ValueError("an instant needs a zone")
-    return (value - _EPOCH) // _MICROSECOND
+    since = value - _EPOCH
+    return (since.days * _DAY_SECONDS + since.seconds) * _SECOND + since.microseconds
 
 
 def json_text(value: Any) -> str | None:

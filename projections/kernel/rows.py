@@ -24,8 +24,10 @@ class _Plan:
     """How rows of one table go to a driver that takes them by place."""
 
     statement: str
-    values: Callable[[Sequence[Mapping[str, Any]]], list[tuple[Any, ...]]]
+    of_mappings: Callable[[Sequence[Mapping[str, Any]]], list[tuple[Any, ...]]]
     """Takes rows apart in the order in which the statement wants their values, each made the driver's own."""
+    of_tuples: Callable[[Sequence[tuple[Any, ...]]], list[tuple[Any, ...]]]
+    """The same for rows whose values are in that order."""
 
 
 _PLANS: Final[WeakKeyDictionary[Table, _Plan]] = WeakKeyDictionary()
@@ -38,22 +40,45 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str
     if not connection.dialect.positional:
         connection.execute(insert(table), rows)
         return
+    plan = _plan_of(connection, table)
+    connection.exec_driver_sql(plan.statement, plan.of_mappings(rows))
+
+
+def insert_tuples(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert rows, each the values of all columns of the table in its order, in half the time of rows that name them. None are fine."""
+    if not rows:
+        return
+    if not connection.dialect.positional:
+        connection.execute(insert(table), [dict(zip(table.columns.keys(), row, strict=True)) for row in rows])
+        return
+    plan = _plan_of(connection, table)
+    connection.exec_driver_sql(plan.statement, plan.of_tuples(rows))
+
+
+def _plan_of(connection: Connection, table: Table) -> _Plan:
+    """Return the plan of a table, made once."""
     plan = _PLANS.get(table)
     if plan is None:
         plan = _PLANS[table] = _plan(connection, table)
-    connection.exec_driver_sql(plan.statement, plan.values(rows))
+    return plan
 
 
 def _plan(connection: Connection, table: Table) -> _Plan:
     """Compile the statement of a table for the connection's database, and what takes its rows apart: one expression a column."""
     binds = [_bind(column, connection.dialect) for column in table.columns]
     names = {f"bind_{place}": bind for place, bind in enumerate(binds)}
-    values = [f"row[{column.key!r}]" for column in table.columns]
-    values = [value if bind is None else f"bind_{place}({value})" for place, (value, bind) in enumerate(zip(values, binds, strict=True))]
-    # The text is made of the names of the views' own columns alone.
-    compiled: Callable[[Sequence[Mapping[str, Any]]], list[tuple[Any, ...]]]
-    compiled = eval(f"lambda rows: [({', '.join(values)},) for row in rows]", names)  # noqa: S307
-    return _Plan(statement=str(insert(table).compile(dialect=connection.dialect)), values=compiled)
+
+    def compiled(row: str, values: list[str]) -> Any:
+        """Write each value bound; the text is made of the names of the views' own columns alone."""
+        bound = [value if bind is None else f"bind_{place}({value})" for place, (value, bind) in enumerate(zip(values, binds, strict=True))]
+        return eval(f"lambda rows: [({', '.join(bound)},) for {row} in rows]", names)  # noqa: S307
+
+    places = [f"value_{place}" for place in range(len(binds))]
+    return _Plan(
+        statement=str(insert(table).compile(dialect=connection.dialect)),
+        of_mappings=compiled("row", [f"row[{column.key!r}]" for column in table.columns]),
+        of_tuples=compiled(f"({', '.join(places)},)", places),
+    )
 
 
 def _bind(column: Column[Any], dialect: Dialect) -> _Bind | None:

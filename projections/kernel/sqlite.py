@@ -74,6 +74,7 @@ def _pragmas(access: Access) -> tuple[str, ...]:
         *common,
         "journal_mode=WAL",
         "synchronous=NORMAL",
+        "secure_delete=ON",  # what a view no longer holds is overwritten: it may be of a person
         f"cache_size=-{CACHE_KIB}",
         f"wal_autocheckpoint={CHECKPOINT_PAGES}",
     )

@@ -222,24 +222,25 @@ _recorded: Final = assembler(Recorded)
 def recorded_from(shard: str, stored: Stored, header: EventHeader, logged: LoggedEvent, event: Event | None) -> Recorded:
     """Return a stored event as the domain sees it; ``event`` is None when its body can no longer be opened."""
     try:
+        # By place, in the order of the fields: named arguments would take half as long again.
         return _recorded(
-            shard=shard,
-            stream=stored.stream,
-            position=stored.position,
-            version=stored.version,
-            event_id=stored.event_id,
-            event_type=stored.type,
-            agency_id=header.agency_id,
-            actor_role=header.actor_role,
-            purpose=PURPOSES[header.purpose],
-            lawful_basis=LAWFUL_BASES[header.lawful_basis],
-            marking=MARKINGS[header.marking],
-            imported=header.imported,
-            signed_at=signed_instant(header.signed_at),
-            recorded_at=recorded_instant(stored.recorded_at_ms),
-            findings=tuple(found) if (found := logged.findings) else (),
-            mended=tuple(mended) if (mended := logged.mended) else (),
-            event=event,
+            shard,
+            stored.stream,
+            stored.position,
+            stored.version,
+            stored.event_id,
+            stored.type,
+            header.agency_id,
+            header.actor_role,
+            PURPOSES[header.purpose],
+            LAWFUL_BASES[header.lawful_basis],
+            MARKINGS[header.marking],
+            header.imported,
+            signed_instant(header.signed_at),
+            recorded_instant(stored.recorded_at_ms),
+            tuple(found) if (found := logged.findings) else (),
+            tuple(mended) if (mended := logged.mended) else (),
+            event,
         )
     except (KeyError, OverflowError) as error:
         raise IntegrityError(f"the header of the event at {shard}/{stored.position} cannot be read") from error

@@ -89,30 +89,37 @@ def reader(message: Descriptor, cls: Any) -> Read:
     """Return the function from a message to its dataclass.
 
     It raises ``ValueError``, ``KeyError`` or ``OverflowError`` for a day, code or instant that does not exist; ``misfits`` says where.
-    It is written out as Python and compiled, as dataclasses are: one line a field, and each field's slot set directly, since a
-    rebuild reads every event of the log and the generated ``__init__`` of a frozen class alone would take a third of its time.
+    It is written out as Python and compiled, as dataclasses are: one line a field, since a rebuild reads every event of the log and
+    the generated ``__init__`` of a frozen class alone would take a third of its time.
     """
-    names = _setters(cls)
+    names = _moulds(cls)
     defaults = {field.name: None if field.default is MISSING else field.default for field in fields(cls)}
-    lines = ["def read(source):", " has = source.HasField", " value = new(cls)"]
+    lines = ["def read(source):", " has = source.HasField", " value = mould()"]
     for name, kind in kinds(cls).items():
-        lines.append(f" set_{name}(value, {_expression(message.fields_by_name[name], kind, defaults[name], names)})")
-    lines.append(" return value")
+        lines.append(f" value.{name} = {_expression(message.fields_by_name[name], kind, defaults[name], names)}")
+    lines += [" value.__class__ = cls", " return value"]
     return cast("Read", _compiled("read", lines, names))
 
 
 def assembler(cls: type[T]) -> Callable[..., T]:
     """Return the function that makes a dataclass from the values of all its fields, in their order: as ``reader`` does, and as fast."""
     given = [field.name for field in fields(cast("Any", cls))]
-    lines = [f"def assemble({', '.join(given)}):", " value = new(cls)", *(f" set_{name}(value, {name})" for name in given), " return value"]
-    return cast("Callable[..., T]", _compiled("assemble", lines, _setters(cls)))
+    lines = [f"def assemble({', '.join(given)}):", " value = mould()", *(f" value.{name} = {name}" for name in given)]
+    lines += [" value.__class__ = cls", " return value"]
+    return cast("Callable[..., T]", _compiled("assemble", lines, _moulds(cls)))
 
 
-def _setters(cls: Any) -> dict[str, Any]:
-    """Return what a compiled function needs to make a dataclass field by field, in place of its ``__init__``."""
+def _moulds(cls: Any) -> dict[str, Any]:
+    """Return what a compiled function needs to make a dataclass field by field, in place of its ``__init__``.
+
+    A mould has the slots of the frozen class, and they can be set: what is made in it becomes of the class when it is whole. That takes
+    half the time of setting the slots of the class past its own ``__setattr__``.
+    """
     if hasattr(cls, "__post_init__"):
         raise TypeError(f"{cls.__name__} has a __post_init__, which would be passed over")
-    return {"cls": cls, "new": object.__new__, **{f"set_{field.name}": getattr(cls, field.name).__set__ for field in fields(cls)}}
+    plain = {"__init__": object.__init__, "__setattr__": object.__setattr__, "__delattr__": object.__delattr__}
+    mould = type(f"{cls.__name__}Mould", cls.__bases__, {"__slots__": cls.__dict__["__slots__"], **plain})
+    return {"cls": cls, "mould": mould}
 
 
 def _compiled(name: str, lines: list[str], names: dict[str, Any]) -> Any:

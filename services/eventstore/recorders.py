@@ -6,7 +6,6 @@ without expectations, its event ids minted here; so a stream begins at any versi
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator, Sequence
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager
@@ -33,9 +32,9 @@ from eventsourcing.persistence import (
 from services.eventstore import port
 from services.runtime import errors
 from services.runtime.limits import APPEND_DEADLINE_SECONDS
+from services.runtime.randomness import rising_id
 
 NODE_ID: Final = "eventsourcing"
-ID_BYTES: Final = 16
 NO_HEADER_HASH: Final = sha256(b"").digest()
 """What comes through the library has no header: every event hashes the same empty one."""
 
@@ -78,7 +77,7 @@ class Log:
     def append(self, events: Sequence[StoredEvent], tracking: Tracking | None = None) -> list[int]:
         """Append events and tracking together and return the events' positions; raise the library's errors."""
         append = port.Append(
-            append_id=secrets.token_bytes(ID_BYTES),
+            append_id=rising_id(),
             shard=self.shard.name,
             node_id=NODE_ID,
             expectations=(),
@@ -115,7 +114,7 @@ class Log:
         return port.ProposedEvent(
             stream=str(event.originator_id),
             version=event.originator_version,
-            event_id=secrets.token_bytes(ID_BYTES),
+            event_id=rising_id(),
             header_hash=NO_HEADER_HASH,
             key_id="",
             type=event.topic,

@@ -19,7 +19,7 @@ from services.intake.candidate import Candidate
 from services.intake.registry import RegistryFollower
 from services.intake.streams import Proposal, Streams, StreamState
 from services.runtime.errors import HubError, NotPermitted, WrongExpectedVersion
-from services.runtime.randomness import random_bytes
+from services.runtime.randomness import rising_id
 from services.trust.keystore import KeyStore
 from services.trust.sealing import seal
 from services.trust.verify import require_active
@@ -27,7 +27,6 @@ from services.trust.verify import require_active
 GROUP_MAX_EVENTS: Final = 64
 """Events that share an append cost the log a third of what they cost alone; if the append is void each is proposed anew by itself."""
 GROUP_MAX_BYTES: Final = 512 * 1024
-_APPEND_ID_BYTES: Final = 16
 
 
 @dataclass(slots=True)
@@ -145,7 +144,7 @@ class Admitter:
         first = group.admissions[0].candidate
         shard = self._store.create_shard(first.shard) if first.begins_shard else self._store.shard(first.shard)
         append = Append(
-            append_id=random_bytes(_APPEND_ID_BYTES),
+            append_id=rising_id(),
             shard=shard.name,
             node_id=self._node_id,
             expectations=tuple(group.expectations.values()),

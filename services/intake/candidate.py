@@ -17,6 +17,7 @@ from domain.kernel.ids import NATIONAL, AgencyId, EventId, RuleId, Shard, Stream
 from domain.partnership.events import PartnershipEstablished
 from safeguarding.hub.v1.envelope_pb2 import SignedEvent
 from services.eventstore.codec import LAWFUL_BASES, MARKINGS, PURPOSES, decode_event, decode_trusted, signed_instant
+from services.eventstore.conversion import assembler
 from services.runtime.errors import Invalid, NotPermitted, Violation
 from services.runtime.limits import EVENT_MAX_BYTES
 from services.trust.keystore import case_key_id
@@ -31,6 +32,7 @@ _CASELESS: Final = frozenset({"agency", "partnership"})
 _PLACE_BYTES: Final = 512
 """More than what the log keeps of an event beside the event itself."""
 CATEGORY_OF: Final = {event.EVENT_TYPE: decider.category for decider in AREAS for event in decider.events}
+_recorded: Final = assembler(Recorded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class Candidate:
     def recorded(self, *, version: int, recorded_at: datetime, findings: tuple[RuleId, ...]) -> Recorded:
         """Return the event as the log would hold it, with the rules that it broke; its position is not known yet."""
         header = self.verified.header
-        return Recorded(
+        return _recorded(
             shard=self.shard,
             stream=self.stream,
             position=0,
@@ -79,6 +81,7 @@ class Candidate:
             signed_at=self.signed_at,
             recorded_at=recorded_at,
             findings=findings,
+            mended=(),
             event=self.event,
         )
 
@@ -105,10 +108,10 @@ def examine(
     event = decode_event(header.event_type, verified.body) if proven is None else decode_trusted(header.event_type, verified.body)
     if isinstance(event, KeyRegistered):
         check_registration(event)
-    _check_place(header.stream, header.shard, event)
-    _check_shard(caller, header.shard, registry)
     shard, stream = Shard(header.shard), Stream(header.stream)
     category, identity = category_of(stream), identity_of(stream)
+    _check_place(category, identity, shard, event)
+    _check_shard(caller, shard, registry)
     is_case = category not in _CASELESS
     return Candidate(
         verified=verified,
@@ -123,10 +126,8 @@ def examine(
     )
 
 
-def _check_place(stream: str, shard: str, event: Event) -> None:
+def _check_place(category: str, identity: str, shard: Shard, event: Event) -> None:
     """Hold an event to a stream of its area's category, and that to its shard."""
-    category = category_of(stream)
-    identity = identity_of(stream)
     if CATEGORY_OF.get(event.EVENT_TYPE) != category:
         raise Invalid(
             Violation("header.stream", f"a stream of the category that {event.EVENT_TYPE} belongs to"), rule="wire.stream_category"
@@ -145,7 +146,7 @@ def _check_place(stream: str, shard: str, event: Event) -> None:
         raise Invalid(Violation("header.stream", "the category, a dash and the id of what the event is about"), rule="wire.stream_identity")
 
 
-def _check_shard(caller: AgencyId, shard: str, registry: RegistryState) -> None:
+def _check_shard(caller: AgencyId, shard: Shard, registry: RegistryState) -> None:
     """Hold an agency to the shards it is enrolled for; one enrolled for none in particular writes to all."""
     agency = registry.agency(caller)
     if agency is not None and agency.shards and shard not in agency.shards:

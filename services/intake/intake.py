@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -19,13 +18,12 @@ from domain.kernel.ids import NATIONAL, AgencyId, category_of
 from safeguarding.hub.v1.append_pb2 import Outcome, Receipt
 from safeguarding.hub.v1.envelope_pb2 import EventHeader, SignedEvent
 from safeguarding.hub.v1.log_pb2 import LoggedEvent
-from services.eventstore.codec import recorded_instant
 from services.eventstore.opening import Opener
 from services.eventstore.port import Accepted, EventStore, Malformed, Mismatch, PartialDuplicate, Placed, Result, Revoked
 from services.intake.admission import Admission, Admitter, Flight, Group, Unadmitted
 from services.intake.ahead import Examiners
 from services.intake.candidate import Candidate, examine
-from services.intake.receipts import accepted, receipt, receipt_of, refused, refused_with_others
+from services.intake.receipts import accepted, receipt_of, refused, refused_with_others, replayed
 from services.intake.registry import RegistryFollower
 from services.intake.streams import Streams, StreamState
 from services.runtime.errors import ContentMismatch, HubError, Invalid, NotFound, SignatureInvalid, Unavailable, Violation
@@ -235,7 +233,7 @@ class Intake:
             self._metrics.replay_mismatch()
             return refused(candidate.event_id, ContentMismatch("this event id is on the log with other bytes"))
         self._metrics.appended("replayed")
-        return accepted(receipt_of(shard, stored))
+        return replayed(shard, stored)
 
     # ── decide ──
 
@@ -295,9 +293,9 @@ class Intake:
         return outcomes
 
     def _confirm_one(self, admission: Admission, placed: Placed) -> Outcome:
-        recorded = replace(admission.proposal.recorded, position=placed.position, recorded_at=recorded_instant(placed.recorded_at_ms))
-        admission.state.confirm(admission.proposal, recorded)
-        return accepted(receipt(admission.candidate.shard, placed, recorded.findings, recorded.mended))
+        recorded = admission.proposal.recorded
+        admission.state.confirm(admission.proposal, placed)
+        return accepted(admission.candidate.shard, placed, recorded.findings, recorded.mended)
 
     def _forget(self, flight: Flight) -> None:
         for admission in flight.admissions:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from google.rpc.error_details_pb2 import BadRequest
 
@@ -23,28 +24,45 @@ from services.runtime.errors import (
     WrongExpectedVersion,
 )
 
+_NANOS_PER_MILLISECOND: Final = 1_000_000
 
-def receipt(shard: str, placed: Placed, findings: Sequence[str], mended: Sequence[str]) -> Receipt:
-    """Return the receipt of an event that lies at ``placed``."""
-    answer = Receipt(
-        event_id=placed.event_id,
-        shard=shard,
-        position=placed.position,
-        stream=placed.stream,
-        version=placed.version,
-        leaf=placed.leaf,
-        findings=[note(rule) for rule in findings],
-        mended=mended,
-    )
-    answer.recorded_at.FromMilliseconds(placed.recorded_at_ms)
-    return answer
+
+def accepted(shard: str, placed: Placed, findings: Sequence[str], mended: Sequence[str]) -> Outcome:
+    """Return the receipt of an event that was accepted now."""
+    outcome = Outcome()
+    _write(outcome.receipt, shard, placed, findings, mended)
+    return outcome
+
+
+def replayed(shard: ShardStore, stored: Stored) -> Outcome:
+    """Return the receipt of an event that was on the log before."""
+    return Outcome(receipt=receipt_of(shard, stored))
 
 
 def receipt_of(shard: ShardStore, stored: Stored) -> Receipt:
     """Return the receipt of an event on the log: the one first given, for ever."""
     logged = LoggedEvent.FromString(stored.state)
     placed = Placed(stored.event_id, stored.stream, stored.version, stored.position, stored.recorded_at_ms, shard.leaf(stored))
-    return receipt(shard.name, placed, list(logged.findings), list(logged.mended))
+    answer = Receipt()
+    _write(answer, shard.name, placed, logged.findings, logged.mended)
+    return answer
+
+
+def _write(answer: Receipt, shard: str, placed: Placed, findings: Sequence[str], mended: Sequence[str]) -> None:
+    """Fill in the receipt of an event that lies at ``placed``, where it belongs: one that is made apart and copied takes thrice as long."""
+    answer.event_id = placed.event_id
+    answer.shard = shard
+    answer.position = placed.position
+    answer.stream = placed.stream
+    answer.version = placed.version
+    answer.leaf = placed.leaf
+    seconds, milliseconds = divmod(placed.recorded_at_ms, 1_000)
+    answer.recorded_at.seconds = seconds
+    answer.recorded_at.nanos = milliseconds * _NANOS_PER_MILLISECOND
+    if findings:
+        answer.findings.extend([note(rule) for rule in findings])
+    if mended:
+        answer.mended.extend(mended)
 
 
 def note(rule_id: str) -> FindingNote:
@@ -53,11 +71,6 @@ def note(rule_id: str) -> FindingNote:
     if rule is None:
         return FindingNote(rule=rule_id)
     return FindingNote(rule=rule.id, words=rule.words, mend=rule.mend)
-
-
-def accepted(answer: Receipt) -> Outcome:
-    """Wrap a receipt."""
-    return Outcome(receipt=answer)
 
 
 def refused(event_id: bytes, error: HubError | Refused) -> Outcome:

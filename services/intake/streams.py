@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from domain.kernel.decider import Decider
 from domain.kernel.events import Recorded
-from services.eventstore.port import Expectation, Result
+from services.eventstore.codec import recorded_instant
+from services.eventstore.port import Expectation, Placed, Result
 
 STREAMS_MAX_KEPT: Final = 20_000
 
@@ -20,8 +21,13 @@ class Proposal:
     """An event that was admitted and whose append is not decided yet."""
 
     recorded: Recorded
+    before: Any
+    """The state it was judged on."""
+    after: Any
+    """The state it leads to."""
     future: Future[Result] | None = None
-    decided: Recorded | None = None
+    placed: Placed | None = None
+    """Where it lies, once that is decided."""
 
 
 @dataclass(slots=True, eq=False)
@@ -48,20 +54,27 @@ class StreamState:
 
     def propose(self, recorded: Recorded, after: Any) -> Proposal:
         """Predict that ``recorded`` will be accepted; ``after`` is the state it leads to."""
-        proposal = Proposal(recorded)
+        proposal = Proposal(recorded, self.predicted, after)
         self.proposals.append(proposal)
         self.predicted = after
         return proposal
 
-    def confirm(self, proposal: Proposal, recorded: Recorded) -> None:
+    def confirm(self, proposal: Proposal, placed: Placed) -> None:
         """Note that a proposal was decided, with its place and time; facts enter ``decided`` in version order, whoever hears first."""
-        proposal.decided = recorded
-        while self.proposals and (fact := self.proposals[0].decided) is not None:
-            del self.proposals[0]
-            self.decided = self.decider.evolve(self.decided, fact)
-            self.version = fact.version
+        proposal.placed = placed
+        while self.proposals and (place := self.proposals[0].placed) is not None:
+            fact = self.proposals.pop(0)
+            self.decided = self._decide(fact, place)
+            self.version = fact.recorded.version
         if not self.proposals:
             self.predicted = self.decided
+
+    def _decide(self, fact: Proposal, placed: Placed) -> Any:
+        """Return the state after a fact. What was predicted of it is that state only where its place and time leave no trace in it."""
+        if self.decider.timeless and fact.before is self.decided:
+            return fact.after
+        recorded_at = recorded_instant(placed.recorded_at_ms)
+        return self.decider.evolve(self.decided, replace(fact.recorded, position=placed.position, recorded_at=recorded_at))
 
     def withdraw(self, proposal: Proposal) -> None:
         """Take back the newest proposal, which was never sent."""

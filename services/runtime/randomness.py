@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import ssl
+import time
+from typing import Final
+
+ID_BYTES: Final = 16
+_TIME_BYTES: Final = 6
 
 
 def random_bytes(count: int) -> bytes:
@@ -12,3 +17,11 @@ def random_bytes(count: int) -> bytes:
     thread's turn for each nonce. Keys that live long still come from the system itself.
     """
     return ssl.RAND_bytes(count)
+
+
+def rising_id() -> bytes:
+    """Return a new id of 16 bytes that sorts by when it was drawn: Unix milliseconds, then 80 random bits.
+
+    An index of such ids grows at its end, where one of random ids is written all over: that costs a store as much as its events.
+    """
+    return (time.time_ns() // 1_000_000).to_bytes(_TIME_BYTES, "big") + random_bytes(ID_BYTES - _TIME_BYTES)

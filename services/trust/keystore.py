@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from services.runtime.errors import IntegrityError, Unavailable
 from services.trust.files import SECRET_MODE, write_secret
-from services.trust.sealing import DATA_KEY_BYTES, NONCE_BYTES
+from services.trust.sealing import DATA_KEY_BYTES, NONCE_BYTES, forget_ciphers
 
 KEK_BYTES: Final = 32
 KEYS_MAX_KEPT: Final = 50_000
@@ -186,6 +186,7 @@ class SqliteKeyStore:
                 if not changed:
                     raise IntegrityError(f"data key {key_id} never existed here: there is nothing to destroy")
             self._kept.pop(key_id, None)
+            forget_ciphers()
             # The write-ahead log still holds the page as it was: fold it in and cut it off.
             busy = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
             if busy:

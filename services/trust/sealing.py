@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -14,6 +15,11 @@ from services.trust.signing import SALT_BYTES
 DATA_KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
 HEADER_HASH_BYTES: Final = 32
+CIPHERS_KEPT: Final = 256
+"""Making a cipher takes longer than opening a body with it, and what is said of one case mostly comes together.
+
+Whoever seals or opens has asked the key store for the key, and a key store that destroys one has all ciphers forgotten.
+"""
 CONTEXT: Final = b"safeguarding-hub/sealed-body/v1\x00"
 """Says what is sealed, so that nothing else under the same key is ever taken for it."""
 
@@ -42,12 +48,18 @@ def open_sealed(data_key: bytes, header_hash: bytes, nonce: bytes, sealed: bytes
     return opened[:SALT_BYTES], opened[SALT_BYTES:]
 
 
+def forget_ciphers() -> None:
+    """Let go of every cipher, and so of every key that lies in one."""
+    _cipher.cache_clear()
+
+
 def _context(header_hash: bytes) -> bytes:
     if len(header_hash) != HEADER_HASH_BYTES:
         raise ValueError(f"expected a header hash of {HEADER_HASH_BYTES} bytes, found {len(header_hash)}")
     return CONTEXT + header_hash
 
 
+@lru_cache(maxsize=CIPHERS_KEPT)
 def _cipher(data_key: bytes) -> AESGCM:
     if len(data_key) != DATA_KEY_BYTES:
         raise ValueError(f"expected a data key of {DATA_KEY_BYTES} bytes, found {len(data_key)}")

@@ -7,7 +7,6 @@ has to be signed and sealed a million times: ``hub verify`` would object to it, 
 from __future__ import annotations
 
 import random
-import secrets
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -33,6 +32,7 @@ from services.cli.synthetic.population import Incident, populate
 from services.cli.synthetic.profile import drawn_profile, published_profile
 from services.eventstore.codec import to_message
 from services.eventstore.port import Accepted, Append, Expectation, ProposedEvent, Result
+from services.runtime.randomness import rising_id
 from services.trust.keystore import case_key_id
 from services.trust.sealing import seal
 
@@ -192,7 +192,7 @@ def _copy(life: Life, case_id: CaseId) -> list[ProposedEvent]:
 def _append(shard: Shard, proposed: list[ProposedEvent]) -> Append:
     """Return an append of events whose streams all begin in it."""
     expectations = tuple(Expectation(stream, 0) for stream in {event.stream: None for event in proposed})
-    return Append(secrets.token_bytes(16), shard, NODE_ID, expectations, tuple(proposed))
+    return Append(rising_id(), shard, NODE_ID, expectations, tuple(proposed))
 
 
 def _placed(future: Future[Result]) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import os
-import secrets
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
@@ -22,6 +21,7 @@ from services.cli.bench.measuring import with_tasks, with_threads
 from services.cli.bench.plan import EVENT_BYTES, Plan, Recorder, Throughput
 from services.eventstore.local import LocalEventStore, LocalShard
 from services.eventstore.port import Accepted, Append, Expectation, ProposedEvent, Result
+from services.runtime.randomness import rising_id
 
 HUB: Final = "hub, store port"
 PEER: Final = "eventsourcing, SQLite"
@@ -87,12 +87,9 @@ def _appends(events: int) -> Iterator[Append]:
     stream, version = f"case-{uuid.uuid4()}", 0
     while True:
         proposed = tuple(
-            [
-                ProposedEvent(stream, version + number, secrets.token_bytes(16), _HASH, "", "bench.v1", _STATE)
-                for number in range(1, events + 1)
-            ]
+            [ProposedEvent(stream, version + number, rising_id(), _HASH, "", "bench.v1", _STATE) for number in range(1, events + 1)]
         )
-        yield Append(secrets.token_bytes(16), _SHARD, "bench", (Expectation(stream, version),), proposed)
+        yield Append(rising_id(), _SHARD, "bench", (Expectation(stream, version),), proposed)
         version += events
 
 

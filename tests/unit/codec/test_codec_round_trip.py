@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import FrozenInstanceError
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -22,6 +24,15 @@ def test_an_event_comes_back_equal_from_its_bytes(event_type: str) -> None:
         assert encode_event(decode_event(event_type, body)) == body
 
     holds()
+
+
+@pytest.mark.parametrize("event_type", ALL_EVENT_TYPES)
+def test_an_event_that_was_read_is_of_its_class_and_frozen(event_type: str) -> None:
+    made = sample_event(event_type)
+    event = decode_trusted(event_type, encode_event(made))
+    assert type(event) is type(made)
+    with pytest.raises(FrozenInstanceError):
+        event.details = None  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("event_type", ALL_EVENT_TYPES)

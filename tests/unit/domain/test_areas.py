@@ -222,6 +222,7 @@ PLAYS = (
     ),
     Play("access", CASE, ACCESS_EVENTS, (HUB, HUB, COUNCIL), {}),
 )
+TIMELESS = tuple(play for play in PLAYS if play.decider.timeless)
 
 
 def _attempt(play: Play, history: Sequence[Recorded], said: Recorded) -> bool:
@@ -302,6 +303,21 @@ def test_the_fold_copes_with_bodies_that_are_gone(play: Play, draw: st.DataObjec
     state = play.decider.fold([body_gone(one) if number in gone else one for number, one in enumerate(history)])
     assert play.decider.open_rules(state) <= set(RULES.values())
     play.decider.fold([body_gone(one) for one in history])
+
+
+def test_the_areas_that_count_as_timeless() -> None:
+    assert [area.category for area in AREAS if area.timeless] == ["partnership", "sharing", "access"]
+
+
+@pytest.mark.parametrize("play", TIMELESS, ids=[play.category for play in TIMELESS])
+@QUICK
+@given(draw=st.data())
+def test_a_timeless_state_knows_neither_place_nor_time_nor_mendings_of_its_events(play: Play, draw: st.DataObject) -> None:
+    history = draw.draw(histories(play))
+    moved = [
+        replace(one, position=one.position + 7, recorded_at=one.recorded_at + timedelta(days=1), mended=tuple(RULES)) for one in history
+    ]
+    assert play.decider.fold(moved) == play.decider.fold(history)
 
 
 @pytest.mark.parametrize("play", PLAYS[:3], ids=[play.category for play in PLAYS[:3]])

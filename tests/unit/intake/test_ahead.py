@@ -20,6 +20,12 @@ from tests.support.builders import CHILD, COUNCIL, POLICE
 from tests.support.signed import Member, RegistryLog, a_header, sign
 
 
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine a process takes long to begin; it is not replaced for that here."""
+    monkeypatch.setattr(ahead, "ANSWER_MAX_SECONDS", 60.0)
+
+
 @pytest.fixture
 async def examiners() -> AsyncIterator[Examiners]:
     examiners = Examiners(processes=1)

@@ -19,7 +19,7 @@ from domain.kernel.events import Recorded
 from projections.kernel.batch import Unreadable
 from projections.kernel.columns import Instant, Json, json_text
 from projections.kernel.database import Behind, GenerationGone, NotLive, State, ViewDatabase
-from projections.kernel.rows import insert_rows
+from projections.kernel.rows import insert_rows, insert_tuples
 from projections.kernel.view import WHILE_BUILDING, Tables, View
 from tests.support.small_events import AT, FINE, SHARD, happened
 
@@ -383,6 +383,28 @@ def test_many_rows_are_written_as_the_columns_have_them_and_a_missing_column_is_
     fast = again.begin_build("seen").generation
     again.apply("seen", fast, SHARD, [happened(1), happened(2)], 2)
     assert again.digest("seen", fast) == digest
+    again.close()
+
+
+def test_rows_by_place_are_written_as_rows_by_name_are_and_one_of_another_length_is_an_error(url: str) -> None:
+    def write_fast(connection: Connection, tables: Tables, batch: Sequence[Recorded]) -> None:
+        words = [{"b": [1, None], "a": one.event_type} for one in batch]
+        rows = [(one.shard, one.position, one.stream, one.event_id, one.recorded_at, said) for one, said in zip(batch, words, strict=True)]
+        insert_tuples(connection, tables["seen"], rows)
+        insert_tuples(connection, tables["seen"], [])
+        with pytest.raises(ValueError, match="unpack"):
+            insert_tuples(connection, tables["seen"], [rows[0][:-1]])
+
+    opened = ViewDatabase(url, [a_view("1")])
+    slow = made_live(opened)
+    opened.apply("seen", slow, SHARD, [happened(1), happened(2)], 2)
+    digest = opened.digest("seen", slow)
+    opened.close()
+    again = ViewDatabase(url, [a_view("2", apply=write_fast)])
+    fast = again.begin_build("seen").generation
+    again.apply("seen", fast, SHARD, [happened(1), happened(2)], 2)
+    assert again.digest("seen", fast) == digest
+    assert again.parked("seen", fast) == ()
     again.close()
 
 

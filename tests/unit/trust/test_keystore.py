@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from services.runtime.errors import IntegrityError, Unavailable
-from services.trust import keystore
+from services.trust import keystore, sealing
 from services.trust.keystore import DESTROYED, KeyStore, SqliteKeyStore, case_key_id, create_kek, load_kek, parse_kek
+from services.trust.sealing import seal
 
 KEK = bytes(range(32))
 Open = Callable[[], SqliteKeyStore]
@@ -81,6 +82,15 @@ def test_a_destroyed_key_stays_destroyed(reopened: Open) -> None:
 def test_a_key_that_never_existed_cannot_be_destroyed(store: KeyStore) -> None:
     with pytest.raises(IntegrityError, match="there is nothing to destroy"):
         store.destroy("case-1")
+
+
+def test_a_destroyed_key_lies_in_no_cipher_any_more(store: KeyStore) -> None:
+    key = store.create(["case-1"])["case-1"]
+    assert isinstance(key, bytes)
+    seal(key, bytes(32), bytes(32), b"body")
+    assert sealing._cipher.cache_info().currsize > 0
+    store.destroy("case-1")
+    assert sealing._cipher.cache_info().currsize == 0
 
 
 def test_a_destroyed_keys_bytes_are_gone_from_every_file(store: KeyStore, path: Path) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.runtime.errors import IntegrityError
-from services.trust.sealing import open_sealed, seal
+from services.trust.sealing import CIPHERS_KEPT, open_sealed, seal
 
 KEY = bytes(range(32))
 HASH = hashlib.sha256(b"header").digest()
@@ -28,6 +28,14 @@ def test_the_sealing_is_aes_256_gcm_with_the_context_before_the_header_hash() ->
 
 def test_the_same_body_is_never_sealed_alike() -> None:
     assert len({seal(KEY, HASH, SALT, b"body") for _ in range(50)}) == 50
+
+
+def test_however_many_keys_are_in_use_each_opens_its_own() -> None:
+    keys = [number.to_bytes(32, "big") for number in range(2 * CIPHERS_KEPT)]
+    sealings = [seal(key, HASH, SALT, key) for key in keys]
+    assert [open_sealed(key, HASH, *sealing)[1] for key, sealing in zip(keys, sealings, strict=True)] == keys
+    with pytest.raises(IntegrityError):
+        open_sealed(keys[0], HASH, *sealings[-1])
 
 
 def test_nothing_of_the_body_shows() -> None:
