@@ -4,15 +4,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALL := $(PIP) install --require-hashes --only-binary :all:
-CODE := domain projections services protos tests
+CODE := domain projections services protos deploy tests
 RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 
+BROKERS ?= 1
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test check format proto lock bench wheels clean
+.PHONY: help setup demo run kafka test test-faults check format proto lock bench wheels clean
 
 help: ## say what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # Our code is compiled here as pip compiles what it installs: where Python writes no such files itself, each start would do it anew.
 $(RUNTIME): requirements/runtime.txt pyproject.toml
@@ -37,13 +39,22 @@ demo: $(RUNTIME) ## see the hub do what it is for, in about a minute
 run: $(RUNTIME) ## serve a hub from ./hub-data, founded there if there is none
 	@$(BIN)/hub serve --found $(ARGS)
 
+kafka: $(RUNTIME) ## serve an Apache Kafka for the hub; BROKERS=3 for three, DIR=folder to keep its data
+	@$(BIN)/python -m deploy.kafka --brokers $(BROKERS) $(if $(DIR),--dir "$(DIR)")
+
+# Kafka's jars are fetched before the tests, since a test has less time than a slow network takes. Without Java the tests say what is missing.
 test: $(DEV) ## run all tests
+	@$(BIN)/python -m deploy.kafka.jars || true
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile $(ARGS)
+
+test-faults: $(DEV) ## break brokers under load, and see that nothing is lost
+	@$(BIN)/python -m deploy.kafka.jars
+	@HUBTEST_REQUIRE_KAFKA=1 $(BIN)/python -m pytest -q -s -m faults $(ARGS)
 
 check: $(DEV) ## format, lint, types, layers, contract and generated code
 	@$(BIN)/ruff format --check $(CODE)
 	@$(BIN)/ruff check $(CODE)
-	@$(BIN)/mypy domain projections services protos tests/support tests/architecture
+	@$(BIN)/mypy domain projections services protos deploy tests/support tests/architecture
 	@$(BIN)/lint-imports
 	@$(BIN)/python protos/generate.py --check
 	@$(BIN)/python protos/generate.py --image build/image.binpb

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import grpc.aio
 import structlog
@@ -50,6 +50,7 @@ from services.agencies.relevant_agency import RelevantAgency
 from services.eventstore.codec import to_message
 from services.eventstore.local import LocalEventStore, system_clock
 from services.eventstore.opening import Opener
+from services.eventstore.store import NodeStore
 from services.intake.ahead import Examiners
 from services.intake.intake import Intake
 from services.intake.own import OwnEvents
@@ -77,6 +78,9 @@ from services.trust.pki import create_authority, load_authority
 from services.trust.possession import registration
 from services.trust.registry import OPERATOR_ROOT, RegistryState
 from services.trust.signing import SigningKey, load_public_key
+
+if TYPE_CHECKING:
+    from services.eventstore.kafka import Kafka
 
 VIEWS: Final[tuple[View, ...]] = ALL_VIEWS
 """Every view of the hub."""
@@ -114,7 +118,7 @@ class Parts:
 
     settings: Settings
     metrics: Metrics
-    store: LocalEventStore
+    store: NodeStore
     keys: SqliteKeyStore
     opener: Opener
     registry: RegistryFollower
@@ -130,7 +134,7 @@ def open_parts(settings: Settings) -> Iterator[Parts]:
     """Open a hub's stores and put its parts together; all is closed again on leaving, in reverse order."""
     with ExitStack() as closing:
         metrics = Metrics(CollectorRegistry(), views=[view.name for view in VIEWS])
-        store = LocalEventStore(settings.event_store_file)
+        store = event_store(settings)
         closing.callback(store.close)
         store.create_shard(NATIONAL)
         keys = SqliteKeyStore(settings.key_store_file, key_encryption_key(settings))
@@ -169,6 +173,46 @@ def open_parts(settings: Settings) -> Iterator[Parts]:
             intake=intake,
             own=own,
         )
+
+
+def event_store(settings: Settings) -> NodeStore:
+    """Open the node's event store: embedded, or following Kafka's topic, which is checked first."""
+    if not settings.kafka_bootstrap:
+        return LocalEventStore(settings.event_store_file)
+    from services.eventstore import kafka  # noqa: PLC0415  # most hubs, and every command beside one, do without it
+
+    where = _kafka(settings)
+    kafka.check_topic(where)
+    return kafka.open_store(settings.event_store_file, where, root=NATIONAL)
+
+
+def kafka_topic(settings: Settings, *, partitions: int, replication: int) -> int:
+    """Make the topic, or add partitions to it, or only check it when 0 are asked for; return how many it has.
+
+    Raises ``Unavailable`` if no broker answers or it is not there, ``IntegrityError`` if it would not keep its records.
+    """
+    from services.eventstore import kafka  # noqa: PLC0415  # likewise
+
+    where = _kafka(settings)
+    if partitions:
+        kafka.make_topic(where, partitions=partitions, replication=replication)
+    return kafka.check_topic(where)
+
+
+def _kafka(settings: Settings) -> Kafka:
+    """Return where Kafka is, and how to speak to it."""
+    from services.eventstore.kafka import Kafka  # noqa: PLC0415  # likewise
+
+    security: dict[str, object] = {}
+    if settings.kafka_ca_file is not None:
+        files = {"ssl_certfile": settings.kafka_certificate_file, "ssl_keyfile": settings.kafka_key_file}
+        security = {"ssl_cafile": str(settings.kafka_ca_file), **{name: str(file) for name, file in files.items() if file is not None}}
+    if settings.kafka_user:
+        password = "" if settings.kafka_password is None else settings.kafka_password.get_secret_value()
+        security |= {"sasl_mechanism": "SCRAM-SHA-512", "sasl_plain_username": settings.kafka_user, "sasl_plain_password": password}
+    channel = "SSL" if settings.kafka_ca_file is not None else "PLAINTEXT"
+    protocol = f"SASL_{channel}" if settings.kafka_user else channel
+    return Kafka(bootstrap=settings.kafka_bootstrap, topic=settings.kafka_topic, security={"security_protocol": protocol, **security})
 
 
 def key_encryption_key(settings: Settings) -> bytes:
@@ -301,7 +345,7 @@ def found_home(settings: Settings) -> None:
 
     An authority and a server's certificate that ``hub pki init`` made are used. Raises ``FileExistsError`` rather than overwrite anything.
     """
-    if settings.event_store_file.exists() or settings.operator_public_key_file.exists():
+    if settings.is_founded or settings.operator_public_key_file.exists():
         raise FileExistsError(f"{settings.home} holds a hub already")
     for folder in (settings.pki_folder, settings.operator_public_key_file.parent, settings.agencies_folder, settings.store_folder):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)

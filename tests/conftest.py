@@ -4,3 +4,5 @@ import os
 
 # Read when grpc is first imported: a hub that a test stops is not worth a line.
 os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+
+pytest_plugins = ["tests.support.kafka_run"]

@@ -129,7 +129,7 @@ class Calling:
 def demand_home(settings: Settings) -> None:
     """Fail unless the home holds a hub."""
     try:
-        is_there = settings.event_store_file.exists()
+        is_there = settings.is_founded
     except PermissionError:
         raise Failure(Exit.UNAVAILABLE, f"{settings.home} is not readable", "whose is the folder? is --home right?") from None
     if not is_there:

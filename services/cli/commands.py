@@ -66,6 +66,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "agencies": Command("services.cli.agencies", "Enrol, list and suspend agencies: who may write and read."),
     "partnerships": Command("services.cli.partnerships", "Establish safeguarding partnerships."),
     "keys": Command("services.cli.keys", "Register, retire, revoke and list signing keys."),
+    "kafka": Command("services.cli.kafka", "Make and check the topic that is the log of a cluster."),
     "panel": Command("services.cli.panel", "The Panel's tables and cases, as the Panel sees them."),
 }
 """Every command, in the order of the list."""

@@ -48,7 +48,7 @@ def serve(
 
 def _settle(settings: Settings, *, found: bool) -> None:
     """Make sure that there is a hub to serve, and the key to serve it with."""
-    if settings.event_store_file.exists():
+    if settings.is_founded:
         kek_of(settings)
         return
     if not found:

@@ -96,6 +96,12 @@ class Lookups(Protocol):
     def is_revoked(self, shard: str, key_id: str) -> bool:
         """Tell whether a key is revoked."""
 
+    def partition_of(self, shard: str) -> int | None:
+        """Return where a shard lies, None for one that has no place yet."""
+
+    def shard_at(self, partition: int) -> str | None:
+        """Return the shard that lies in a partition."""
+
 
 class Effects(NamedTuple):
     """What a record changes. ``events`` and ``placed`` belong together; ``revoked`` takes effect at ``state.position``."""
@@ -108,6 +114,7 @@ class Effects(NamedTuple):
     streams: Mapping[str, int] = MappingProxyType({})
     tracking: Tracking | None = None
     revoked: str | None = None
+    shard_placed: frame.ShardPlaced | None = None
 
 
 class Decision(NamedTuple):
@@ -138,9 +145,21 @@ class Program:
 
 def fold_record(lookups: Lookups, shard: str, offset: int, record: bytes, timestamp_ms: int, program: Program | None = None) -> Decision:
     """Decide one record of a shard's log; raise ``UnknownControl`` when only a newer program may go on."""
+    return fold_frame(lookups, shard, offset, frame.decode(record), timestamp_ms, program)
+
+
+def fold_frame(
+    lookups: Lookups,
+    shard: str,
+    offset: int,
+    read: frame.Frame | Malformed,
+    timestamp_ms: int,
+    program: Program | None = None,
+    append: Append | Malformed | None = None,
+) -> Decision:
+    """Decide a record whose frame was read: the same as ``fold_record`` of its bytes. ``append``: its body, if that was read too."""
     program = program or PROGRAM
     state = lookups.shard_state(shard)
-    read = frame.decode(record)
     if isinstance(read, Malformed):
         return _malformed(_behind(state, offset, b""), read.reason)
     state = _behind(state, offset, read.append_id)
@@ -152,7 +171,8 @@ def fold_record(lookups: Lookups, shard: str, offset: int, record: bytes, timest
         return known
     if read.version not in state.formats:
         return _malformed(state, f"record format {read.version}, allowed are {list(state.formats)}")
-    append = program.formats[read.version](read)
+    if append is None:
+        append = program.formats[read.version](read)
     if isinstance(append, Malformed):
         return _malformed(state, append.reason)
     return program.judges[state.rules](lookups, state, append, timestamp_ms)
@@ -336,17 +356,30 @@ def _control(lookups: Lookups, state: ShardState, control: frame.Control, progra
                     state, f"a second GENESIS, or one of shard {shard!r}, rules {rules}, formats {list(formats)} in shard {state.shard!r}"
                 )
             program.require(rules, formats)
-            return Decision(Accepted(()), Effects(state._replace(rules=rules, formats=formats)))
+            effects = Effects(state._replace(rules=rules, formats=formats))
         case frame.RulesChange(version, formats):
             if not state.rules or version != state.rules + 1 or not formats:
                 return _malformed(state, f"RULES {version} after rules {state.rules}")
             program.require(version, formats)
-            return Decision(Accepted(()), Effects(state._replace(rules=version, formats=formats)))
+            effects = Effects(state._replace(rules=version, formats=formats))
         case frame.KeyRevoked(key_id):
             if not state.rules or not key_id or not is_text(key_id):
                 return _malformed(state, "a KEY_REVOKED without a key, or before GENESIS")
             new = None if lookups.is_revoked(state.shard, key_id) else key_id
-            return Decision(Accepted(()), Effects(state, revoked=new))
+            effects = Effects(state, revoked=new)
+        case frame.ShardPlaced():
+            return _place(lookups, state, control)
+    return Decision(Accepted(()), effects)
+
+
+def _place(lookups: Lookups, state: ShardState, control: frame.ShardPlaced) -> Decision:
+    """Give a shard a partition: the first to name either has it."""
+    shard, partition = control.shard, control.partition
+    if not state.rules or lookups.partition_of(state.shard) != 0 or not shard or not is_text(shard) or partition < 1:
+        return _malformed(state, "a SHARD without a shard or a partition, outside partition 0, or before GENESIS")
+    if lookups.partition_of(shard) is not None or lookups.shard_at(partition) is not None:
+        return _malformed(state, f"shard {shard!r} has a place already, or partition {partition} a shard")
+    return Decision(Accepted(()), Effects(state, shard_placed=control))
 
 
 def _answer(lookups: Lookups, shard: str, outcome: Outcome) -> Result:

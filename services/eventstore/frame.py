@@ -35,6 +35,7 @@ class Kind(IntEnum):
     GENESIS = 2
     RULES = 3
     KEY_REVOKED = 4
+    SHARD = 5
 
 
 class UnknownControl(HubError):
@@ -59,15 +60,28 @@ class RulesChange:
 
 
 @dataclass(frozen=True, slots=True)
+class ShardPlaced:
+    """``shard`` lies in ``partition`` of the topic; said in partition 0."""
+
+    shard: str
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
 class KeyRevoked:
     """From here on an event signed with ``key_id`` is void."""
 
     key_id: str
 
 
-Control = Genesis | RulesChange | KeyRevoked
+Control = Genesis | RulesChange | KeyRevoked | ShardPlaced
 
-_KIND_OF: Final[Mapping[type[Control], Kind]] = {Genesis: Kind.GENESIS, RulesChange: Kind.RULES, KeyRevoked: Kind.KEY_REVOKED}
+_KIND_OF: Final[Mapping[type[Control], Kind]] = {
+    Genesis: Kind.GENESIS,
+    RulesChange: Kind.RULES,
+    KeyRevoked: Kind.KEY_REVOKED,
+    ShardPlaced: Kind.SHARD,
+}
 _CONTROL_KINDS: Final = frozenset(_KIND_OF.values())
 
 
@@ -104,7 +118,7 @@ def encode_append(append: Append, version: int = APPEND_FORMAT) -> bytes:
 
 def encode_control(control: Control, append_id: bytes, version: int = CONTROL_VERSION) -> bytes:
     """Return a control's record. ``append_id``: 16 bytes."""
-    message: log_pb2.GenesisControl | log_pb2.RulesControl | log_pb2.KeyRevokedControl
+    message: log_pb2.GenesisControl | log_pb2.RulesControl | log_pb2.KeyRevokedControl | log_pb2.ShardControl
     match control:
         case Genesis():
             message = log_pb2.GenesisControl(shard=control.shard, rules=control.rules, formats=control.formats)
@@ -112,6 +126,8 @@ def encode_control(control: Control, append_id: bytes, version: int = CONTROL_VE
             message = log_pb2.RulesControl(version=control.version, formats=control.formats)
         case KeyRevoked():
             message = log_pb2.KeyRevokedControl(key_id=control.key_id)
+        case ShardPlaced():
+            message = log_pb2.ShardControl(shard=control.shard, partition=control.partition)
     return _HEADER.pack(MAGIC, _KIND_OF[type(control)], version, append_id) + message.SerializeToString()
 
 
@@ -168,6 +184,9 @@ def control_of(frame: Frame) -> Control | Malformed:
                 return RulesChange(rules.version, tuple(rules.formats))
             case Kind.KEY_REVOKED:
                 return KeyRevoked(log_pb2.KeyRevokedControl.FromString(frame.body).key_id)
+            case Kind.SHARD:
+                placed = log_pb2.ShardControl.FromString(frame.body)
+                return ShardPlaced(placed.shard, placed.partition)
             case Kind.APPEND:
                 return Malformed("an append is no control")
     except DecodeError:

@@ -23,7 +23,9 @@ STREAM_VERSION: Final = (
     "SELECT number, (SELECT max(version) FROM event WHERE stream_number = number) FROM stream WHERE shard = ? AND name = ?"
 )
 TRACKING_POSITION: Final = "SELECT position FROM tracking WHERE shard = ? AND name = ?"
-_SHARDS: Final = "SELECT number, name, next_offset, last_append_id, position, digest, recorded_at, rules, formats, malformed FROM shard"
+_SHARDS: Final = (
+    "SELECT number, name, next_offset, last_append_id, position, digest, recorded_at, rules, formats, malformed, partition FROM shard"
+)
 SHARDS: Final = f"{_SHARDS} ORDER BY number"
 SHARD: Final = f"{_SHARDS} WHERE number = ?"
 
@@ -37,9 +39,15 @@ def stored_of(row: Row) -> Stored:
 
 def shard_of(row: Row) -> tuple[int, ShardState]:
     """Return a shard's number and state from a row of ``SHARDS``."""
-    number, name, next_offset, last_append_id, position, digest, recorded_at, rules, formats, malformed = row
+    number, name, next_offset, last_append_id, position, digest, recorded_at, rules, formats, malformed, _ = row
     allowed = tuple([int(version) for version in formats.split()])
     return number, ShardState(name, next_offset, last_append_id, position, digest, recorded_at, rules, allowed, malformed)
+
+
+def partition_of(row: Row) -> int:
+    """Return where a shard lies from a row of ``SHARDS``."""
+    partition: int = row[-1]
+    return partition
 
 
 class Reader:

@@ -16,6 +16,7 @@ from typing import Final, Generic, TypeVar
 from services.eventstore import outcome as outcomes
 from services.eventstore import reader, tables
 from services.eventstore.fold import Effects, Outcome, ShardState, is_text
+from services.eventstore.frame import ShardPlaced
 from services.eventstore.port import Append, Placed, ProposedEvent, Stored
 from services.eventstore.tables import POSITION_BITS
 
@@ -56,11 +57,24 @@ class Generations(Generic[Key, Value]):
 class Batch:
     """What one transaction has read and will write."""
 
-    __slots__ = ("appends", "events", "new_streams", "outcomes", "placed", "revoked", "states", "stored", "streams", "tracking")
+    __slots__ = (
+        "appends",
+        "events",
+        "new_streams",
+        "outcomes",
+        "partitions",
+        "placed",
+        "revoked",
+        "states",
+        "stored",
+        "streams",
+        "tracking",
+    )
 
     def __init__(self) -> None:
         """Begin empty."""
         self.states: dict[str, ShardState] = {}
+        self.partitions: dict[str, int] = {}
         self.outcomes: dict[tuple[str, bytes], Outcome | None] = {}
         self.stored: dict[tuple[str, bytes], Stored | None] = {}
         self.placed: dict[tuple[str, bytes], tuple[ProposedEvent, Placed]] = {}
@@ -82,6 +96,7 @@ class State:
         self._connect = connect
         self._numbers: dict[str, int] = {}
         self._committed: dict[str, ShardState] = {}
+        self._partitions: dict[str, int] = {}
         self._begun: tuple[str, ...] = ()
         self._revoked: dict[str, dict[str, int]] = {}
         self._streams: Generations[tuple[str, str], tuple[int, int]] = Generations(STREAMS_CACHED)
@@ -108,6 +123,7 @@ class State:
             self._numbers[state.shard] = number
             self._revoked[state.shard] = dict(self._rows("SELECT key_id, position FROM revoked WHERE shard = ?", (number,)))
             self._committed[state.shard] = state
+            self._partitions[state.shard] = reader.partition_of(row)
         self._note_begun()
         self._next_stream = (self._rows("SELECT max(stream_number) FROM event", ())[0][0] or 0) + 1
 
@@ -172,6 +188,8 @@ class State:
             batch.tracking[shard, effects.tracking.name] = effects.tracking.position
         if effects.events:
             self._apply_events(number, effects)
+        if effects.shard_placed is not None:
+            self._apply_place(effects.shard_placed)
 
     def commit(self) -> None:
         """Make the batch durable, then visible; raise ``sqlite3.Error`` with nothing of it kept."""
@@ -191,11 +209,12 @@ class State:
                 [(self._numbers[shard], key_id, position) for (shard, key_id), position in batch.revoked.items()],
             )
         connection.executemany(
-            "INSERT OR REPLACE INTO shard VALUES (?, ?, 0, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO shard VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (
                     self._numbers[state.shard],
                     state.shard,
+                    self.partition_of(state.shard) or 0,
                     state.next_offset,
                     state.last_append_id,
                     state.position,
@@ -288,6 +307,26 @@ class State:
         """Tell whether a key is revoked."""
         return key_id in self._revoked.get(shard, ()) or (shard, key_id) in self._batch.revoked
 
+    def partition_of(self, shard: str) -> int | None:
+        """Return where a shard lies within this batch: 0 for one that nobody placed elsewhere; None for one never seen."""
+        placed = self._batch.partitions.get(shard)
+        if placed is None:
+            placed = self._partitions.get(shard)
+        return 0 if placed is None and shard in self._numbers else placed
+
+    def place_of(self, shard: str) -> int | None:
+        """Return where a shard durably lies, None for one that has no place yet."""
+        return self._partitions.get(shard)
+
+    def places(self) -> dict[int, str]:
+        """Return the shard of every partition that has one, durably."""
+        return {partition: shard for shard, partition in self._partitions.items()}
+
+    def shard_at(self, partition: int) -> str | None:
+        """Return the shard that was placed in a partition."""
+        known = {**self._partitions, **self._batch.partitions}
+        return next((shard for shard, place in known.items() if place == partition), None)
+
     def _stream(self, shard: str, stream: str) -> tuple[int, int] | None:
         """Return a stream's number and version within this batch."""
         key = (shard, stream)
@@ -300,6 +339,13 @@ class State:
             found = (rows[0][0], rows[0][1]) if rows else None
         known[key] = found
         return found
+
+    def _apply_place(self, placed: ShardPlaced) -> None:
+        """Take a shard in that has no record of its own yet."""
+        batch, shard = self._batch, placed.shard
+        self._numbers[shard] = max(self._numbers.values(), default=0) + 1
+        batch.states[shard] = ShardState(shard)
+        batch.partitions[shard] = placed.partition
 
     def _apply_events(self, number: int, effects: Effects) -> None:
         """Take accepted events into the batch."""
@@ -381,6 +427,8 @@ class State:
                 self._streams.put(key, found)
         for (shard, key_id), position in batch.revoked.items():
             self._revoked.setdefault(shard, {})[key_id] = position
+        for shard in batch.states:
+            self._partitions.setdefault(shard, batch.partitions.get(shard, 0))
         self._committed.update(batch.states)
         self._note_begun()
         self._batch = Batch()

@@ -18,6 +18,7 @@ DEFAULT_HOME: Final = Path("hub-data")
 _ADDRESS: Final = re.compile(r"(?:\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):(\d{1,5})")
 _SHARD: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _NODE_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_TOPIC: Final = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 _TRUST_DOMAIN: Final = re.compile(r"[a-z0-9._-]{1,255}")
 _LOG_ORIGIN_MAX_CHARACTERS: Final = 200
 
@@ -81,6 +82,20 @@ class Settings:
     """This node's name."""
     shards: tuple[str, ...] = ()
     """Shards this node follows, by comma; empty for all."""
+    kafka_bootstrap: tuple[str, ...] = ()
+    """Kafka brokers, host:port by comma; empty for the embedded store."""
+    kafka_topic: str = "hub.events.v1"
+    """The topic that is the log."""
+    kafka_ca_file: Path | None = None
+    """The authority of the brokers' certificates, PEM; with it every connection is TLS."""
+    kafka_certificate_file: Path | None = None
+    """This node's certificate for the brokers, PEM."""
+    kafka_key_file: Path | None = None
+    """Its private key, PEM."""
+    kafka_user: str = ""
+    """Who this node is to the brokers, by SASL SCRAM-SHA-512."""
+    kafka_password: Secret | None = None
+    """That user's password."""
     agency_events_per_second: int = 10_000
     """Each agency's quota; 0 for no limit."""
     log_format: LogFormat = LogFormat.CONSOLE
@@ -139,6 +154,11 @@ class Settings:
     def agency_folder(self, agency_id: str) -> Path:
         """Return the folder of one agency."""
         return self.agencies_folder / agency_id
+
+    @property
+    def is_founded(self) -> bool:
+        """Tell whether the home holds a hub. With Kafka its log may be missing here: it is folded anew."""
+        return self.event_store_file.exists() or (bool(self.kafka_bootstrap) and self.key_store_file.exists())
 
     @property
     def store_folder(self) -> Path:
@@ -269,6 +289,13 @@ def _shards(value: object) -> tuple[str, ...]:
     return tuple(names)
 
 
+def _addresses(value: object) -> tuple[str, ...]:
+    parts = [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple):
+        raise ValueError("expected host:port, more than one by comma")  # noqa: TRY004  # likewise
+    return tuple(_address(part) for part in parts)
+
+
 def _count(value: object) -> int:
     if isinstance(value, str) and value.strip().isdecimal():
         return int(value)
@@ -295,6 +322,13 @@ _READ: Final[dict[str, Callable[[object], object]]] = {
     "trust_domain": _matching(_TRUST_DOMAIN),
     "node_id": _matching(_NODE_ID),
     "shards": _shards,
+    "kafka_bootstrap": _addresses,
+    "kafka_topic": _matching(_TOPIC),
+    "kafka_ca_file": _folder,
+    "kafka_certificate_file": _folder,
+    "kafka_key_file": _folder,
+    "kafka_user": _text,
+    "kafka_password": lambda value: Secret(_text(value)),
     "agency_events_per_second": _count,
     "log_format": _one_of(LogFormat),
     "log_level": _one_of(LogLevel),

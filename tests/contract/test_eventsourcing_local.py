@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 from unittest import TestCase
 from uuid import UUID, uuid4
@@ -14,44 +12,18 @@ from uuid import UUID, uuid4
 import pytest
 from eventsourcing.application import Application
 from eventsourcing.domain import Aggregate
-from eventsourcing.persistence import (
-    AggregateRecorder,
-    ApplicationRecorder,
-    InfrastructureFactory,
-    IntegrityError,
-    OperationalError,
-    ProcessRecorder,
-    StoredEvent,
-    Tracking,
-    TrackingRecorder,
-)
-from eventsourcing.tests import application as application_suite
-from eventsourcing.tests import persistence as suite
+from eventsourcing.persistence import InfrastructureFactory, IntegrityError, OperationalError, StoredEvent
 from eventsourcing.utils import Environment
 
 from services.eventstore.local import LocalFactory
-from services.eventstore.recorders import (
-    LogAggregateRecorder,
-    LogApplicationRecorder,
-    LogProcessRecorder,
-    LogTrackingRecorder,
-)
+from tests.support import eventsourcing_suites as suites
 
 
 class OnLocalStore(TestCase):
-    """Gives a test a factory on an empty store, and texts for ids when the environment says so."""
+    factory_class = LocalFactory
 
-    id_type = "uuid"
-
-    def setUp(self) -> None:
-        folder = TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.local = LocalFactory(Environment("Suite", environment(Path(folder.name), self.id_type)))
-        self.addCleanup(self.local.close)
-        super().setUp()
-
-    def new_originator_id(self) -> UUID | str:
-        return uuid4() if self.id_type == "uuid" else f"incident-{uuid4()}"
+    def settings(self, _folder: Path) -> dict[str, str]:
+        return {}
 
 
 def environment(folder: Path, id_type: str = "uuid") -> dict[str, str]:
@@ -62,112 +34,52 @@ def environment(folder: Path, id_type: str = "uuid") -> dict[str, str]:
     }
 
 
-class TestAggregateRecorder(OnLocalStore, suite.AggregateRecorderTestCase):
-    def create_recorder(self) -> AggregateRecorder:
-        return self.local.aggregate_recorder()
+class TestAggregateRecorder(OnLocalStore, suites.AggregateRecorders):
+    pass
 
 
 class TestAggregateRecorderWithTextIds(TestAggregateRecorder):
     id_type = "text"
 
 
-class TestSnapshotRecorder(OnLocalStore, suite.AggregateRecorderTestCase):
-    def create_recorder(self) -> AggregateRecorder:
-        return self.local.aggregate_recorder("snapshots")
-
-    def test_snapshots_never_enter_the_log(self) -> None:
-        recorder = self.local.aggregate_recorder("snapshots")
-        recorder.insert_events([StoredEvent(uuid4(), 7, "snapshot", b"state")])
-        assert self.local.application_recorder().select_notifications(None, 10) == []
+class TestSnapshotRecorder(OnLocalStore, suites.SnapshotRecorders):
+    pass
 
 
 class TestSnapshotRecorderWithTextIds(TestSnapshotRecorder):
     id_type = "text"
 
 
-class TestApplicationRecorder(OnLocalStore, suite.ApplicationRecorderTestCase[ApplicationRecorder]):
-    def create_recorder(self) -> ApplicationRecorder:
-        return self.local.application_recorder()
-
-    def test_insert_subscribe(self) -> None:
-        self.optional_test_insert_subscribe()
+class TestApplicationRecorder(OnLocalStore, suites.ApplicationRecorders):
+    pass
 
 
 class TestApplicationRecorderWithTextIds(TestApplicationRecorder):
     id_type = "text"
 
 
-class TestNonInterleavingNotificationIds(OnLocalStore, suite.NonInterleavingNotificationIDsBaseCase):
-    def create_recorder(self) -> ApplicationRecorder:
-        return self.local.application_recorder()
+class TestNonInterleavingNotificationIds(OnLocalStore, suites.NonInterleavingNotificationIds):
+    pass
 
 
-class TestTrackingRecorder(OnLocalStore, suite.TrackingRecorderTestCase):
-    def create_recorder(self) -> TrackingRecorder:
-        return self.local.tracking_recorder()
+class TestTrackingRecorder(OnLocalStore, suites.TrackingRecorders):
+    pass
 
 
-class TestProcessRecorder(OnLocalStore, suite.ProcessRecorderTestCase):
-    def create_recorder(self) -> ProcessRecorder:
-        return self.local.process_recorder()
-
-    def test_refused_tracking_leaves_no_event(self) -> None:
-        recorder = self.local.process_recorder()
-        recorder.insert_events([], tracking=Tracking("upstream", 5))
-        event = StoredEvent(uuid4(), 1, "topic", b"state")
-        with pytest.raises(IntegrityError):
-            recorder.insert_events([event], tracking=Tracking("upstream", 5))
-        assert recorder.select_events(event.originator_id) == []
+class TestProcessRecorder(OnLocalStore, suites.ProcessRecorders):
+    pass
 
 
-class TrackingSubclass(LogTrackingRecorder):
-    """An application's own tracking recorder."""
+class TestInfrastructureFactory(OnLocalStore, suites.InfrastructureFactories):
+    pass
 
 
-class TestInfrastructureFactory(suite.InfrastructureFactoryTestCase[LocalFactory]):
-    def setUp(self) -> None:
-        folder = TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.env = Environment("TestCase", environment(Path(folder.name)))
-        super().setUp()
-
-    def expected_factory_class(self) -> type[LocalFactory]:
-        return LocalFactory
-
-    def expected_aggregate_recorder_class(self) -> type[AggregateRecorder]:
-        return LogAggregateRecorder
-
-    def expected_application_recorder_class(self) -> type[ApplicationRecorder]:
-        return LogApplicationRecorder
-
-    def expected_tracking_recorder_class(self) -> type[TrackingRecorder]:
-        return LogTrackingRecorder
-
-    def tracking_recorder_subclass(self) -> type[TrackingRecorder]:
-        return TrackingSubclass
-
-    def expected_process_recorder_class(self) -> type[ProcessRecorder]:
-        return LogProcessRecorder
+class TestExampleApplication(OnLocalStore, suites.ExampleApplications):
+    pass
 
 
-class InLocalEnvironment(TestCase):
-    """Points the process's environment at an empty store, as an operator would."""
-
-    def setUp(self) -> None:
-        folder = TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.enterContext(pytest.MonkeyPatch.context()).setattr(os, "environ", {**os.environ, **environment(Path(folder.name))})
-        super().setUp()
-
-
-class TestExampleApplication(InLocalEnvironment, application_suite.ExampleApplicationTestCase):
-    expected_factory_topic = "services.eventstore.local:LocalFactory"
-
-
-# The suite records this warning to assert it: raised as an error it would never get there.
-@pytest.mark.filterwarnings("always:'log' is deprecated:DeprecationWarning")
-class TestApplication(InLocalEnvironment, application_suite.ApplicationTestCase):
-    """Each of its tests expects a store of its own, which ``InLocalEnvironment`` gives it."""
+class TestApplication(OnLocalStore, suites.Applications):
+    pass
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ class DictState:
     positions: dict[tuple[str, bytes], int] = field(default_factory=dict)
     versions: dict[tuple[str, str], int] = field(default_factory=dict)
     tracking: dict[tuple[str, str], int] = field(default_factory=dict)
+    partitions: dict[str, int] = field(default_factory=dict)
     revoked: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def shard_state(self, shard: str) -> ShardState:
@@ -42,6 +43,12 @@ class DictState:
     def is_revoked(self, shard: str, key_id: str) -> bool:
         return (shard, key_id) in self.revoked
 
+    def partition_of(self, shard: str) -> int | None:
+        return self.partitions.get(shard, 0 if shard in self.states else None)
+
+    def shard_at(self, partition: int) -> str | None:
+        return next((shard for shard, place in self.partitions.items() if place == partition), None)
+
     def copy(self) -> DictState:
         return DictState(**{each.name: dict(getattr(self, each.name)) for each in fields(self)})
 
@@ -51,6 +58,8 @@ class DictState:
     def apply(self, effects: Effects) -> None:
         shard = effects.state.shard
         self.states[shard] = effects.state
+        if effects.shard_placed is not None:
+            self.partitions[effects.shard_placed.shard] = effects.shard_placed.partition
         if effects.outcome is not None:
             assert (shard, effects.append_id) not in self.outcomes
             self.outcomes[shard, effects.append_id] = effects.outcome

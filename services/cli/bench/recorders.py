@@ -19,8 +19,9 @@ from sqlalchemy.engine import make_url
 
 from services.cli.bench.measuring import with_tasks, with_threads
 from services.cli.bench.plan import EVENT_BYTES, Plan, Recorder, Throughput
-from services.eventstore.local import LocalEventStore, LocalShard
+from services.eventstore.local import LocalEventStore
 from services.eventstore.port import Accepted, Append, Expectation, ProposedEvent, Result
+from services.eventstore.shard import NodeShard
 from services.runtime.randomness import rising_id
 
 HUB: Final = "hub, store port"
@@ -77,7 +78,7 @@ def _hub(folder: Path, plan: Plan, sizes: list[tuple[int, int]]) -> list[Recorde
         store.close()
 
 
-def _measured_by_tasks(callers: int, seconds: float, shard: LocalShard, events: int) -> Throughput:
+def _measured_by_tasks(callers: int, seconds: float, shard: NodeShard, events: int) -> Throughput:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(with_tasks(callers, events, seconds, partial(_awaited_appends, shard, events)))
 
@@ -93,12 +94,12 @@ def _appends(events: int) -> Iterator[Append]:
         version += events
 
 
-def _blocking_appends(shard: LocalShard, events: int, _number: int) -> Callable[[], int]:
+def _blocking_appends(shard: NodeShard, events: int, _number: int) -> Callable[[], int]:
     appends = _appends(events)
     return lambda: _accepted(shard.append(next(appends)).result())
 
 
-def _awaited_appends(shard: LocalShard, events: int, _number: int) -> Callable[[], Awaitable[int]]:
+def _awaited_appends(shard: NodeShard, events: int, _number: int) -> Callable[[], Awaitable[int]]:
     appends = _appends(events)
 
     async def append() -> int:

@@ -18,10 +18,11 @@ from pathlib import Path
 import pytest
 
 from services.eventstore import tables
-from services.eventstore.local import LocalEventStore, LocalShard
+from services.eventstore.local import LocalEventStore
 from services.eventstore.port import Accepted, Append, Conflict, Malformed, PartialDuplicate, Result
+from services.eventstore.proposals import _deliver
 from services.eventstore.read_only import open_read_only
-from services.eventstore.sequencer import _deliver
+from services.eventstore.shard import NodeShard
 from services.runtime.errors import IntegrityError, Unavailable
 from tests.support.appends import an_append, an_event, naive_digest
 
@@ -42,11 +43,11 @@ def store(path: Path) -> Iterator[LocalEventStore]:
 
 
 @pytest.fixture
-def shard(store: LocalEventStore) -> LocalShard:
+def shard(store: LocalEventStore) -> NodeShard:
     return store.create_shard("north")
 
 
-def decided(shard: LocalShard, append: Append) -> Result:
+def decided(shard: NodeShard, append: Append) -> Result:
     return shard.append(append).result(SECONDS)
 
 
@@ -192,7 +193,7 @@ def test_what_waits_together_is_committed_together(path: Path) -> None:
     store.close()
 
 
-def held_up(path: Path, *names: str) -> tuple[LocalEventStore, list[LocalShard]]:
+def held_up(path: Path, *names: str) -> tuple[LocalEventStore, list[NodeShard]]:
     """Open a store whose writer hangs in a commit, so that whatever comes now is committed together."""
     Gate.opened.set()
     store = LocalEventStore(path, connect=through(Gate))
@@ -263,7 +264,7 @@ def test_an_append_cancelled_while_it_waits_is_never_proposed(path: Path) -> Non
     store.close()
 
 
-def test_a_wrong_append_does_not_disturb_those_committed_with_it(shard: LocalShard) -> None:
+def test_a_wrong_append_does_not_disturb_those_committed_with_it(shard: NodeShard) -> None:
     broken = an_append("broken", an_event("incident-\ud800", 1))
     huge = an_append("huge", an_event("incident-h", 2**70), expects=[])
     futures = [shard.append(append) for append in (numbered(1), broken, huge, numbered(2))]
@@ -318,7 +319,7 @@ def test_a_second_writer_is_refused_by_name_and_may_write_when_the_first_is_gone
     LocalEventStore(path).close()
 
 
-def test_another_process_reads_while_this_one_writes(path: Path, shard: LocalShard) -> None:
+def test_another_process_reads_while_this_one_writes(path: Path, shard: NodeShard) -> None:
     decided(shard, numbered(1))
     program = (
         "import sys; from pathlib import Path; from services.eventstore.read_only import open_read_only\n"
@@ -336,7 +337,7 @@ def test_another_process_reads_while_this_one_writes(path: Path, shard: LocalSha
         assert other.stdout.readline() == f"True {shard.head().digest.hex()}\n"
 
 
-def test_a_reader_reads_all_and_writes_nothing(path: Path, shard: LocalShard) -> None:
+def test_a_reader_reads_all_and_writes_nothing(path: Path, shard: NodeShard) -> None:
     decided(shard, numbered(1))
     shard.revoke_key("lost").result(SECONDS)
     with open_read_only(path) as reading:
@@ -427,7 +428,7 @@ def test_a_damaged_page_is_an_error_when_it_is_read_and_never_an_answer(path: Pa
         read_all()
 
 
-async def test_an_event_loop_gets_all_answers_of_a_batch(shard: LocalShard) -> None:
+async def test_an_event_loop_gets_all_answers_of_a_batch(shard: NodeShard) -> None:
     results = await asyncio.gather(*[shard.append_async(numbered(number % 50)) for number in range(100)])
     assert [type(result) for result in results] == [Accepted] * 100
     assert sorted(result.placed[0].position for result in results if isinstance(result, Accepted) and not result.duplicate) == [
@@ -454,7 +455,7 @@ async def test_an_event_loop_is_told_of_errors_and_may_give_up(path: Path) -> No
         await shard.append_async(numbered(3))
 
 
-def test_a_caller_whose_loop_is_gone_disturbs_nobody(shard: LocalShard) -> None:
+def test_a_caller_whose_loop_is_gone_disturbs_nobody(shard: NodeShard) -> None:
     async def leave() -> None:
         shard.append_async(numbered(1))
 
@@ -462,7 +463,7 @@ def test_a_caller_whose_loop_is_gone_disturbs_nobody(shard: LocalShard) -> None:
     assert isinstance(decided(shard, numbered(2)), Accepted)
 
 
-def test_a_listener_is_set_by_each_commit_until_it_is_taken_back(shard: LocalShard) -> None:
+def test_a_listener_is_set_by_each_commit_until_it_is_taken_back(shard: NodeShard) -> None:
     heard = threading.Event()
     shard.listen(heard)
     decided(shard, numbered(1))

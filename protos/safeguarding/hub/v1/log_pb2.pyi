@@ -286,6 +286,32 @@ class RulesControl(_message.Message):
 Global___RulesControl: _TypeAlias = RulesControl  # noqa: Y015
 
 @_typing.final
+class ShardControl(_message.Message):
+    """Says in which partition a shard lies; written into partition 0, where the first to name a shard or a partition has it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHARD_FIELD_NUMBER: _builtins.int
+    PARTITION_FIELD_NUMBER: _builtins.int
+    shard: _builtins.str
+    """The shard."""
+    partition: _builtins.int
+    """Its partition of the topic, from 1."""
+    def __init__(
+        self,
+        *,
+        shard: _builtins.str = ...,
+        partition: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["partition", b"partition", "shard", b"shard"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShardControl: _TypeAlias = ShardControl  # noqa: Y015
+
+@_typing.final
 class KeyRevokedControl(_message.Message):
     """From here on, what this key signed is void."""
 

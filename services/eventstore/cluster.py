@@ -1,0 +1,81 @@
+"""The event store of one node of a cluster: all nodes follow one log, and each holds what it has folded in a file of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from pathlib import Path
+from typing import Final
+
+from services.eventstore import fold, frame, tables
+from services.eventstore.follower import Follower
+from services.eventstore.log import ASK_MAX_SECONDS, Log
+from services.eventstore.shard import NodeShard
+from services.eventstore.state import State
+from services.eventstore.store import NodeStore
+from services.runtime.errors import Invalid, Unavailable
+from services.runtime.limits import APPEND_DEADLINE_SECONDS
+
+BEGIN_MAX_SECONDS: Final = 600.0
+"""A node may have the whole log to fold before it knows whether a shard exists."""
+
+
+class ClusterEventStore(NodeStore):
+    """The shards of a shared log, as this node has folded them."""
+
+    def __init__(
+        self,
+        path: Path,
+        log: Log,
+        *,
+        root: str,
+        connect: tables.Connect = tables.connect,
+        deadline_seconds: float = APPEND_DEADLINE_SECONDS,
+    ) -> None:
+        """Open or create the file and follow ``log``, which is closed with the store; ``root``: the shard of partition 0.
+
+        Raises ``Unavailable`` while another process writes the file or the log does not answer, ``IntegrityError`` if the file is not
+        sound or not of this log.
+        """
+        self._log = log
+        self._root = root
+        try:
+            # The log is the truth: what a power cut takes from the file is folded again.
+            super().__init__(path, synchronous="NORMAL", connect=connect, deadline_seconds=deadline_seconds)
+        except BaseException:
+            log.close()
+            raise
+
+    def create_shard(self, name: str) -> NodeShard:
+        """Begin a shard with its GENESIS record, in a partition of its own; return it, also when it exists."""
+        if name not in self.shards():
+            self._follower.log_end(self._root, BEGIN_MAX_SECONDS)
+            if name != self._root:
+                self._place(name)
+            self._follower.log_end(name, BEGIN_MAX_SECONDS)
+            if name not in self.shards():
+                self._control(name, frame.Genesis(name, fold.RULES_VERSION, (frame.APPEND_FORMAT,)))
+        return self.shard(name)
+
+    def _open_sequencer(self, state: State, committed: Callable[[set[str]], None]) -> Follower:
+        """Return the follower of the log."""
+        self._follower = Follower(state, self._path, self._log, self._root, committed, self._deadline_seconds)
+        return self._follower
+
+    def _place(self, name: str) -> None:
+        """Have a shard placed in a partition that has none; other nodes may be faster, for this shard or that partition."""
+        while self._follower.partition(name) is None:
+            taken = self._state.places()
+            free = next((each for each in range(1, self._log.partitions(ASK_MAX_SECONDS)) if each not in taken), None)
+            if free is None:
+                raise Unavailable("every partition of the log has a shard; add some with: hub kafka init")
+            self._control(self._root, frame.ShardPlaced(name, free))
+
+    def _control(self, shard: str, control: frame.Control) -> None:
+        """Write a control record and wait until it is folded; one that another node's made void has had its work done by that."""
+        try:
+            self._follower.control(shard, control).result(self._deadline_seconds)
+        except FutureTimeoutError:
+            raise Unavailable(f"nothing was decided within {self._deadline_seconds} s") from None
+        except Invalid:
+            return

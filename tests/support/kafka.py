@@ -1,0 +1,15 @@
+"""Topics for tests, on the Kafka that ``kafka_run`` provides."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+from services.eventstore.kafka import Kafka, make_topic
+
+
+def a_topic(bootstrap: str, partitions: int = 1) -> str:
+    """Make a topic of the test's own, on every broker of the cluster, and return its name."""
+    brokers = tuple(bootstrap.split(","))
+    kafka = Kafka(bootstrap=brokers, topic=f"hub.events.test.{uuid4().hex}")
+    make_topic(kafka, partitions=partitions, replication=len(brokers))
+    return kafka.topic

@@ -1,0 +1,87 @@
+"""A log that several nodes of one process share, in memory: what a topic is to a cluster, without its server."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from services.eventstore.log import LogRecord
+from services.runtime.errors import IntegrityError, Unavailable
+
+
+@dataclass
+class SharedLog:
+    """The partitions, each a list of records. ``clock`` returns Unix milliseconds."""
+
+    partition_count: int = 8
+    clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+    partitions: dict[int, list[LogRecord]] = field(default_factory=dict)
+    changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def write(self, partition: int, value: bytes) -> None:
+        """Put a record at the end of a partition."""
+        with self.changed:
+            records = self.partitions.setdefault(partition, [])
+            records.append(LogRecord(partition, len(records), self.clock(), value))
+            self.changed.notify_all()
+
+    def records(self, partition: int) -> list[LogRecord]:
+        """Return a partition's records."""
+        with self.changed:
+            return list(self.partitions.get(partition, []))
+
+
+@dataclass
+class NodesLog:
+    """One node's way to the shared log. ``send_hook`` may stand in the way of a record: it is told to write it, or not, and to fail."""
+
+    shared: SharedLog
+    send_hook: Callable[[Callable[[], None], Callable[[Exception], None]], None] | None = None
+    offsets: dict[int, int] = field(default_factory=dict)
+    is_closed: bool = False
+
+    def send(self, partition: int, _key: bytes, value: bytes, failed: Callable[[Exception], None]) -> None:
+        def write() -> None:
+            self.shared.write(partition, value)
+
+        if self.send_hook is None:
+            write()
+        else:
+            self.send_hook(write, failed)
+
+    def follow(self, offsets: Mapping[int, int]) -> None:
+        self.offsets = dict(offsets)
+
+    def poll(self, seconds: float, most: int) -> Sequence[LogRecord]:
+        deadline = time.monotonic() + seconds
+        with self.shared.changed:
+            while not (found := self._ready(most)):
+                left = deadline - time.monotonic()
+                if left <= 0 or self.is_closed:
+                    return ()
+                self.shared.changed.wait(left)
+        for record in found:
+            self.offsets[record.partition] = record.offset + 1
+        return found
+
+    def end(self, partition: int, _seconds: float) -> int:
+        if self.is_closed:
+            raise Unavailable("closed")
+        return len(self.shared.partitions.get(partition, []))
+
+    def partitions(self, _seconds: float) -> int:
+        return self.shared.partition_count
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    def _ready(self, most: int) -> list[LogRecord]:
+        found: list[LogRecord] = []
+        for partition, offset in self.offsets.items():
+            records = self.shared.partitions.get(partition, [])
+            if offset > len(records):
+                raise IntegrityError(f"partition {partition} ends at {len(records)}, offset {offset} is to be read")
+            found.extend(records[offset : offset + most - len(found)])
+        return found

@@ -1,0 +1,268 @@
+"""Nodes of a cluster on one log in memory: what each of them must hold, whatever the log does to their records."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from services.eventstore import follower, frame
+from services.eventstore.cluster import ClusterEventStore
+from services.eventstore.port import Accepted, Append, Conflict, Malformed
+from services.eventstore.shard import NodeShard
+from services.runtime.errors import IntegrityError, Unavailable
+from tests.support.appends import an_append, an_event, an_id
+from tests.support.shared_log import NodesLog, SharedLog
+
+SECONDS = 10.0
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follower, "RESEND_SECONDS", 0.02)
+    monkeypatch.setattr(follower, "RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(follower, "POLL_SECONDS", 0.02)
+
+
+@contextmanager
+def node(folder: Path, shared: SharedLog, log: NodesLog | None = None, *, deadline_seconds: float = SECONDS) -> Iterator[ClusterEventStore]:
+    store = ClusterEventStore(folder / "events.sqlite", log or NodesLog(shared), root="national", deadline_seconds=deadline_seconds)
+    try:
+        store.create_shard("national")
+        yield store
+    finally:
+        store.close()
+
+
+@contextmanager
+def two_nodes(folder: Path, shared: SharedLog) -> Iterator[tuple[ClusterEventStore, ClusterEventStore]]:
+    with node(folder / "first", shared) as first, node(folder / "second", shared) as second:
+        yield first, second
+
+
+def accepted(shard: NodeShard, append: Append) -> Accepted:
+    result = shard.append(append).result(SECONDS)
+    assert isinstance(result, Accepted), result
+    return result
+
+
+def agree(*shards: NodeShard) -> bool:
+    end = max(shard.log_end(SECONDS) for shard in shards)
+    return all(shard.wait_for(end, SECONDS) for shard in shards) and len({shard.head() for shard in shards}) == 1
+
+
+def test_two_nodes_that_begin_the_same_shards_at_once_agree_where_each_lies(tmp_path: Path) -> None:
+    shared = SharedLog(partition_count=12)
+    names = [f"shard-{number}" for number in range(8)]
+    with two_nodes(tmp_path, shared) as nodes:
+        threads = [
+            threading.Thread(target=one.create_shard, args=(name,))
+            for one, order in zip(nodes, (names, names[::-1]), strict=True)
+            for name in order
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(SECONDS)
+        places = [{name: one._follower.partition(name) for name in names} for one in nodes]
+        assert places[0] == places[1]
+        assert len(set(places[0].values())) == len(names)
+        assert [one.shards() for one in nodes] == [("national", *names)] * 2
+
+
+def test_without_a_free_partition_a_new_shard_is_refused_until_there_is_one(tmp_path: Path) -> None:
+    shared = SharedLog(partition_count=2)
+    with node(tmp_path, shared) as store:
+        store.create_shard("north")
+        with pytest.raises(Unavailable, match="every partition of the log has a shard"):
+            store.create_shard("south")
+        shared.partition_count = 3
+        assert store.create_shard("south").name == "south"
+
+
+def test_of_two_nodes_racing_for_a_version_one_wins_everywhere(tmp_path: Path) -> None:
+    shared = SharedLog()
+    with two_nodes(tmp_path, shared) as nodes:
+        shards = [each.create_shard("north") for each in nodes]
+        for version in range(1, 30):
+            names = [f"{version}-{number}" for number in range(2)]
+            appends = [an_append(name, an_event("incident-a", version, name=name)) for name in names]
+            futures = [shard.append(append) for shard, append in zip(shards, appends, strict=True)]
+            results = [future.result(SECONDS) for future in futures]
+            assert {type(result) for result in results} == {Accepted, Conflict}
+        assert agree(*shards)
+        assert shards[0].read(0, 100) == shards[1].read(0, 100)
+
+
+def test_the_same_append_through_two_nodes_has_one_result(tmp_path: Path) -> None:
+    shared = SharedLog()
+    with two_nodes(tmp_path, shared) as nodes:
+        shards = [each.create_shard("north") for each in nodes]
+        append = an_append("1", an_event("incident-a", 1))
+        results = [future.result(SECONDS) for future in [shard.append(append) for shard in shards]]
+        assert {result.placed for result in results if isinstance(result, Accepted)} == {accepted(shards[0], append).placed}
+        assert agree(*shards)
+
+
+def failing_first(times: int, *, writes: bool) -> Callable[[Callable[[], None], Callable[[Exception], None]], None]:
+    """Fail the first sendings; whether the record came to the log all the same, the sender is not told."""
+    left = [times]
+
+    def hook(write: Callable[[], None], failed: Callable[[Exception], None]) -> None:
+        if left[0] > 0:
+            left[0] -= 1
+            if writes:
+                write()
+            failed(TimeoutError("no acknowledgement"))
+        else:
+            write()
+
+    return hook
+
+
+@pytest.mark.parametrize("writes", [True, False])
+def test_a_record_of_unknown_outcome_is_sent_again_and_accepted_once(tmp_path: Path, *, writes: bool) -> None:
+    shared = SharedLog()
+    log = NodesLog(shared)
+    with node(tmp_path, shared, log) as store:
+        shard = store.create_shard("north")
+        log.send_hook = failing_first(3, writes=writes)
+        assert accepted(shard, an_append("1", an_event("incident-a", 1))).placed[0].position == 1
+        log.send_hook = None
+        assert accepted(shard, an_append("2", an_event("incident-a", 2))).placed[0].position == 2
+        assert shard.log_end(SECONDS) == 2
+
+
+def test_a_log_that_takes_nothing_is_unavailable_at_the_deadline_and_nothing_is_sent_after_it(tmp_path: Path) -> None:
+    shared = SharedLog()
+    log = NodesLog(shared)
+    with node(tmp_path, shared, log, deadline_seconds=1.0) as store:
+        shard = store.create_shard("north")
+        before = len(shared.records(1))
+        log.send_hook = lambda _write, failed: failed(TimeoutError())
+        with pytest.raises(Unavailable, match="the outcome is unknown"):
+            shard.append(an_append("1", an_event("incident-a", 1))).result(SECONDS)
+        log.send_hook = None
+        assert accepted(shard, an_append("2", an_event("incident-a", 1))).placed[0].position == 1
+        assert len(shared.records(1)) == before + 1
+
+
+def test_a_node_folds_what_came_while_it_was_away(tmp_path: Path) -> None:
+    shared = SharedLog()
+    with node(tmp_path / "first", shared) as first:
+        north = first.create_shard("north")
+        with node(tmp_path / "second", shared) as second:
+            accepted(second.create_shard("north"), an_append("1", an_event("incident-a", 1)))
+        for version in range(2, 50):
+            accepted(north, an_append(str(version), an_event("incident-a", version)))
+        first.create_shard("south")
+        with node(tmp_path / "second", shared) as second:
+            assert agree(north, second.create_shard("north"))
+            assert second.create_shard("south").head().position == 0
+
+
+def test_a_node_without_its_file_refolds_to_the_same_digest(tmp_path: Path) -> None:
+    shared = SharedLog()
+    with node(tmp_path / "first", shared) as first:
+        north = first.create_shard("north")
+        for version in range(1, 40):
+            accepted(north, an_append(str(version), an_event("incident-a", version)))
+        with node(tmp_path / "second", shared) as second:
+            assert agree(north, second.create_shard("north"))
+
+
+def test_garbage_on_the_log_is_void_on_every_node_and_stops_none(tmp_path: Path) -> None:
+    shared = SharedLog()
+    with two_nodes(tmp_path, shared) as nodes:
+        shards = [each.create_shard("north") for each in nodes]
+        for value in (b"", b"garbage", b"SHUB\x01\x09" + bytes(16) + b"body", bytes(1_000_000)):
+            shared.write(1, value)
+        accepted(shards[0], an_append("1", an_event("incident-a", 1)))
+        assert agree(*shards)
+        assert [each._state.committed("north").malformed for each in nodes] == [4, 4]  # type: ignore[union-attr]
+
+
+def test_a_control_of_a_newer_program_stops_the_node_behind_what_it_understood(tmp_path: Path) -> None:
+    shared = SharedLog()
+    with node(tmp_path, shared) as store:
+        shard = store.create_shard("north")
+        record = bytearray(frame.encode_append(an_append("9", an_event("incident-z", 1))))
+        record[4] = 200
+        accepted(shard, an_append("1", an_event("incident-a", 1)))
+        shared.write(1, frame.encode_append(an_append("2", an_event("incident-a", 2), shard="north")))
+        shared.write(1, bytes(record))
+        with pytest.raises(frame.UnknownControl, match="newer program"):
+            shard.log_end(SECONDS)
+        assert shard.head().position == 2
+        with pytest.raises(frame.UnknownControl, match="newer program"):
+            shard.append(an_append("3", an_event("incident-a", 3))).result(SECONDS)
+    with pytest.raises(frame.UnknownControl), node(tmp_path, shared) as store:
+        store.create_shard("north").log_end(SECONDS)
+
+
+@pytest.mark.parametrize("lost", [1, 3])
+def test_a_log_that_lost_its_end_is_refused(tmp_path: Path, lost: int) -> None:
+    shared = SharedLog()
+    with node(tmp_path, shared) as store:
+        shard = store.create_shard("north")
+        for version in range(1, 6):
+            accepted(shard, an_append(str(version), an_event("incident-a", version)))
+    del shared.partitions[1][-lost:]
+    with pytest.raises(IntegrityError, match="has folded offset 5 of partition 1, the log ends at"), node(tmp_path, shared):
+        pass
+
+
+def test_another_log_than_the_one_folded_is_refused(tmp_path: Path) -> None:
+    shared, other = SharedLog(), SharedLog()
+    for folder, log in ((tmp_path / "a", shared), (tmp_path / "b", other)):
+        with node(folder, log) as store:
+            accepted(store.create_shard("north"), an_append(folder.name, an_event("incident-a", 1)))
+    with pytest.raises(IntegrityError, match="another record at offset"), node(tmp_path / "a", other):
+        pass
+
+
+def test_a_state_from_an_old_backup_catches_up(tmp_path: Path) -> None:
+    shared = SharedLog()
+    with node(tmp_path / "first", shared) as store:
+        shard = store.create_shard("north")
+        accepted(shard, an_append("1", an_event("incident-a", 1)))
+    shutil.copytree(tmp_path / "first", tmp_path / "backup")
+    with node(tmp_path / "first", shared) as store, node(tmp_path / "backup", shared) as restored:
+        shard = store.create_shard("north")
+        for version in range(2, 20):
+            accepted(shard, an_append(str(version), an_event("incident-a", version)))
+        assert agree(shard, restored.create_shard("north"))
+
+
+def test_a_shard_is_placed_only_in_the_first_partition(tmp_path: Path) -> None:
+    shared = SharedLog()
+    with node(tmp_path, shared) as store:
+        store.create_shard("north")
+        shared.write(1, frame.encode_control(frame.ShardPlaced("south", 5), an_id("control")))
+        assert store._follower.partition("south") is None
+        store.create_shard("south")
+        assert store._follower.partition("south") == 2
+
+
+@pytest.mark.parametrize(
+    "placed", [frame.ShardPlaced("", 3), frame.ShardPlaced("east", 0), frame.ShardPlaced("east", 1), frame.ShardPlaced("north", 4)]
+)
+def test_a_place_that_is_taken_or_none_is_void(tmp_path: Path, placed: frame.ShardPlaced) -> None:
+    with node(tmp_path, SharedLog()) as store:
+        store.create_shard("north")
+        with pytest.raises(Exception, match="control"):
+            store._follower.control("national", placed).result(SECONDS)
+        assert store._follower.partition("north") == 1
+
+
+def test_an_append_that_is_wrong_in_itself_is_not_sent(tmp_path: Path) -> None:
+    shared = SharedLog()
+    with node(tmp_path, shared) as store:
+        shard = store.create_shard("north")
+        before = len(shared.records(1))
+        assert isinstance(shard.append(an_append("1")).result(SECONDS), Malformed)
+        assert len(shared.records(1)) == before
