@@ -70,7 +70,7 @@ class AppendService:
 
     async def GetReceipt(self, request: GetReceiptRequest, context: Context) -> GetReceiptResponse:  # noqa: N802  # the RPC's name
         """Return the receipt of an event that the caller appended."""
-        return GetReceiptResponse(receipt=self._intake.receipt(self._caller(context), request.shard, request.event_id))
+        return GetReceiptResponse(receipt=await self._intake.receipt(self._caller(context), request.shard, request.event_id))
 
 
 def check_request(request: AppendEventsRequest | Unreadable) -> AppendEventsRequest:

@@ -46,6 +46,11 @@ class ClusterEventStore(NodeStore):
             log.close()
             raise
 
+    @property
+    def shares_log(self) -> bool:
+        """Tell that other nodes write to the log as well."""
+        return True
+
     def create_shard(self, name: str) -> NodeShard:
         """Begin a shard with its GENESIS record, in a partition of its own; return it, also when it exists."""
         if name not in self.shards():

@@ -184,6 +184,10 @@ class ShardStore(Protocol):
 class EventStore(Protocol):
     """All shards that this node follows."""
 
+    @property
+    def shares_log(self) -> bool:
+        """Tell whether other nodes write to the log as well, so that it may hold more than this node has folded."""
+
     def shards(self) -> tuple[str, ...]:
         """Return the names of the shards that exist here."""
 

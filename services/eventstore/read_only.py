@@ -119,6 +119,11 @@ class ReadOnlyEventStore:
             return self._shards[name]
         raise Unavailable(f"this node does not follow shard {name!r}")
 
+    @property
+    def shares_log(self) -> bool:
+        """Tell whether others write what this process reads: they do, but it answers nobody."""
+        return False
+
     def create_shard(self, name: str) -> ReadOnlyShard:
         """Return a shard that exists; this process begins none."""
         return self.shard(name)

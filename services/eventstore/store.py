@@ -45,6 +45,11 @@ class NodeStore(ABC):
     def create_shard(self, name: str) -> NodeShard:
         """Begin a shard with its GENESIS record; return it, also when it exists."""
 
+    @property
+    def shares_log(self) -> bool:
+        """Tell whether other nodes write to the log as well, so that it may hold more than this node has folded."""
+        return False
+
     def shards(self) -> tuple[str, ...]:
         """Return the names of the shards that exist here."""
         return self._state.shards()

@@ -75,12 +75,15 @@ class Intake:
                 self._metrics.outcome(outcome)
         return [outcomes[index] for index in range(len(events))]
 
-    def receipt(self, caller: AgencyId, shard: str, event_id: bytes) -> Receipt:
+    async def receipt(self, caller: AgencyId, shard: str, event_id: bytes) -> Receipt:
         """Return the receipt of an event that the caller appended; raise ``NotFound`` for any other."""
         if shard not in self._store.shards():
             raise NotFound("no such event")
         store = self._store.shard(shard)
         stored = store.find(event_id)
+        if stored is None and self._store.shares_log:
+            await self._come_to_the_end(shard)
+            stored = store.find(event_id)
         if stored is None or EventHeader.FromString(LoggedEvent.FromString(stored.state).header).agency_id != caller:
             raise NotFound("no such event")
         return receipt_of(store, stored)
@@ -95,13 +98,27 @@ class Intake:
             try:
                 candidates[index] = examine(signed, caller, self._registry.state, self._log_origin, proven=key)
             except HubError as error:
-                outcomes[index] = refused(_event_id(signed), error)
-                if isinstance(error, SignatureInvalid):
-                    self._metrics.verify_failed(error.rule)
+                outcome = await self._examined_anew(caller, signed, error)
+                if isinstance(outcome, Candidate):
+                    candidates[index] = outcome
+                else:
+                    outcomes[index] = outcome
             if index % _YIELD_EVERY_EVENTS == _YIELD_EVERY_EVENTS - 1:
                 await asyncio.sleep(0)
         await self._make_data_keys(candidates.values())
         return outcomes, candidates
+
+    async def _examined_anew(self, caller: AgencyId, signed: SignedEvent, error: HubError) -> Candidate | Outcome:
+        """Return the refusal of an event, unless it is found sound by what other nodes wrote to the national shard meanwhile."""
+        if self._store.shares_log:
+            try:
+                await self._come_to_the_end(NATIONAL)
+                return examine(signed, caller, self._registry.state, self._log_origin)
+            except HubError as again:
+                error = again
+        if isinstance(error, SignatureInvalid):
+            self._metrics.verify_failed(error.rule)
+        return refused(_event_id(signed), error)
 
     async def _make_data_keys(self, candidates: Iterable[Candidate]) -> None:
         """Keys of cases that begin here are durable before their first event is sealed; any other key must exist."""
@@ -186,7 +203,11 @@ class Intake:
         return [(await self._finish_together(flight))[0] if isinstance(flight, Flight) else flight for flight in begun]
 
     async def _begin(self, group: Sequence[Candidate]) -> Flight | Outcome:
-        """Propose a group's append, or return the outcome of the one that was not admitted, judged on decided state."""
+        """Propose a group's append, or return the outcome of the one that was not admitted.
+
+        That is judged on decided state, as far as the log went when the event was judged first.
+        """
+        is_at_the_end = not self._store.shares_log
         for _attempt in range(READMIT_MAX_ATTEMPTS):
             admitted = Group()
             try:
@@ -197,12 +218,27 @@ class Intake:
                 admitted.withdraw()
                 under_way = [future for state in stop.looked_at for future in state.under_way()]
                 if not under_way and not self._is_behind(stop.looked_at):
-                    return self._replayed(stop.candidate) or refused(stop.candidate.event_id, stop.error)
+                    if is_at_the_end:
+                        return self._replayed(stop.candidate) or refused(stop.candidate.event_id, stop.error)
+                    try:
+                        await self._come_to_the_end(stop.candidate.shard)
+                    except HubError as error:
+                        return refused(stop.candidate.event_id, error)
+                    is_at_the_end = True
                 await self._wait(under_way)
                 for state in stop.looked_at:
                     if not state.proposals:
                         self._streams.forget(state)
         return refused(group[0].event_id, Unavailable("the streams concerned are busy"))
+
+    async def _come_to_the_end(self, shard: str) -> None:
+        """Wait until this node has folded what the log held of a shard and of the national one when this was called.
+
+        Raises ``Unavailable`` if that takes longer than an append may.
+        """
+        for name in sorted({shard, NATIONAL} & set(self._store.shards())):
+            await asyncio.to_thread(self._store.shard(name).log_end, APPEND_DEADLINE_SECONDS)
+        self._registry.catch_up()
 
     async def _spread(self, outcome: Outcome, group: Sequence[Candidate]) -> list[Outcome]:
         """Return what the outcome of the one that was not admitted means for its group."""

@@ -40,6 +40,8 @@ class NodesLog:
     shared: SharedLog
     send_hook: Callable[[Callable[[], None], Callable[[Exception], None]], None] | None = None
     offsets: dict[int, int] = field(default_factory=dict)
+    is_held: bool = False
+    """While set, nothing comes to this node, though it can ask how far the log goes."""
     is_closed: bool = False
 
     def send(self, partition: int, _key: bytes, value: bytes, failed: Callable[[Exception], None]) -> None:
@@ -79,7 +81,7 @@ class NodesLog:
 
     def _ready(self, most: int) -> list[LogRecord]:
         found: list[LogRecord] = []
-        for partition, offset in self.offsets.items():
+        for partition, offset in self.offsets.items() if not self.is_held else ():
             records = self.shared.partitions.get(partition, [])
             if offset > len(records):
                 raise IntegrityError(f"partition {partition} ends at {len(records)}, offset {offset} is to be read")

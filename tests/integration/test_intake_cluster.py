@@ -1,0 +1,145 @@
+"""Intake on a node that is behind: what other nodes wrote to the log is known before anybody is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from domain.agency.events import AgencyEnrolled
+from domain.kernel.agencies import OPERATOR_ID, kind_of
+from domain.kernel.ids import NATIONAL, AgencyId
+from safeguarding.hub.client.drafts import Draft, Sender, sign
+from safeguarding.hub.client.identity import Identity
+from safeguarding.hub.v1.append_pb2 import Outcome, RefusalCode
+from safeguarding.hub.v1.envelope_pb2 import SignedEvent
+from services import bootstrap
+from services.bootstrap import make_identity, now
+from services.eventstore.cluster import ClusterEventStore
+from services.eventstore.codec import to_message
+from services.eventstore.opening import Opener
+from services.eventstore.store import NodeStore
+from services.intake import intake as intake_module
+from services.intake.intake import Intake
+from services.intake.registry import RegistryFollower
+from services.runtime.errors import NotFound, Unavailable
+from services.runtime.settings import Settings
+from services.trust.possession import registration
+from services.trust.registry import RegistryState
+from services.trust.signing import load_public_key
+from tests.support.builders import COUNCIL, LIVE_FROM, SHARD, a_notification, a_proceeding
+from tests.support.hub import RunningHub, running_hub
+from tests.support.shared_log import NodesLog, SharedLog
+
+HELD_SECONDS = 0.3
+
+
+@dataclass
+class Second:
+    """A hub on a shared log, and beside it a second node's store and intake; ``log``: the second node's way to the log."""
+
+    hub: RunningHub
+    log: NodesLog
+    intake: Intake
+
+    def signed(self, agency_id: str, case_id: str) -> SignedEvent:
+        """Sign a proceeding of a case."""
+        sender = Sender(agency_id=agency_id, source="second", shard=SHARD, log_origin=self.hub.settings.log_origin, actor_role="tester")
+        key = Identity.from_folder(self.hub.settings.agency_folder(agency_id)).signing_key
+        draft = Draft(event=to_message(a_proceeding(str(uuid.uuid4()))), case_id=case_id)
+        return SignedEvent.FromString(sign(draft, sender, key, 1).message)
+
+    async def answers_only_when_told(self, agency_id: str, event: SignedEvent) -> Outcome:
+        """Send an event through the second node; it is answered after what the other node wrote has come to it, and not before."""
+        asked = asyncio.ensure_future(self.intake.append(AgencyId(agency_id), [event]))
+        done, _ = await asyncio.wait([asked], timeout=HELD_SECONDS)
+        assert not done, "it was answered from what this node happened to know"
+        self.log.is_held = False
+        (outcome,) = await asked
+        return outcome
+
+
+@pytest.fixture
+def second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Second]:
+    shared = SharedLog()
+
+    def store_of(settings: Settings) -> NodeStore:
+        return ClusterEventStore(settings.event_store_file, NodesLog(shared), root=NATIONAL)
+
+    monkeypatch.setattr(bootstrap, "event_store", store_of)
+    with running_hub(tmp_path / "first") as hub:
+        log = NodesLog(shared)
+        store = ClusterEventStore(tmp_path / "second" / "events.sqlite", log, root=NATIONAL)
+        for name in hub.parts.store.shards():
+            store.create_shard(name)
+        opener = Opener(hub.parts.keys)
+        intake = Intake(
+            store=store,
+            registry=RegistryFollower(store, opener, RegistryState(*load_public_key(hub.settings.operator_public_key_file))),
+            keys=hub.parts.keys,
+            opener=opener,
+            examiners=hub.parts.examiners,
+            metrics=hub.parts.metrics,
+            clock=now,
+            log_origin=hub.settings.log_origin,
+            node_id="second",
+        )
+        try:
+            yield Second(hub, log, intake)
+        finally:
+            log.is_held = False
+            store.close()
+
+
+async def test_a_case_that_another_node_began_is_known_before_an_event_of_it_is_refused(second: Second) -> None:
+    case_id = str(uuid.uuid4())
+    second.log.is_held = True
+    await second.hub.said(COUNCIL, a_notification(), case_id=case_id)
+    outcome = await second.answers_only_when_told(COUNCIL, second.signed(COUNCIL, case_id))
+    assert outcome.receipt.version == 2, outcome
+
+
+async def test_an_agency_that_another_node_enrolled_is_known_before_its_event_is_refused(second: Second) -> None:
+    case_id, agency_id = str(uuid.uuid4()), AgencyId("police-newtown")
+    await second.hub.said(COUNCIL, a_notification(), case_id=case_id)
+    key = make_identity(second.hub.settings, agency_id)
+    event = second.signed(agency_id, case_id)
+    second.log.is_held = True
+    enrolled = AgencyEnrolled(
+        agency_id=agency_id, kind=kind_of(agency_id), name="Newtown (synthetic)", live_from=LIVE_FROM, shards=(SHARD,)
+    )
+    await second.hub.said(OPERATOR_ID, enrolled, registration(key, agency_id, f"{agency_id}:1"))
+    outcome = await second.answers_only_when_told(agency_id, event)
+    assert outcome.refusal.rule == "incident.member", "it is known, and its signature sound; the case is not its own"
+
+
+async def test_what_is_refused_on_the_whole_log_is_refused(second: Second) -> None:
+    (outcome,) = await second.intake.append(COUNCIL, [second.signed(COUNCIL, str(uuid.uuid4()))])
+    assert outcome.refusal.code == RefusalCode.REFUSAL_CODE_REFUSED
+
+
+async def test_a_node_that_cannot_know_says_so(second: Second, monkeypatch: pytest.MonkeyPatch) -> None:
+    case_id = str(uuid.uuid4())
+    event = second.signed(COUNCIL, case_id)
+    monkeypatch.setattr(intake_module, "APPEND_DEADLINE_SECONDS", 0.2)
+    second.log.is_held = True
+    await second.hub.said(COUNCIL, a_notification(), case_id=case_id)
+    (outcome,) = await second.intake.append(COUNCIL, [event])
+    assert outcome.refusal.code == RefusalCode.REFUSAL_CODE_UNAVAILABLE
+    with pytest.raises(Unavailable):
+        await second.intake.receipt(COUNCIL, SHARD, b"x" * 16)
+
+
+async def test_a_receipt_that_another_node_gave_is_given_again(second: Second) -> None:
+    second.log.is_held = True
+    (receipt,) = await second.hub.said(COUNCIL, a_notification(), case_id=str(uuid.uuid4()))
+    asked = asyncio.ensure_future(second.intake.receipt(COUNCIL, SHARD, receipt.event_id))
+    await asyncio.wait([asked], timeout=HELD_SECONDS)
+    second.log.is_held = False
+    assert (await asked).position == receipt.position
+    with pytest.raises(NotFound):
+        await second.intake.receipt(COUNCIL, SHARD, b"x" * 16)
