@@ -84,13 +84,18 @@ class Kafka:
             raise Unavailable(f"no Kafka broker answers at {', '.join(self.bootstrap)}: {_words(error)}") from error
 
 
+def producer(kafka: Kafka) -> KafkaProducer:
+    """Return the client that hands records over, set as the hub needs it."""
+    return kafka.client(KafkaProducer, **_PRODUCER)
+
+
 class KafkaLog:
     """A topic as the log that a node follows."""
 
     def __init__(self, kafka: Kafka) -> None:
         """Connect; raise ``Unavailable`` if no broker answers, or the topic does not exist."""
         self._topic = kafka.topic
-        self._producer: KafkaProducer = kafka.client(KafkaProducer, **_PRODUCER)
+        self._producer = producer(kafka)
         self._consumer: KafkaConsumer = kafka.client(KafkaConsumer, **_CONSUMER)
         self._asking: KafkaConsumer = kafka.client(KafkaConsumer, **_CONSUMER)
         self._asking_lock = threading.Lock()

@@ -29,6 +29,10 @@ def bench(
         str | None,
         typer.Option("--postgresql", metavar="URL", envvar="HUBBENCH_POSTGRESQL", help="Measure eventsourcing on this database too."),
     ] = None,
+    kafka: Annotated[
+        str | None,
+        typer.Option("--kafka", metavar="HOST:PORT,...", envvar="HUBBENCH_KAFKA", help="Measure a node on these brokers too."),
+    ] = None,
     folder: Annotated[
         Path | None, typer.Option("--in", metavar="DIR", help="The folder whose disk is measured; else the temporary one.")
     ] = None,
@@ -46,7 +50,7 @@ def bench(
     if cold_start_events is not None:
         plan = replace(plan, cold_start_events=cold_start_events)
     with TemporaryDirectory(prefix="hub-bench-", dir=folder) as made:
-        report = measure(Path(made), plan, postgresql, Telling(tell, progress))
+        report = measure(Path(made), plan, postgresql, kafka, Telling(tell, progress))
     if json:
         emit(report)
     else:

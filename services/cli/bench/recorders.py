@@ -18,7 +18,7 @@ from eventsourcing.utils import Environment
 from sqlalchemy.engine import make_url
 
 from services.cli.bench.measuring import with_tasks, with_threads
-from services.cli.bench.plan import EVENT_BYTES, Plan, Recorder, Throughput
+from services.cli.bench.plan import EVENT_BYTES, Plan, Recorder
 from services.eventstore.local import LocalEventStore
 from services.eventstore.port import Accepted, Append, Expectation, ProposedEvent, Result
 from services.eventstore.shard import NodeShard
@@ -28,7 +28,7 @@ HUB: Final = "hub, store port"
 PEER: Final = "eventsourcing, SQLite"
 POSTGRESQL: Final = "eventsourcing, PostgreSQL"
 MANY_EVENTS: Final = 10
-_SHARD: Final = "bench"
+SHARD: Final = "bench"
 _STATE: Final = os.urandom(EVENT_BYTES)
 _HASH: Final = bytes(32)
 
@@ -64,46 +64,44 @@ def compared(recorders: list[Recorder], commits_per_second: float) -> tuple[Reco
 def _hub(folder: Path, plan: Plan, sizes: list[tuple[int, int]]) -> list[Recorder]:
     store = LocalEventStore(folder / "hub.sqlite")
     try:
-        shard = store.create_shard(_SHARD)
+        shard = store.create_shard(SHARD)
         found = []
         for callers, events in sizes:
-            by_tasks = _measured_by_tasks(callers, plan.seconds_each, shard, events)
-            by_threads = with_threads(callers, events, plan.seconds_each, partial(_blocking_appends, shard, events))
-            found += [
-                Recorder(name=HUB, style="asyncio", throughput=by_tasks),
-                Recorder(name=HUB, style="threads", throughput=by_threads),
-            ]
+            found += measured_by_threads_and_tasks(HUB, callers, events, plan.seconds_each, shard)
         return found
     finally:
         store.close()
 
 
-def _measured_by_tasks(callers: int, seconds: float, shard: NodeShard, events: int) -> Throughput:
+def measured_by_threads_and_tasks(name: str, callers: int, events: int, seconds: float, shard: NodeShard) -> list[Recorder]:
+    """Measure a store's shard with callers of both kinds, each appending so many events a call to a stream of its own."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(with_tasks(callers, events, seconds, partial(_awaited_appends, shard, events)))
+        by_tasks = runner.run(with_tasks(callers, events, seconds, partial(_awaited_appends, shard, events)))
+    by_threads = with_threads(callers, events, seconds, partial(_blocking_appends, shard, events))
+    return [Recorder(name=name, style="asyncio", throughput=by_tasks), Recorder(name=name, style="threads", throughput=by_threads)]
 
 
-def _appends(events: int) -> Iterator[Append]:
+def appends(events: int) -> Iterator[Append]:
     """Yield appends that fill one new stream."""
     stream, version = f"case-{uuid.uuid4()}", 0
     while True:
         proposed = tuple(
             [ProposedEvent(stream, version + number, rising_id(), _HASH, "", "bench.v1", _STATE) for number in range(1, events + 1)]
         )
-        yield Append(rising_id(), _SHARD, "bench", (Expectation(stream, version),), proposed)
+        yield Append(rising_id(), SHARD, "bench", (Expectation(stream, version),), proposed)
         version += events
 
 
 def _blocking_appends(shard: NodeShard, events: int, _number: int) -> Callable[[], int]:
-    appends = _appends(events)
-    return lambda: _accepted(shard.append(next(appends)).result())
+    source = appends(events)
+    return lambda: _accepted(shard.append(next(source)).result())
 
 
 def _awaited_appends(shard: NodeShard, events: int, _number: int) -> Callable[[], Awaitable[int]]:
-    appends = _appends(events)
+    source = appends(events)
 
     async def append() -> int:
-        return _accepted(await shard.append_async(next(appends)))
+        return _accepted(await shard.append_async(next(source)))
 
     return append
 

@@ -71,7 +71,7 @@ def _show_signed(report: Report) -> None:
 
 def _show_views_and_reads(report: Report) -> None:
     rows = [(one.what, f"{one.events:,}", f"{one.per_second:,.0f}", f"{one.cpu_us_an_event:,.0f}") for one in report.passes]
-    show("All views together", ("what", "events", "events/s", "CPU us/event"), rows, right=(1, 2, 3))
+    show("Passes over the log", ("what", "events", "events/s", "CPU us/event"), rows, right=(1, 2, 3))
     first = report.reads[0].p50_ms
     reads = [
         (

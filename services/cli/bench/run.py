@@ -21,6 +21,7 @@ from services.cli.bench.coldstart import measure_cold_start
 from services.cli.bench.filling import Filler
 from services.cli.bench.floor import measure_floor
 from services.cli.bench.home import Home, found
+from services.cli.bench.kafka import measure_kafka
 from services.cli.bench.plan import Aim, ColdStart, Pass, Plan, Reads, Recorder, Report, Throughput
 from services.cli.bench.reads import measure_reads
 from services.cli.bench.recorders import HUB, compared, measure_recorders
@@ -47,13 +48,19 @@ class Telling:
     bar: Bar
 
 
-def measure(folder: Path, plan: Plan, postgresql: str | None, telling: Telling) -> Report:
-    """Measure everything that the plan asks for; ``folder`` is empty."""
+def measure(folder: Path, plan: Plan, postgresql: str | None, kafka: str | None, telling: Telling) -> Report:
+    """Measure everything that the plan asks for; ``folder`` is empty, ``postgresql`` and ``kafka`` name servers to measure on as well."""
     began = time.perf_counter()
     surroundings = environment()
     telling.words("the raw floor: SQLite commits and Ed25519")
     floor = measure_floor(folder, plan.seconds_each)
     recorders, skipped = measure_recorders(folder, plan, postgresql, telling.words)
+    on_kafka: list[Pass] = []
+    if kafka is None:
+        skipped.append("Kafka: no brokers were named (--kafka BOOTSTRAP)")
+    else:
+        more, on_kafka = measure_kafka(folder, plan, kafka, telling.words)
+        recorders += more
     beside = compared(recorders, floor.sqlite_commits_per_second)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         signed = runner.run(measure_signed(found(folder / "signed"), plan, telling.words))
@@ -64,7 +71,7 @@ def measure(folder: Path, plan: Plan, postgresql: str | None, telling: Telling) 
         floor=floor,
         recorders=beside,
         signed=signed,
-        passes=passes,
+        passes=(*on_kafka, *passes),
         reads=reads,
         cold_start=cold_start,
         aims=_aims(beside, signed, passes, reads, cold_start),

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from services.cli.bench.kafka import HUB_ON_KAFKA, RAW, measure_kafka
 from services.cli.bench.measuring import percentile, thread_cpu_seconds_of
 from services.cli.bench.plan import QUICK, Recorder, Report, Throughput
 from services.cli.bench.recorders import HUB, PEER, compared, measure_recorders
@@ -38,7 +39,7 @@ TINY = replace(
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
     said: list[str] = []
-    return measure(tmp_path_factory.mktemp("bench"), TINY, None, Telling(said.append, progress))
+    return measure(tmp_path_factory.mktemp("bench"), TINY, None, None, Telling(said.append, progress))
 
 
 def numbers(value: Any) -> Iterator[float]:
@@ -72,6 +73,16 @@ def test_a_run_measures_hub_and_peer_with_the_same_callers_and_the_store_at_two_
     assert [one.events_in_store for one in report.reads] == [200, 400]
     assert report.cold_start.events_in_store == 500
     assert report.passes[-1].events >= 400
+
+
+@pytest.mark.timeout(300)
+def test_a_node_on_kafka_is_measured_beside_the_client_alone(tmp_path: Path, kafka_bootstrap: str) -> None:
+    recorders, passes = measure_kafka(tmp_path, TINY, kafka_bootstrap, [].append)
+    of_the_hub = [one for one in recorders if one.name == HUB_ON_KAFKA]
+    assert {(one.throughput.callers, one.throughput.events_a_call) for one in of_the_hub} == {(1, 1), (4, 1), (1, 10), (4, 10)}
+    assert [(one.style, one.throughput.events_a_call) for one in recorders if one.name == RAW] == [("synchronous", 1), ("pipelined", 10)]
+    events = sum(one.throughput.events for one in of_the_hub)
+    assert [one.events for one in passes] == [events, events]
 
 
 @pytest.mark.timeout(300)

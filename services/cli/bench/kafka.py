@@ -1,0 +1,110 @@
+"""Recording at the store port of a node on Kafka, beside what the raw client gives: same brokers, same size, same run."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from services.cli.bench.measuring import throughput, with_threads
+from services.cli.bench.plan import EVENT_BYTES, Pass, Plan, Recorder
+from services.cli.bench.recorders import MANY_EVENTS, SHARD, appends, measured_by_threads_and_tasks
+from services.eventstore.cluster import ClusterEventStore
+from services.eventstore.kafka import Kafka, make_topic, open_store, producer
+from services.eventstore.shard import NodeShard
+
+HUB_ON_KAFKA: Final = "hub, store port on Kafka"
+RAW: Final = "kafka-python, raw produce"
+PIPELINED_MAX: Final = 256
+"""So many records are under way at once where calls are pipelined."""
+WAIT_MAX_SECONDS: Final = 60.0
+_PARTITIONS: Final = 2
+
+
+def measure_kafka(folder: Path, plan: Plan, bootstrap: str, progress: Callable[[str], None]) -> tuple[list[Recorder], list[Pass]]:
+    """Measure the client alone, a node's store, and a log folded from the beginning and taken up again. A topic is made and left."""
+    brokers = tuple(bootstrap.split(","))
+    kafka = Kafka(bootstrap=brokers, topic=f"hub.events.bench.{uuid.uuid4().hex}")
+    make_topic(kafka, partitions=_PARTITIONS, replication=min(len(brokers), 3))
+    progress("producing with the Kafka client alone")
+    found = _raw(kafka, plan)
+    progress("recording at the store port of a node on Kafka, unsigned")
+    path = folder / "kafka.sqlite"
+    with _opened(path, kafka) as store:
+        shard = store.create_shard(SHARD)
+        for callers, events in [*((callers, 1) for callers in plan.callers), (1, MANY_EVENTS), (max(plan.callers), MANY_EVENTS)]:
+            found += measured_by_threads_and_tasks(HUB_ON_KAFKA, callers, events, plan.seconds_each, shard)
+        found.append(_pipelined(shard, plan.seconds_each))
+        events = shard.head().position
+    progress(f"folding {events:,} events of the topic from the beginning, and taking the state up again")
+    passes = [
+        _opening("the topic folded from the beginning", folder / "refolded.sqlite", kafka, events),
+        _opening("the state taken up again, its last record checked", path, kafka, events),
+    ]
+    return found, passes
+
+
+def _raw(kafka: Kafka, plan: Plan) -> list[Recorder]:
+    client = producer(kafka)
+    value = os.urandom(EVENT_BYTES)
+    send = partial(client.send, kafka.topic, partition=0)
+
+    def one() -> int:
+        send(value=value).get(WAIT_MAX_SECONDS)
+        return 1
+
+    try:
+        one()
+        alone = with_threads(1, 1, plan.seconds_each, lambda _number: one)
+        under_way: deque[Any] = deque()
+        calls: list[float] = []
+        began = now = time.perf_counter()
+        while now < began + plan.seconds_each:
+            under_way.append(send(value=value * MANY_EVENTS))
+            if len(under_way) >= PIPELINED_MAX:
+                under_way.popleft().get(WAIT_MAX_SECONDS)
+            before, now = now, time.perf_counter()
+            calls.append(now - before)
+        for sent in under_way:
+            sent.get(WAIT_MAX_SECONDS)
+        many = throughput(1, MANY_EVENTS, len(calls) * MANY_EVENTS, calls, time.perf_counter() - began)
+    finally:
+        client.close(timeout=1.0)
+    return [Recorder(name=RAW, style="synchronous", throughput=alone), Recorder(name=RAW, style="pipelined", throughput=many)]
+
+
+def _pipelined(shard: NodeShard, seconds: float) -> Recorder:
+    """Measure appends of ten events, many under way at once, by one caller."""
+    source = appends(MANY_EVENTS)
+    under_way: deque[Any] = deque()
+    calls: list[float] = []
+    began = now = time.perf_counter()
+    while now < began + seconds:
+        under_way.append(shard.append(next(source)))
+        if len(under_way) >= PIPELINED_MAX:
+            under_way.popleft().result(WAIT_MAX_SECONDS)
+        before, now = now, time.perf_counter()
+        calls.append(now - before)
+    for future in under_way:
+        future.result(WAIT_MAX_SECONDS)
+    found = throughput(1, MANY_EVENTS, len(calls) * MANY_EVENTS, calls, time.perf_counter() - began)
+    return Recorder(name=HUB_ON_KAFKA, style="pipelined", throughput=found)
+
+
+def _opening(what: str, path: Path, kafka: Kafka, events: int) -> Pass:
+    began, cpu = time.perf_counter(), time.process_time()
+    with _opened(path, kafka) as store:
+        store.create_shard(SHARD).log_end(WAIT_MAX_SECONDS)
+        seconds = time.perf_counter() - began
+    used = (time.process_time() - cpu) / events * 1_000_000
+    return Pass(what=what, events=events, seconds=round(seconds, 3), per_second=round(events / seconds, 1), cpu_us_an_event=round(used, 1))
+
+
+def _opened(path: Path, kafka: Kafka) -> closing[ClusterEventStore]:
+    return closing(open_store(path, kafka, root=SHARD))
