@@ -22,11 +22,12 @@ from domain.kernel.agencies import HUB_ID, OPERATOR_ID
 from projections.kernel.database import ViewDatabase
 from safeguarding.hub.client.client import CHANNEL_OPTIONS
 from safeguarding.hub.client.identity import Credentials
-from services.bootstrap import VIEWS, now
+from services.bootstrap import VIEWS, kafka_topic, now
 from services.cli.calling import address_of
 from services.cli.failures import Failure, words_of
 from services.cli.stores import opened_keys, opened_views
 from services.eventstore.read_only import open_read_only
+from services.runtime.errors import IntegrityError, Unavailable
 from services.runtime.settings import Settings
 
 ANSWER_MAX_SECONDS: Final = 3.0
@@ -63,7 +64,9 @@ def checks_of(settings: Settings) -> list[Check]:
     """Look at everything; a look that fails is itself a finding."""
     if not _is_founded(settings):
         return [*_guarded(_home, settings), *_guarded(_clock_alone, settings)]
-    looks: tuple[Callable[[Settings], Iterator[Check]], ...] = (_home, _files, _certificates, _keys, _serving, _clock, _disk, _log, _views)
+    looks: list[Callable[[Settings], Iterator[Check]]] = [_home, _files, _certificates, _keys, _serving, _clock, _disk, _log, _views]
+    if settings.kafka_bootstrap:
+        looks.insert(looks.index(_log), _kafka)
     return [check for look in looks for check in _guarded(look, settings)]
 
 
@@ -235,6 +238,18 @@ def _disk(settings: Settings) -> Iterator[Check]:
     found = f"{free / 1024**3:.1f} GiB free where {settings.store_folder} lies"
     grade = Grade.FAIL if free < DISK_FAIL_BYTES else Grade.WARN if free < DISK_WARN_BYTES else Grade.OK
     yield Check("disk", grade, found, "" if grade is Grade.OK else "make room: without it the hub refuses every event")
+
+
+def _kafka(settings: Settings) -> Iterator[Check]:
+    """Reach the brokers, and see that the topic keeps its records as they are."""
+    try:
+        there = kafka_topic(settings, partitions=0, replication=0)
+    except Unavailable as error:
+        yield Check("kafka", Grade.FAIL, str(error), "start the brokers, or correct HUB_KAFKA_BOOTSTRAP or HUB_KAFKA_TOPIC")
+    except IntegrityError as error:
+        yield Check("kafka", Grade.FAIL, str(error), "have the topic's settings corrected before anything is lost")
+    else:
+        yield Check("kafka", Grade.OK, f"topic {settings.kafka_topic} at {', '.join(settings.kafka_bootstrap)}, {there} partitions")
 
 
 def _log(settings: Settings) -> Iterator[Check]:

@@ -32,8 +32,9 @@ class ClusterEventStore(NodeStore):
         connect: tables.Connect = tables.connect,
         deadline_seconds: float = APPEND_DEADLINE_SECONDS,
     ) -> None:
-        """Open or create the file and follow ``log``, which is closed with the store; ``root``: the shard of partition 0.
+        """Open or create the file, and follow ``log`` from there to its end; ``root``: the shard of partition 0.
 
+        ``log`` is closed with the store. What it holds now is folded when this returns, which takes as long as it takes.
         Raises ``Unavailable`` while another process writes the file or the log does not answer, ``IntegrityError`` if the file is not
         sound or not of this log.
         """
@@ -45,19 +46,30 @@ class ClusterEventStore(NodeStore):
         except BaseException:
             log.close()
             raise
+        try:
+            self._come_to_all_ends()
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def shares_log(self) -> bool:
         """Tell that other nodes write to the log as well."""
         return True
 
+    def come_to_end(self, shard: str, timeout_seconds: float) -> None:
+        """Wait until this node has folded what the log held of a shard, and of where shards lie, when this was called."""
+        self._follower.log_end(self._root, timeout_seconds)
+        if shard != self._root and self._follower.partition(shard) is not None:
+            self._follower.log_end(shard, timeout_seconds)
+
     def create_shard(self, name: str) -> NodeShard:
         """Begin a shard with its GENESIS record, in a partition of its own; return it, also when it exists."""
         if name not in self.shards():
-            self._follower.log_end(self._root, BEGIN_MAX_SECONDS)
+            self.come_to_end(name, BEGIN_MAX_SECONDS)
             if name != self._root:
                 self._place(name)
-            self._follower.log_end(name, BEGIN_MAX_SECONDS)
+                self._follower.log_end(name, BEGIN_MAX_SECONDS)
             if name not in self.shards():
                 self._control(name, frame.Genesis(name, fold.RULES_VERSION, (frame.APPEND_FORMAT,)))
         return self.shard(name)
@@ -66,6 +78,12 @@ class ClusterEventStore(NodeStore):
         """Return the follower of the log."""
         self._follower = Follower(state, self._path, self._log, self._root, committed, self._deadline_seconds)
         return self._follower
+
+    def _come_to_all_ends(self) -> None:
+        """Wait until all that the log holds now is folded: nobody is served from less."""
+        self._follower.log_end(self._root, BEGIN_MAX_SECONDS)
+        for shard in self._state.places().values():
+            self._follower.log_end(shard, BEGIN_MAX_SECONDS)
 
     def _place(self, name: str) -> None:
         """Have a shard placed in a partition that has none; other nodes may be faster, for this shard or that partition."""

@@ -76,17 +76,24 @@ class Kafka:
     topic: str = TOPIC
     security: Mapping[str, Any] = field(default_factory=dict)
 
-    def client(self, kind: Callable[..., Any], **settings: Any) -> Any:
+    def producer(self) -> Any:
+        """Return the client that hands records over, set as the hub needs it."""
+        return self._client(KafkaProducer, **_PRODUCER)
+
+    def consumer(self) -> Any:
+        """Return a client that reads what it is told to, set as the hub needs it."""
+        return self._client(KafkaConsumer, **_CONSUMER)
+
+    def admin(self) -> Any:
+        """Return the client that makes and describes topics."""
+        return self._client(KafkaAdminClient)
+
+    def _client(self, kind: Callable[..., Any], **settings: Any) -> Any:
         """Return a client of the library; raise ``Unavailable`` if no broker answers."""
         try:
             return kind(bootstrap_servers=list(self.bootstrap), bootstrap_timeout_ms=_BOOTSTRAP_MS, **settings, **self.security)
         except (kafka_errors.KafkaError, OSError) as error:
             raise Unavailable(f"no Kafka broker answers at {', '.join(self.bootstrap)}: {_words(error)}") from error
-
-
-def producer(kafka: Kafka) -> KafkaProducer:
-    """Return the client that hands records over, set as the hub needs it."""
-    return kafka.client(KafkaProducer, **_PRODUCER)
 
 
 class KafkaLog:
@@ -95,9 +102,9 @@ class KafkaLog:
     def __init__(self, kafka: Kafka) -> None:
         """Connect; raise ``Unavailable`` if no broker answers, or the topic does not exist."""
         self._topic = kafka.topic
-        self._producer = producer(kafka)
-        self._consumer: KafkaConsumer = kafka.client(KafkaConsumer, **_CONSUMER)
-        self._asking: KafkaConsumer = kafka.client(KafkaConsumer, **_CONSUMER)
+        self._producer = kafka.producer()
+        self._consumer = kafka.consumer()
+        self._asking = kafka.consumer()
         self._asking_lock = threading.Lock()
         self.partitions(ASK_MAX_SECONDS)
 
@@ -179,7 +186,7 @@ def make_topic(kafka: Kafka, *, partitions: int, replication: int) -> None:
 
     A topic of one replica has ``min.insync.replicas`` 1, any other 2: what is acknowledged then survives the loss of a broker.
     """
-    admin = kafka.client(KafkaAdminClient)
+    admin = kafka.admin()
     try:
         found = _described(admin, kafka.topic)
         if found is None:
@@ -199,7 +206,7 @@ def check_topic(kafka: Kafka) -> int:
 
     Raises ``IntegrityError`` for one that would lose, change or misdate records, ``Unavailable`` for one that is not there.
     """
-    admin = kafka.client(KafkaAdminClient)
+    admin = kafka.admin()
     try:
         found = _described(admin, kafka.topic)
         if found is None:

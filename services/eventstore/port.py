@@ -188,6 +188,12 @@ class EventStore(Protocol):
     def shares_log(self) -> bool:
         """Tell whether other nodes write to the log as well, so that it may hold more than this node has folded."""
 
+    def come_to_end(self, shard: str, timeout_seconds: float) -> None:
+        """Wait until this node has folded what the log held of a shard, and of where shards lie, when this was called.
+
+        Nothing is waited for of a shard that does not exist. Raises ``Unavailable`` if it takes longer.
+        """
+
     def shards(self) -> tuple[str, ...]:
         """Return the names of the shards that exist here."""
 

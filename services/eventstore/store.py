@@ -46,9 +46,13 @@ class NodeStore(ABC):
         """Begin a shard with its GENESIS record; return it, also when it exists."""
 
     @property
+    @abstractmethod
     def shares_log(self) -> bool:
         """Tell whether other nodes write to the log as well, so that it may hold more than this node has folded."""
-        return False
+
+    @abstractmethod
+    def come_to_end(self, shard: str, timeout_seconds: float) -> None:
+        """Wait until this node has folded what the log held of a shard, and of where shards lie, when this was called."""
 
     def shards(self) -> tuple[str, ...]:
         """Return the names of the shards that exist here."""

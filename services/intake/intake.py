@@ -19,7 +19,7 @@ from safeguarding.hub.v1.append_pb2 import Outcome, Receipt
 from safeguarding.hub.v1.envelope_pb2 import EventHeader, SignedEvent
 from safeguarding.hub.v1.log_pb2 import LoggedEvent
 from services.eventstore.opening import Opener
-from services.eventstore.port import Accepted, EventStore, Malformed, Mismatch, PartialDuplicate, Placed, Result, Revoked
+from services.eventstore.port import Accepted, EventStore, Malformed, Mismatch, PartialDuplicate, Placed, Result, Revoked, Stored
 from services.intake.admission import Admission, Admitter, Flight, Group, Unadmitted
 from services.intake.ahead import Examiners
 from services.intake.candidate import Candidate, examine
@@ -77,16 +77,17 @@ class Intake:
 
     async def receipt(self, caller: AgencyId, shard: str, event_id: bytes) -> Receipt:
         """Return the receipt of an event that the caller appended; raise ``NotFound`` for any other."""
-        if shard not in self._store.shards():
-            raise NotFound("no such event")
-        store = self._store.shard(shard)
-        stored = store.find(event_id)
+        stored = self._find(shard, event_id)
         if stored is None and self._store.shares_log:
             await self._come_to_the_end(shard)
-            stored = store.find(event_id)
+            stored = self._find(shard, event_id)
         if stored is None or EventHeader.FromString(LoggedEvent.FromString(stored.state).header).agency_id != caller:
             raise NotFound("no such event")
-        return receipt_of(store, stored)
+        return receipt_of(self._store.shard(shard), stored)
+
+    def _find(self, shard: str, event_id: bytes) -> Stored | None:
+        """Return an event that this node has on the log."""
+        return self._store.shard(shard).find(event_id) if shard in self._store.shards() else None
 
     # ── examine ──
 
@@ -236,8 +237,7 @@ class Intake:
 
         Raises ``Unavailable`` if that takes longer than an append may.
         """
-        for name in sorted({shard, NATIONAL} & set(self._store.shards())):
-            await asyncio.to_thread(self._store.shard(name).log_end, APPEND_DEADLINE_SECONDS)
+        await asyncio.to_thread(self._store.come_to_end, shard, APPEND_DEADLINE_SECONDS)
         self._registry.catch_up()
 
     async def _spread(self, outcome: Outcome, group: Sequence[Candidate]) -> list[Outcome]:
@@ -259,17 +259,14 @@ class Intake:
 
     def _replayed(self, candidate: Candidate) -> Outcome | None:
         """Return the original receipt of an event that is on the log, or the refusal of another event under its id."""
-        if candidate.shard not in self._store.shards():
-            return None
-        shard = self._store.shard(candidate.shard)
-        stored = shard.find(candidate.event_id)
+        stored = self._find(candidate.shard, candidate.event_id)
         if stored is None:
             return None
         if stored.header_hash != candidate.verified.header_hash:
             self._metrics.replay_mismatch()
             return refused(candidate.event_id, ContentMismatch("this event id is on the log with other bytes"))
         self._metrics.appended("replayed")
-        return replayed(shard, stored)
+        return replayed(self._store.shard(candidate.shard), stored)
 
     # ── decide ──
 

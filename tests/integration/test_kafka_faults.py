@@ -16,7 +16,6 @@ from random import Random, SystemRandom
 from typing import Final
 
 import pytest
-from kafka.admin import KafkaAdminClient
 
 from deploy.kafka.cluster import Broker, Cluster
 from services.eventstore.cluster import ClusterEventStore
@@ -89,7 +88,7 @@ class Scene:
 
     def leader(self) -> Broker:
         """Return the broker that leads the written partition."""
-        admin = self.kafka.client(KafkaAdminClient)
+        admin = self.kafka.admin()
         try:
             described = admin.describe_topics([self.kafka.topic])[0]["partitions"]
         finally:

@@ -100,7 +100,7 @@ class RunningHub:
 def running_hub(home: Path, *, populate: bool = True, **overrides: Any) -> Iterator[RunningHub]:
     """Found a hub (unless ``home`` holds one), serve it, and enrol the agencies of ``ENROLLED`` with one partnership."""
     settings = load_settings(home=home, **{"listen": "127.0.0.1:0", "metrics_listen": "", **overrides})
-    is_new = not settings.event_store_file.exists()
+    is_new = not settings.is_founded
     if is_new:
         found_home(settings)
     with open_parts(settings) as parts, _serving(parts) as (address, loop):

@@ -16,7 +16,7 @@ from services.cli.bench.measuring import throughput, with_threads
 from services.cli.bench.plan import EVENT_BYTES, Pass, Plan, Recorder
 from services.cli.bench.recorders import MANY_EVENTS, SHARD, appends, measured_by_threads_and_tasks
 from services.eventstore.cluster import ClusterEventStore
-from services.eventstore.kafka import Kafka, make_topic, open_store, producer
+from services.eventstore.kafka import Kafka, make_topic, open_store
 from services.eventstore.shard import NodeShard
 
 HUB_ON_KAFKA: Final = "hub, store port on Kafka"
@@ -51,7 +51,7 @@ def measure_kafka(folder: Path, plan: Plan, bootstrap: str, progress: Callable[[
 
 
 def _raw(kafka: Kafka, plan: Plan) -> list[Recorder]:
-    client = producer(kafka)
+    client = kafka.producer()
     value = os.urandom(EVENT_BYTES)
     send = partial(client.send, kafka.topic, partition=0)
 

@@ -1,0 +1,62 @@
+"""A hub whose log is a topic: its commands, and a node that folds the topic anew."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+import pytest
+
+from services.cli.failures import Exit
+from services.eventstore.kafka import Kafka
+from tests.support.builders import COUNCIL, a_notification
+from tests.support.command import ran
+from tests.support.hub import running_hub
+
+
+@pytest.fixture
+def kafka(monkeypatch: pytest.MonkeyPatch, kafka_bootstrap: str) -> Kafka:
+    """A topic that does not exist yet, named by the environment."""
+    kafka = Kafka(bootstrap=tuple(kafka_bootstrap.split(",")), topic=f"hub.events.test.{uuid.uuid4().hex}")
+    monkeypatch.setenv("HUB_KAFKA_BOOTSTRAP", kafka_bootstrap)
+    monkeypatch.setenv("HUB_KAFKA_TOPIC", kafka.topic)
+    return kafka
+
+
+def test_the_topic_is_made_checked_and_widened(kafka: Kafka, tmp_path: Path) -> None:
+    missing = ran("kafka", "check", "--home", tmp_path)
+    assert (missing.code, f"topic '{kafka.topic}' does not exist; make it with: hub kafka init" in missing.err) == (Exit.UNAVAILABLE, True)
+    assert ran("kafka", "init", "--partitions", "3", "--replication", "1", "--home", tmp_path).code == Exit.OK
+    assert ran("kafka", "init", "--partitions", "5", "--replication", "1", "--json", "--home", tmp_path).document["partitions"] == 5
+    checked = ran("kafka", "check", "--home", tmp_path)
+    assert (checked.code, checked.out) == (Exit.OK, f"topic {kafka.topic} has 5 partitions and keeps its records for ever\n")
+
+
+def test_a_topic_that_would_lose_records_is_refused_by_every_command_that_rests_on_it(kafka: Kafka, tmp_path: Path) -> None:
+    admin = kafka.admin()
+    admin.create_topics({kafka.topic: {"num_partitions": 2, "configs": {"cleanup.policy": "compact"}}}, wait_for_metadata=True)
+    admin.close()
+    for command in (("kafka", "check"), ("kafka", "init", "--partitions", "2", "--replication", "1"), ("serve", "--found")):
+        refused = ran(*command, "--home", tmp_path)
+        assert refused.code == Exit.UNSOUND, refused.err
+        assert "cleanup.policy is compact, must be delete" in refused.err
+
+
+def test_without_brokers_nothing_is_made(tmp_path: Path) -> None:
+    asked = ran("kafka", "init", "--home", tmp_path)
+    assert (asked.code, "HUB_KAFKA_BOOTSTRAP is not set" in asked.err) == (Exit.USAGE, True)
+
+
+def test_a_hub_on_kafka_is_well_and_one_without_its_file_folds_the_topic_anew(kafka: Kafka, tmp_path: Path) -> None:
+    assert ran("kafka", "init", "--partitions", "3", "--replication", "1", "--home", tmp_path).code == Exit.OK
+    with running_hub(tmp_path / "hub") as hub:
+        hub.run(hub.said(COUNCIL, a_notification(), case_id=str(uuid.uuid4())))
+        heads = {name: hub.parts.store.shard(name).head() for name in hub.parts.store.shards()}
+        found = {check["what"]: check for check in ran("doctor", "--home", tmp_path / "hub", "--json").document["checks"]}
+        assert (found["kafka"]["grade"], kafka.topic in found["kafka"]["found"]) == ("OK", True)
+    for file in (tmp_path / "hub" / "store").glob("events.sqlite*"):
+        file.unlink()
+    with running_hub(tmp_path / "hub") as again:
+        assert {name: again.parts.store.shard(name).head() for name in heads if again.parts.store.create_shard(name)} == heads
+    verdict = ran("verify", "--home", tmp_path / "hub", "--json")
+    assert verdict.document["passed"] is True
