@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
-from typing import Annotated
+from typing import Annotated, Final
 
 import structlog
 import typer
@@ -17,12 +18,14 @@ from services.cli.failures import Exit, Failure, wrong_usage
 from services.cli.options import Home, Json, settings_of
 from services.cli.output import emit_line, say
 from services.cli.stores import kek_of
+from services.eventstore.store import NodeStore
 from services.runtime import interpreter
 from services.runtime.errors import Unavailable
 from services.runtime.fieldrules import validator
 from services.runtime.logs import configure_logging
 from services.runtime.settings import Settings
 
+LOOK_SECONDS: Final = 1.0
 _LOG = structlog.get_logger("hub")
 
 
@@ -85,11 +88,20 @@ async def _serve(parts: Parts, *, json: bool) -> None:
     try:
         _announce(settings, hub.address, json=json)
         await asyncio.to_thread(validator)  # loaded while nobody waits for it, not by the first event
-        await stopping.wait()
+        await _until_told_or_unable(parts.store, stopping)
     finally:
         settings.address_file.unlink(missing_ok=True)
         await hub.stop()
     _LOG.info("hub.stopped", node_id=settings.node_id)
+    if parts.store.shares_log and parts.store.failure is not None:
+        raise Failure(Exit.UNSOUND, f"this node cannot follow the log: {parts.store.failure}", "docs/runbooks/kafka.md says what to do")
+
+
+async def _until_told_or_unable(store: NodeStore, stopping: asyncio.Event) -> None:
+    """Wait for a signal. A node that can no longer follow a log that others write ends as well: they serve better than it."""
+    while not stopping.is_set() and not (store.shares_log and store.failure is not None):
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), LOOK_SECONDS)
 
 
 def _note_address(settings: Settings, address: str) -> None:

@@ -112,6 +112,8 @@ class Follower(Sequencer):
                 waiting.append(proposed)
             if len(waiting) == 1:
                 self._outgoing.put((0.0, proposed))
+            if not self._worker.is_alive():
+                self._turn_away()
 
     def _send(self) -> None:
         """Hand records to the log, new ones at once and failed ones again after a while, until told to stop and nothing is pending."""
@@ -181,18 +183,24 @@ class Follower(Sequencer):
                 self._forget_answered()
                 look_again = monotonic() + RETRY_SECONDS
         if self._broken is not None:
-            _log.error("eventstore.stopped", error=self._broken)
-        for key in list(self._pending):
-            answer_all(self._taken(*key), self._broken or Unavailable("the event store is closed"))
+            _log.error("eventstore.stopped", reason=str(self._broken))
+        self._turn_away()
         with self._moved:
             self._moved.notify_all()
+
+    def _turn_away(self) -> None:
+        """Answer whoever waits for what will not be decided here any more."""
+        for key in list(self._pending):
+            answer_all(self._taken(*key), self._broken or Unavailable("the event store is closed"))
 
     def _fold_until_durable(self, records: Sequence[LogRecord]) -> None:
         """Fold a batch, again and again while the disk does not take it; a log that contradicts this node breaks the node."""
         while True:
             try:
                 self._fold(records)
-            except (frame.UnknownControl, IntegrityError) as error:
+            except frame.UnknownControl as error:
+                self._broken = error
+            except IntegrityError as error:
                 self._state.abandon()
                 self._broken = error
             except Exception as failure:  # noqa: BLE001  the follower must outlive any one batch
@@ -214,7 +222,11 @@ class Follower(Sequencer):
                 continue
             if record.offset > expected:
                 raise IntegrityError(f"partition {record.partition}: offset {record.offset} where {expected} is next; records are missing")
-            decision = fold_frame(state, shard, record.offset, framed, record.timestamp_ms, append=append)
+            try:
+                decision = fold_frame(state, shard, record.offset, framed, record.timestamp_ms, append=append)
+            except frame.UnknownControl as error:
+                stop = error
+                break
             state.apply(decision.effects)
             placed = placed or decision.effects.shard_placed is not None
             if isinstance(framed, frame.Frame):

@@ -143,6 +143,11 @@ class Sequencer(ABC):
         self.propose(shard, rising_id(), control).add_done_callback(settle)
         return done
 
+    @property
+    def failure(self) -> HubError | None:
+        """Why nothing will be decided here any more; None while all is well."""
+        return self._broken
+
     @abstractmethod
     def log_end(self, shard: str, timeout_seconds: float) -> None:
         """Wait until all that the log held of a shard when this was called is folded; raise ``Unavailable`` if it takes longer."""

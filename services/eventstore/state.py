@@ -427,8 +427,9 @@ class State:
                 self._streams.put(key, found)
         for (shard, key_id), position in batch.revoked.items():
             self._revoked.setdefault(shard, {})[key_id] = position
-        for shard in batch.states:
-            self._partitions.setdefault(shard, batch.partitions.get(shard, 0))
+        if not batch.states.keys() <= self._partitions.keys():
+            # Replaced, not changed: other threads may be going through it.
+            self._partitions = {**{shard: batch.partitions.get(shard, 0) for shard in batch.states}, **self._partitions}
         self._committed.update(batch.states)
         self._note_begun()
         self._batch = Batch()

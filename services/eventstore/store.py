@@ -13,7 +13,7 @@ from services.eventstore.proposals import Sequencer
 from services.eventstore.reader import Reader
 from services.eventstore.shard import NodeShard
 from services.eventstore.state import State
-from services.runtime.errors import Unavailable
+from services.runtime.errors import HubError, Unavailable
 
 
 class NodeStore(ABC):
@@ -53,6 +53,11 @@ class NodeStore(ABC):
     @abstractmethod
     def come_to_end(self, shard: str, timeout_seconds: float) -> None:
         """Wait until this node has folded what the log held of a shard, and of where shards lie, when this was called."""
+
+    @property
+    def failure(self) -> HubError | None:
+        """Why nothing will be decided here any more; None while all is well."""
+        return self._sequencer.failure
 
     def shards(self) -> tuple[str, ...]:
         """Return the names of the shards that exist here."""

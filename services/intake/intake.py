@@ -23,6 +23,7 @@ from services.eventstore.port import Accepted, EventStore, Malformed, Mismatch, 
 from services.intake.admission import Admission, Admitter, Flight, Group, Unadmitted
 from services.intake.ahead import Examiners
 from services.intake.candidate import Candidate, examine
+from services.intake.log_ends import LogEnds
 from services.intake.receipts import accepted, receipt_of, refused, refused_with_others, replayed
 from services.intake.registry import RegistryFollower
 from services.intake.streams import Streams, StreamState
@@ -59,6 +60,7 @@ class Intake:
         self._examiners = examiners
         self._metrics = metrics
         self._log_origin = log_origin
+        self._log_ends = LogEnds(store)
         self._streams = Streams(self._load)
         self._admitter = Admitter(store=store, streams=self._streams, registry=registry, keys=keys, clock=clock, node_id=node_id)
 
@@ -233,11 +235,8 @@ class Intake:
         return refused(group[0].event_id, Unavailable("the streams concerned are busy"))
 
     async def _come_to_the_end(self, shard: str) -> None:
-        """Wait until this node has folded what the log held of a shard and of the national one when this was called.
-
-        Raises ``Unavailable`` if that takes longer than an append may.
-        """
-        await asyncio.to_thread(self._store.come_to_end, shard, APPEND_DEADLINE_SECONDS)
+        """Know what the log holds now of a shard and of the registry; raise ``Unavailable`` if that takes longer than an append may."""
+        await self._log_ends.reach(shard)
         self._registry.catch_up()
 
     async def _spread(self, outcome: Outcome, group: Sequence[Candidate]) -> list[Outcome]:

@@ -12,6 +12,7 @@ from domain.kernel.ids import RuleId
 from domain.kernel.rules import Refused
 from safeguarding.hub.v1.append_pb2 import FindingNote, Outcome, Receipt, Refusal, RefusalCode
 from safeguarding.hub.v1.log_pb2 import LoggedEvent
+from services.eventstore.frame import UnknownControl
 from services.eventstore.port import Placed, ShardStore, Stored
 from services.runtime.errors import (
     ContentMismatch,
@@ -99,6 +100,9 @@ def refused(event_id: bytes, error: HubError | Refused) -> Outcome:
         case IntegrityError():
             refusal.code, refusal.rule = RefusalCode.REFUSAL_CODE_INTEGRITY, "hub.integrity"
             refusal.reason = "the log contradicts itself; the operator was called"
+        case UnknownControl():
+            refusal.code, refusal.rule = RefusalCode.REFUSAL_CODE_UNAVAILABLE, "wire.unavailable"
+            refusal.reason = "this node is older than the log and has stopped; another one decides"
         case _:
             raise error
     return Outcome(refusal=refusal)

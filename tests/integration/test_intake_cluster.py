@@ -23,7 +23,7 @@ from services.eventstore.cluster import ClusterEventStore
 from services.eventstore.codec import to_message
 from services.eventstore.opening import Opener
 from services.eventstore.store import NodeStore
-from services.intake import intake as intake_module
+from services.intake import log_ends
 from services.intake.intake import Intake
 from services.intake.registry import RegistryFollower
 from services.runtime.errors import NotFound, Unavailable
@@ -125,7 +125,7 @@ async def test_what_is_refused_on_the_whole_log_is_refused(second: Second) -> No
 async def test_a_node_that_cannot_know_says_so(second: Second, monkeypatch: pytest.MonkeyPatch) -> None:
     case_id = str(uuid.uuid4())
     event = second.signed(COUNCIL, case_id)
-    monkeypatch.setattr(intake_module, "APPEND_DEADLINE_SECONDS", 0.2)
+    monkeypatch.setattr(log_ends, "APPEND_DEADLINE_SECONDS", 0.2)
     second.log.is_held = True
     await second.hub.said(COUNCIL, a_notification(), case_id=case_id)
     (outcome,) = await second.intake.append(COUNCIL, [event])
