@@ -15,13 +15,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from time import monotonic
+from time import monotonic, sleep
 from typing import Final
 
 import structlog
 
 from services.eventstore import frame
-from services.eventstore.fold import PROGRAM, ShardState, flaw, fold_frame
+from services.eventstore.fold import PROGRAM, Program, ShardState, flaw, fold_frame
 from services.eventstore.log import Log, LogRecord
 from services.eventstore.port import Accepted, Append, Malformed, Result
 from services.eventstore.proposals import Answers, Proposed, Sequencer, answer_all
@@ -45,32 +45,48 @@ class Follower(Sequencer):
     """Proposes to a log and folds it."""
 
     def __init__(
-        self, state: State, path: Path, log: Log, root: str, committed: Callable[[set[str]], None], deadline_seconds: float
+        self,
+        state: State,
+        path: Path,
+        log: Log,
+        root: str,
+        committed: Callable[[set[str]], None],
+        deadline_seconds: float,
+        *,
+        program: Program = PROGRAM,
+        now: Callable[[], float] = monotonic,
     ) -> None:
         """Begin behind what the state has folded; ``root``: the shard of partition 0, which says where all others lie.
 
-        ``committed`` is called with the shards of each durable batch, before anyone is answered. Raises ``IntegrityError`` if the log is
-        not the one that the state was folded from, or has lost its end; ``Unavailable`` if it does not answer.
+        ``committed`` is called with the shards of each durable batch, before anyone is answered; ``program``: what this node can fold;
+        ``now`` returns seconds that never go back. Raises ``IntegrityError`` if the log is not the one that the state was folded from, or
+        has lost its end; ``Unavailable`` if it does not answer.
         """
-        super().__init__("eventstore-follower", state, path, deadline_seconds)
+        super().__init__("eventstore-follower", state, path, deadline_seconds, now)
         self._log = log
         self._root = root
         self._committed = committed
+        self._program = program
         self._pending: dict[tuple[str, bytes], list[Proposed]] = {}
         """Who waits for the decision on which append, the first being the one that is sent."""
         self._pending_lock = threading.Lock()
         self._outgoing: SimpleQueue[tuple[float, Proposed] | None] = SimpleQueue()
+        self._failed: list[tuple[float, int, Proposed]] = []
+        """What is to be sent again, and when: a heap that only the sender touches."""
+        self._order = itertools.count()
+        self._look_again = 0.0
+        self._must_read_again = False
+        self._stopped = False
         self._moved = threading.Condition()
         self._places: dict[int, str] = {}
         self._sender = threading.Thread(target=self._send, name="eventstore-sender", daemon=True)
         self._check_log()
         self._follow()
         self._start()
-        self._sender.start()
 
     def log_end(self, shard: str, timeout_seconds: float) -> None:
         """Wait until all that the log held of a shard when this was called is folded; raise ``Unavailable`` if it takes longer."""
-        deadline = monotonic() + timeout_seconds
+        deadline = self._now() + timeout_seconds
         partition = self.partition(shard)
         if partition is None:
             raise Unavailable(f"shard {shard!r} has no partition")
@@ -80,7 +96,7 @@ class Follower(Sequencer):
             return self._broken is not None or self._closing.is_set() or self._standing(shard).next_offset >= end
 
         with self._moved:
-            self._moved.wait_for(is_folded, max(deadline - monotonic(), 0.0))
+            self._moved.wait_for(is_folded, max(deadline - self._now(), 0.0))
         if self._standing(shard).next_offset < end:
             raise self._broken or Unavailable(f"this node has not folded shard {shard!r} to its end within {timeout_seconds} s")
 
@@ -96,47 +112,56 @@ class Follower(Sequencer):
         self._sender.join(RETRY_SECONDS)
         self._log.close()
 
+    def _start(self) -> None:
+        """Start the threads."""
+        super()._start()
+        self._sender.start()
+
     # ── proposing ──
 
     def _put(self, proposed: Proposed) -> None:
         """Hand a proposal to the sender, or answer it at once when there is no point."""
-        record = proposed.record
-        wrong = _flaw_of(record, proposed.shard)
+        wrong = _flaw_of(proposed)
         if wrong is not None:
             answers = Answers()
             answers.give(proposed, wrong)
             answers.send()
         elif proposed.begin() and not self._turned_away(proposed, len(self._pending)):
+            key = (proposed.shard, proposed.append_id)
             with self._pending_lock:
-                waiting = self._pending.setdefault((proposed.shard, proposed.append_id), [])
-                waiting.append(proposed)
-            if len(waiting) == 1:
+                # Behind those whose deadline is over nothing may be on its way any more.
+                waiting = [each for each in self._pending.get(key, ()) if not each.done()]
+                self._pending[key] = [*waiting, proposed]
+            if not waiting:
                 self._outgoing.put((0.0, proposed))
-            if not self._worker.is_alive():
+            if self._stopped:
                 self._turn_away()
 
     def _send(self) -> None:
-        """Hand records to the log, new ones at once and failed ones again after a while, until told to stop and nothing is pending."""
-        waiting: list[tuple[float, int, Proposed]] = []
-        order = itertools.count()
+        """Hand records to the log until told to stop and nothing is pending."""
         while self._worker.is_alive():
-            pause = waiting[0][0] - monotonic() if waiting else RETRY_SECONDS
-            if pause <= 0:
-                self._send_one(heapq.heappop(waiting)[2])
-                continue
-            with contextlib.suppress(Empty):
-                item = self._outgoing.get(timeout=pause)
-                if item is None:
-                    continue
-                due, proposed = item
-                if due:
-                    heapq.heappush(waiting, (due, next(order), proposed))
-                else:
-                    self._send_one(proposed)
+            self._send_next(RETRY_SECONDS)
+
+    def _send_next(self, seconds: float) -> None:
+        """Hand the next record over, a new one at once and a failed one after a while; wait at most so long for it."""
+        failed = self._failed
+        pause = min(failed[0][0] - self._now(), seconds) if failed else seconds
+        if failed and failed[0][0] <= self._now():
+            self._send_one(heapq.heappop(failed)[2])
+            return
+        with contextlib.suppress(Empty):
+            item = self._outgoing.get(timeout=pause)
+            if item is None:
+                return
+            due, proposed = item
+            if due:
+                heapq.heappush(failed, (due, next(self._order), proposed))
+            else:
+                self._send_one(proposed)
 
     def _send_one(self, proposed: Proposed) -> None:
         """Hand one record over, if anyone waits for it; what cannot be handed over is tried again."""
-        if (proposed.shard, proposed.append_id) not in self._pending:
+        if not self._is_awaited(proposed):
             return
         record, partition = proposed.record, self.partition(proposed.shard)
         if partition is None:
@@ -153,9 +178,18 @@ class Follower(Sequencer):
 
     def _send_again(self, proposed: Proposed, error: Exception) -> None:
         """Take note that a record may or may not be on the log; it is sent again while anyone waits."""
-        if (proposed.shard, proposed.append_id) in self._pending:
+        if self._is_awaited(proposed):
             _log.warning("eventstore.send_failed", error=type(error).__name__)
-            self._outgoing.put((monotonic() + RESEND_SECONDS, proposed))
+            self._outgoing.put((self._now() + RESEND_SECONDS, proposed))
+
+    def _is_awaited(self, proposed: Proposed) -> bool:
+        """Tell whether anyone still waits for the decision on an append."""
+        return any(not each.done() for each in self._pending.get((proposed.shard, proposed.append_id), ()))
+
+    def _turn_away(self) -> None:
+        """Answer whoever still waits when nothing is folded any more."""
+        for key in list(self._pending):
+            answer_all(self._taken(*key), self._broken or Unavailable("the event store is closed"))
 
     def _taken(self, shard: str, append_id: bytes) -> list[Proposed]:
         """Return who waits for the decision on an append, who from now on is not pending any more."""
@@ -166,48 +200,47 @@ class Follower(Sequencer):
 
     def _work(self) -> None:
         """Fold what comes until told to stop; what was proposed before is still decided, or given up at its deadline."""
-        look_again = 0.0
         while self._broken is None and not (self._closing.is_set() and not self._pending):
-            try:
-                records = self._log.poll(POLL_SECONDS, BATCH_MAX_RECORDS)
-            except IntegrityError as error:
-                self._broken = error
-                break
-            except Exception as error:  # noqa: BLE001  the follower must outlive whatever the log's client does
-                _log.warning("eventstore.log_unavailable", error=type(error).__name__)
-                self._closing.wait(RETRY_SECONDS)
-                continue
-            if records:
-                self._fold_until_durable(records)
-            if monotonic() > look_again:
-                self._forget_answered()
-                look_again = monotonic() + RETRY_SECONDS
+            if not self._fold_next(POLL_SECONDS) and self._broken is None:
+                sleep(RETRY_SECONDS)
         if self._broken is not None:
             _log.error("eventstore.stopped", reason=str(self._broken))
+        self._stopped = True
         self._turn_away()
         with self._moved:
             self._moved.notify_all()
 
-    def _turn_away(self) -> None:
-        """Answer whoever waits for what will not be decided here any more."""
-        for key in list(self._pending):
-            answer_all(self._taken(*key), self._broken or Unavailable("the event store is closed"))
+    def _fold_next(self, seconds: float) -> bool:
+        """Fold what comes within so many seconds; tell whether all is well, or only may be after a while."""
+        if self._now() > self._look_again:
+            self._forget_answered()
+            self._look_again = self._now() + RETRY_SECONDS
+        try:
+            if self._must_read_again:
+                self._follow()
+                self._must_read_again = False
+            records = self._log.poll(seconds, BATCH_MAX_RECORDS)
+        except IntegrityError as error:
+            self._broken = error
+            return False
+        except Exception as error:  # noqa: BLE001  the follower must outlive whatever the log's client does
+            _log.warning("eventstore.log_unavailable", error=type(error).__name__)
+            return False
+        return not records or self._fold_batch(records)
 
-    def _fold_until_durable(self, records: Sequence[LogRecord]) -> None:
-        """Fold a batch, again and again while the disk does not take it; a log that contradicts this node breaks the node."""
-        while True:
-            try:
-                self._fold(records)
-            except frame.UnknownControl as error:
-                self._broken = error
-            except IntegrityError as error:
-                self._state.abandon()
-                self._broken = error
-            except Exception as failure:  # noqa: BLE001  the follower must outlive any one batch
-                self._recover(failure, len(records))
-                if self._broken is None and not self._closing.wait(RETRY_SECONDS):
-                    continue
-            return
+    def _fold_batch(self, records: Sequence[LogRecord]) -> bool:
+        """Fold a batch; one that the disk does not take is read again, a log that contradicts this node breaks the node."""
+        try:
+            self._fold(records)
+        except (frame.UnknownControl, IntegrityError) as error:
+            self._state.abandon()
+            self._broken = error
+        except Exception as failure:  # noqa: BLE001  the follower must outlive any one batch
+            self._recover(failure, len(records))
+            self._must_read_again = True
+        else:
+            return True
+        return False
 
     def _fold(self, records: Sequence[LogRecord]) -> None:
         """Fold a batch in one transaction and answer whose proposals it decides."""
@@ -223,7 +256,7 @@ class Follower(Sequencer):
             if record.offset > expected:
                 raise IntegrityError(f"partition {record.partition}: offset {record.offset} where {expected} is next; records are missing")
             try:
-                decision = fold_frame(state, shard, record.offset, framed, record.timestamp_ms, append=append)
+                decision = fold_frame(state, shard, record.offset, framed, record.timestamp_ms, self._program, append)
             except frame.UnknownControl as error:
                 stop = error
                 break
@@ -252,8 +285,8 @@ class Follower(Sequencer):
             except frame.UnknownControl as error:
                 return read, error
             append = None
-            if isinstance(framed, frame.Frame) and framed.kind is frame.Kind.APPEND and framed.version in PROGRAM.formats:
-                append = PROGRAM.formats[framed.version](framed)
+            if isinstance(framed, frame.Frame) and framed.kind is frame.Kind.APPEND and framed.version in self._program.formats:
+                append = self._program.formats[framed.version](framed)
             read.append((self._places[record.partition], record, framed, append))
         return read, None
 
@@ -294,10 +327,10 @@ class Follower(Sequencer):
         for partition, offset in folded.items():
             self._check_end(partition, offset)
         self._log.follow(folded)
-        deadline = monotonic() + CHECK_MAX_SECONDS
+        deadline = self._now() + CHECK_MAX_SECONDS
         missing = set(folded)
         while missing:
-            if monotonic() > deadline:
+            if self._now() > deadline:
                 raise Unavailable(f"the log does not answer within {CHECK_MAX_SECONDS} s")
             for record in self._log.poll(POLL_SECONDS, BATCH_MAX_RECORDS):
                 if record.partition in missing and record.offset == folded[record.partition]:
@@ -321,9 +354,14 @@ class Follower(Sequencer):
             )
 
 
-def _flaw_of(record: Append | frame.Control, shard: str) -> Malformed | None:
+def _flaw_of(proposed: Proposed) -> Malformed | None:
     """Return what is wrong with a record in itself: such a one is not sent."""
-    if not isinstance(record, Append):
-        return None
-    wrong = flaw(record, shard)
-    return frame.oversize(record) if wrong is None else Malformed(wrong)
+    record = proposed.record
+    if isinstance(record, Append):
+        wrong = flaw(record, proposed.shard)
+        return frame.oversize(record) if wrong is None else Malformed(wrong)
+    try:
+        frame.encode_control(record, proposed.append_id)
+    except ValueError as error:
+        return Malformed(f"the control cannot be written: {type(error).__name__}")
+    return None

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import sqlite3
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from pathlib import Path
 from time import monotonic
@@ -25,7 +26,6 @@ from services.eventstore.state import State
 from services.eventstore.tables import explained
 from services.runtime.errors import HubError, Invalid, Unavailable, Violation
 from services.runtime.limits import WAITING_MAX_APPENDS
-from services.runtime.randomness import rising_id
 
 DEADLINE_CHECK_SECONDS: Final = 0.5
 CLOSE_MAX_SECONDS: Final = 30.0
@@ -99,11 +99,12 @@ def _deliver(answers: list[tuple[asyncio.Future[Result], Result | Exception]]) -
 class Sequencer(ABC):
     """Has proposals decided; a future is answered only after its decision is durable."""
 
-    def __init__(self, name: str, state: State, path: Path, deadline_seconds: float) -> None:
-        """``name``: what the worker's thread is called; ``path``: the state's file."""
+    def __init__(self, name: str, state: State, path: Path, deadline_seconds: float, now: Callable[[], float] = monotonic) -> None:
+        """``name``: what the worker's thread is called; ``path``: the state's file; ``now`` returns seconds that never go back."""
         self._state = state
         self._path = path
         self._deadline_seconds = deadline_seconds
+        self._now = now
         self._unanswered: deque[Proposed] = deque()
         self._closing = threading.Event()
         self._broken: HubError | None = None
@@ -140,7 +141,7 @@ class Sequencer(ABC):
             else:
                 done.set_exception(error)
 
-        self.propose(shard, rising_id(), control).add_done_callback(settle)
+        self.propose(shard, secrets.token_bytes(frame.APPEND_ID_BYTES), control).add_done_callback(settle)
         return done
 
     @property
@@ -185,7 +186,7 @@ class Sequencer(ABC):
         elif waiting >= WAITING_MAX_APPENDS:
             answer_all([proposed], Unavailable(f"{WAITING_MAX_APPENDS} appends are waiting already"))
         else:
-            proposed.deadline = monotonic() + self._deadline_seconds
+            proposed.deadline = self._now() + self._deadline_seconds
             self._unanswered.append(proposed)
             return False
         return True
@@ -206,16 +207,19 @@ class Sequencer(ABC):
 
     def _watch_deadlines(self) -> None:
         """Fail futures whose deadline has passed: what hangs must not hang the callers."""
-        unanswered = self._unanswered
         while not self._closing.wait(DEADLINE_CHECK_SECONDS) or self._worker.is_alive():
             if self._closing.is_set():
                 self._worker.join(DEADLINE_CHECK_SECONDS)
-            now = monotonic()
-            overdue: list[Proposed] = []
-            while unanswered and (unanswered[0].done() or unanswered[0].deadline < now):
-                overdue.append(unanswered.popleft())
-            late = [proposed for proposed in overdue if not proposed.done()]
-            answer_all(late, Unavailable(f"not durable within {self._deadline_seconds} s; the outcome is unknown"))
+            self._fail_overdue()
+
+    def _fail_overdue(self) -> None:
+        """Fail the futures whose deadline has passed."""
+        unanswered, now = self._unanswered, self._now()
+        overdue: list[Proposed] = []
+        while unanswered and (unanswered[0].done() or unanswered[0].deadline < now):
+            overdue.append(unanswered.popleft())
+        late = [proposed for proposed in overdue if not proposed.done()]
+        answer_all(late, Unavailable(f"not durable within {self._deadline_seconds} s; the outcome is unknown"))
 
 
 def answer_all(batch: Sequence[Proposed], error: Exception) -> None:

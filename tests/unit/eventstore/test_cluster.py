@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +17,7 @@ from services.eventstore import follower, frame
 from services.eventstore.cluster import ClusterEventStore
 from services.eventstore.port import Accepted, Append, Conflict, Malformed
 from services.eventstore.shard import NodeShard
-from services.runtime.errors import IntegrityError, Unavailable
+from services.runtime.errors import IntegrityError, Invalid, Unavailable
 from tests.support.appends import an_append, an_event, an_id
 from tests.support.shared_log import NodesLog, SharedLog
 
@@ -266,3 +269,42 @@ def test_an_append_that_is_wrong_in_itself_is_not_sent(tmp_path: Path) -> None:
         before = len(shared.records(1))
         assert isinstance(shard.append(an_append("1")).result(SECONDS), Malformed)
         assert len(shared.records(1)) == before
+
+
+def test_a_control_that_cannot_be_written_does_not_stop_the_node_from_writing(tmp_path: Path) -> None:
+    with node(tmp_path, SharedLog(), deadline_seconds=3.0) as store:
+        shard = store.create_shard("north")
+        with pytest.raises(Invalid, match="cannot be written"):
+            shard.revoke_key("\ud800").result(SECONDS)
+        accepted(shard, an_append("1", an_event("incident-a", 1)))
+
+
+class FullDisk(sqlite3.Connection):
+    """A connection that commits nothing while the disk is full."""
+
+    is_full = False
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        if FullDisk.is_full and sql == "COMMIT":
+            raise sqlite3.OperationalError("disk full")
+        return super().execute(sql, parameters)
+
+
+def test_a_disk_that_is_full_for_a_while_as_the_node_closes_loses_no_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def connect(path: str) -> sqlite3.Connection:
+        return sqlite3.connect(path, isolation_level=None, check_same_thread=False, factory=FullDisk)
+
+    shared = SharedLog()
+    store = ClusterEventStore(tmp_path / "events.sqlite", NodesLog(shared), root="national", connect=connect, deadline_seconds=SECONDS)
+    store.create_shard("national")
+    shard = store.create_shard("north")
+    with monkeypatch.context() as patch:
+        patch.setattr(FullDisk, "is_full", True)
+        future = shard.append(an_append("1", an_event("incident-a", 1)))
+        closing = threading.Thread(target=store.close)
+        closing.start()
+        time.sleep(0.2)
+        shared.write(1, frame.encode_append(an_append("2", an_event("incident-a", 2))))
+        time.sleep(0.2)
+    assert isinstance(future.result(SECONDS), Accepted)
+    closing.join(SECONDS)

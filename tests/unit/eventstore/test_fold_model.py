@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
 
 from services.eventstore import frame
-from services.eventstore.fold import PROGRAM, Decision, Lookups, Program, ShardState, fold_record, judge_v1
+from services.eventstore.fold import PROGRAM, Decision, Program, fold_record
 from services.eventstore.port import (
     Accepted,
     Append,
@@ -32,21 +32,11 @@ from services.eventstore.port import (
 from services.eventstore.state import State
 from tests.support.appends import an_event, an_id, naive_digest
 from tests.support.dict_state import DictState
+from tests.support.newer_rules import NEW_PROGRAM, RETIRED
 
 SHARDS: Final = ("north", "south")
 STREAMS: Final = ("incident-a", "sharing-a", "incident-b")
 KEYS: Final = ("key-1", "key-2")
-RETIRED: Final = "incident.retired.v1"
-
-
-def judge_v2(lookups: Lookups, state: ShardState, append: Append, timestamp_ms: int) -> Decision:
-    """Decide as rules of a later program might: one event type is no longer taken."""
-    if any(event.type == RETIRED for event in append.events):
-        return Decision(Malformed("retired"), judge_v1(lookups, state, replace(append, append_id=b""), timestamp_ms).effects)
-    return judge_v1(lookups, state, append, timestamp_ms)
-
-
-NEW_PROGRAM: Final = Program(judges={1: judge_v1, 2: judge_v2}, formats={1: frame.append_of, 2: frame.append_of})
 
 
 @dataclass
