@@ -66,6 +66,7 @@ from services.queries.oversight import Oversight
 from services.queries.proof import Proofs
 from services.queries.registry import Registry
 from services.queries.watching import Ticker
+from services.runtime.errors import IntegrityError
 from services.runtime.health import Health
 from services.runtime.interceptors import RpcInterceptor
 from services.runtime.limits import CONCURRENT_MAX_RPCS
@@ -197,6 +198,16 @@ def kafka_topic(settings: Settings, *, partitions: int, replication: int) -> int
     if partitions:
         kafka.make_topic(where, partitions=partitions, replication=replication)
     return kafka.check_topic(where)
+
+
+def _demand_empty_topic(settings: Settings) -> None:
+    """Raise ``Unavailable`` if the topic cannot be reached, ``IntegrityError`` if it would lose records or holds another hub's."""
+    from services.eventstore import kafka  # noqa: PLC0415  # likewise
+
+    where = _kafka(settings)
+    kafka.check_topic(where)
+    if kafka.holds_records(where):
+        raise IntegrityError(f"topic {where.topic!r} holds a hub's log already: serve that hub's home, or name another topic")
 
 
 def _kafka(settings: Settings) -> Kafka:
@@ -347,6 +358,8 @@ def found_home(settings: Settings) -> None:
     """
     if settings.is_founded or settings.operator_public_key_file.exists():
         raise FileExistsError(f"{settings.home} holds a hub already")
+    if settings.kafka_bootstrap:
+        _demand_empty_topic(settings)
     for folder in (settings.pki_folder, settings.operator_public_key_file.parent, settings.agencies_folder, settings.store_folder):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not settings.authority_certificate_file.exists():

@@ -18,6 +18,7 @@ from services.cli.failures import Exit, Failure, wrong_usage
 from services.cli.options import Home, Json, settings_of
 from services.cli.output import emit_line, say
 from services.cli.stores import kek_of
+from services.eventstore.lock import InUse
 from services.eventstore.store import NodeStore
 from services.runtime import interpreter
 from services.runtime.errors import Unavailable
@@ -45,8 +46,10 @@ def serve(
     try:
         with open_parts(settings) as parts, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(parts, json=json))
-    except Unavailable as error:
+    except InUse as error:
         raise Failure(Exit.UNAVAILABLE, str(error), "another hub may be serving this home; there can be one") from None
+    except Unavailable as error:
+        raise Failure(Exit.UNAVAILABLE, str(error), "hub doctor says what is reachable") from None
 
 
 def _settle(settings: Settings, *, found: bool) -> None:
@@ -60,6 +63,8 @@ def _settle(settings: Settings, *, found: bool) -> None:
         found_home(settings)
     except FileExistsError as error:
         raise wrong_usage(str(error), "a founding that was cut short leaves such files: remove the folder if it holds no hub") from None
+    except Unavailable as error:
+        raise Failure(Exit.UNAVAILABLE, str(error), "nothing was founded; try again when it is reachable") from None
     _LOG.info("hub.founded", log_origin=settings.log_origin, node_id=settings.node_id)
 
 

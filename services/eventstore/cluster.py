@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
+from time import monotonic
 from typing import Final
 
 from services.eventstore import fold, frame, tables
 from services.eventstore.follower import Follower
-from services.eventstore.log import ASK_MAX_SECONDS, Log
+from services.eventstore.log import Log
 from services.eventstore.shard import NodeShard
 from services.eventstore.state import State
 from services.eventstore.store import NodeStore
-from services.runtime.errors import Invalid, Unavailable
+from services.runtime.errors import Invalid, Unavailable, Violation
 from services.runtime.limits import APPEND_DEADLINE_SECONDS
 
 BEGIN_MAX_SECONDS: Final = 600.0
@@ -42,7 +43,7 @@ class ClusterEventStore(NodeStore):
         self._root = root
         try:
             # The log is the truth: what a power cut takes from the file is folded again.
-            super().__init__(path, synchronous="NORMAL", connect=connect, deadline_seconds=deadline_seconds)
+            super().__init__(path, synchronous="NORMAL", connect=connect, kind=tables.FOLLOWS_A_LOG, deadline_seconds=deadline_seconds)
         except BaseException:
             log.close()
             raise
@@ -59,17 +60,22 @@ class ClusterEventStore(NodeStore):
 
     def come_to_end(self, shard: str, timeout_seconds: float) -> None:
         """Wait until this node has folded what the log held of a shard, and of where shards lie, when this was called."""
+        deadline = monotonic() + timeout_seconds
         self._follower.log_end(self._root, timeout_seconds)
         if shard != self._root and self._follower.partition(shard) is not None:
-            self._follower.log_end(shard, timeout_seconds)
+            self._follower.log_end(shard, max(deadline - monotonic(), 0.0))
 
     def create_shard(self, name: str) -> NodeShard:
         """Begin a shard with its GENESIS record, in a partition of its own; return it, also when it exists."""
         if name not in self.shards():
-            self.come_to_end(name, BEGIN_MAX_SECONDS)
+            self.come_to_end(name, self._deadline_seconds)
             if name != self._root:
+                if self._root not in self.shards():
+                    raise Unavailable(f"shard {self._root!r}, which places all others, has not begun")
+                if not name or not fold.is_text(name):
+                    raise Invalid(Violation("shard", "a name in Unicode"))
                 self._place(name)
-                self._follower.log_end(name, BEGIN_MAX_SECONDS)
+                self._follower.log_end(name, self._deadline_seconds)
             if name not in self.shards():
                 self._control(name, frame.Genesis(name, fold.RULES_VERSION, (frame.APPEND_FORMAT,)))
         return self.shard(name)
@@ -89,7 +95,7 @@ class ClusterEventStore(NodeStore):
         """Have a shard placed in a partition that has none; other nodes may be faster, for this shard or that partition."""
         while self._follower.partition(name) is None:
             taken = self._state.places()
-            free = next((each for each in range(1, self._log.partitions(ASK_MAX_SECONDS)) if each not in taken), None)
+            free = next((each for each in range(1, self._log.partitions()) if each not in taken), None)
             if free is None:
                 raise Unavailable("every partition of the log has a shard; add some with: hub kafka init")
             self._control(self._root, frame.ShardPlaced(name, free))

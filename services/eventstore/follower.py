@@ -107,10 +107,12 @@ class Follower(Sequencer):
     def close(self) -> None:
         """Wait for what was proposed before, as long as it takes to be decided or given up; then stop. Idempotent."""
         self._closing.set()
-        self._join()
-        self._outgoing.put(None)
-        self._sender.join(RETRY_SECONDS)
-        self._log.close()
+        try:
+            self._join()
+        finally:
+            self._outgoing.put(None)
+            self._sender.join(RETRY_SECONDS)
+            self._log.close()
 
     def _start(self) -> None:
         """Start the threads."""
@@ -205,6 +207,7 @@ class Follower(Sequencer):
                 sleep(RETRY_SECONDS)
         if self._broken is not None:
             _log.error("eventstore.stopped", reason=str(self._broken))
+            self.on_failure()
         self._stopped = True
         self._turn_away()
         with self._moved:
@@ -333,8 +336,8 @@ class Follower(Sequencer):
             if self._now() > deadline:
                 raise Unavailable(f"the log does not answer within {CHECK_MAX_SECONDS} s")
             for record in self._log.poll(POLL_SECONDS, BATCH_MAX_RECORDS):
-                if record.partition in missing and record.offset == folded[record.partition]:
-                    self._check_last(record)
+                if record.partition in missing:
+                    self._check_last(record, folded[record.partition])
                     missing.discard(record.partition)
 
     def _check_end(self, partition: int, offset: int) -> None:
@@ -343,8 +346,12 @@ class Follower(Sequencer):
         if end <= offset:
             raise IntegrityError(f"{self._path}: the state has folded offset {offset} of partition {partition}, the log ends at {end}")
 
-    def _check_last(self, record: LogRecord) -> None:
-        """Raise ``IntegrityError`` unless a record is the one that this node folded last in its partition."""
+    def _check_last(self, record: LogRecord, offset: int) -> None:
+        """Raise ``IntegrityError`` unless a record is the one that this node folded last in its partition, at ``offset``."""
+        if record.offset != offset:
+            raise IntegrityError(
+                f"{self._path}: offset {offset} of partition {record.partition} was folded, and is not on the log any more"
+            )
         framed = frame.decode(record.value)
         append_id = framed.append_id if isinstance(framed, frame.Frame) else b""
         expected = self._standing(self._places[record.partition]).last_append_id

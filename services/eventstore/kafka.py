@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -24,6 +25,8 @@ from services.runtime.limits import RECORD_MAX_BYTES
 
 TOPIC: Final = "hub.events.v1"
 SEND_MAX_SECONDS: Final = 10.0
+CLOSE_SECONDS: Final = 1.0
+IN_SYNC_MIN: Final = 2
 _MILLISECONDS: Final = 1_000
 _BOOTSTRAP_MS: Final = int(ASK_MAX_SECONDS * _MILLISECONDS)
 
@@ -74,7 +77,7 @@ class Kafka:
 
     bootstrap: tuple[str, ...]
     topic: str = TOPIC
-    security: Mapping[str, Any] = field(default_factory=dict)
+    security: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def producer(self) -> Any:
         """Return the client that hands records over, set as the hub needs it."""
@@ -101,12 +104,18 @@ class KafkaLog:
 
     def __init__(self, kafka: Kafka) -> None:
         """Connect; raise ``Unavailable`` if no broker answers, or the topic does not exist."""
+        self._kafka = kafka
         self._topic = kafka.topic
-        self._producer = kafka.producer()
-        self._consumer = kafka.consumer()
-        self._asking = kafka.consumer()
         self._asking_lock = threading.Lock()
-        self.partitions(ASK_MAX_SECONDS)
+        with ExitStack() as undoing:
+            self._producer = kafka.producer()
+            undoing.callback(self._producer.close, timeout=CLOSE_SECONDS)
+            self._consumer = kafka.consumer()
+            undoing.callback(self._consumer.close)
+            self._asking = kafka.consumer()
+            undoing.callback(self._asking.close)
+            self.partitions()
+            undoing.pop_all()
 
     def send(self, partition: int, key: bytes, value: bytes, failed: Callable[[Exception], None]) -> None:
         """Hand a record over; ``failed`` is called, from any thread, when its outcome is unknown."""
@@ -126,7 +135,7 @@ class KafkaLog:
         """Return what came, in offset order in each partition."""
         try:
             polled = self._consumer.poll(timeout_ms=int(seconds * _MILLISECONDS), max_records=most)
-        except (kafka_errors.OffsetOutOfRangeError, kafka_errors.NoOffsetForPartitionError) as error:
+        except (kafka_errors.OffsetOutOfRangeError, kafka_errors.NoOffsetForPartitionError, kafka_errors.LogTruncationError) as error:
             raise IntegrityError(f"the log does not hold what is to be read next: {_words(error)}") from error
         except kafka_errors.KafkaError as error:
             raise Unavailable(f"Kafka does not answer: {_words(error)}") from error
@@ -142,19 +151,20 @@ class KafkaLog:
         end: int = self._ask(lambda timeout_ms: self._asking.end_offsets([place], timeout_ms=timeout_ms)[place], seconds)
         return end
 
-    def partitions(self, seconds: float) -> int:
+    def partitions(self) -> int:
         """Return how many partitions the topic has; raise ``Unavailable`` without an answer in time."""
-        deadline = monotonic() + seconds
-        while True:
-            found = self._ask(lambda _: self._asking.partitions_for_topic(self._topic), seconds)
-            if found:
-                return len(found)
-            if monotonic() > deadline:
-                raise Unavailable(f"topic {self._topic!r} does not exist; make it with: hub kafka init")
+        # Not from a client that runs already: what that one knows of the topic may be as old as metadata_max_age_ms.
+        admin = self._kafka.admin()
+        try:
+            return len(_existing(admin, self._topic)["partitions"])
+        except kafka_errors.KafkaError as error:
+            raise Unavailable(f"Kafka does not answer: {_words(error)}") from error
+        finally:
+            admin.close()
 
     def close(self) -> None:
         """Close the clients; idempotent."""
-        self._producer.close(timeout=1.0)
+        self._producer.close(timeout=CLOSE_SECONDS)
         self._consumer.close()
         with self._asking_lock:
             self._asking.close()
@@ -190,7 +200,7 @@ def make_topic(kafka: Kafka, *, partitions: int, replication: int) -> None:
     try:
         found = _described(admin, kafka.topic)
         if found is None:
-            settings = {**KEPT_FOR_EVER, "min.insync.replicas": str(min(replication, 2))}
+            settings = {**KEPT_FOR_EVER, "min.insync.replicas": str(min(replication, IN_SYNC_MIN))}
             new = {"num_partitions": partitions, "replication_factor": replication, "configs": settings}
             admin.create_topics({kafka.topic: new}, wait_for_metadata=True)
         elif len(found["partitions"]) < partitions:
@@ -208,24 +218,50 @@ def check_topic(kafka: Kafka) -> int:
     """
     admin = kafka.admin()
     try:
-        found = _described(admin, kafka.topic)
-        if found is None:
-            raise Unavailable(f"topic {kafka.topic!r} does not exist; make it with: hub kafka init")
+        found = _existing(admin, kafka.topic)
         settings = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, kafka.topic)])["topic"][kafka.topic]
     except kafka_errors.KafkaError as error:
         raise Unavailable(f"Kafka does not describe topic {kafka.topic!r}: {_words(error)}") from error
     finally:
         admin.close()
     stand = {name: settings.get(name, {}).get("value", "the brokers' default") for name in KEPT_FOR_EVER}
-    wrong = [f"{name} is {stand[name]}, must be {right}" for name, right in KEPT_FOR_EVER.items() if stand[name] != right]
+    wrong = [f"{name} is {stand[name]}, must be {right}" for name, right in KEPT_FOR_EVER.items() if not _is_met(name, stand[name], right)]
+    replicas = min(len(each["replica_nodes"]) for each in found["partitions"])
+    in_sync = settings.get("min.insync.replicas", {}).get("value", "1")
+    if replicas > 1 and int(in_sync) < IN_SYNC_MIN:
+        wrong.append(f"min.insync.replicas is {in_sync}, must be {IN_SYNC_MIN}: what is acknowledged may lie on one broker alone")
     if wrong:
         raise IntegrityError(f"topic {kafka.topic!r} would not keep the log as it is: {'; '.join(wrong)}")
     return len(found["partitions"])
 
 
+def holds_records(kafka: Kafka) -> bool:
+    """Tell whether anything was ever written to the topic's first partition, with which every log begins."""
+    with closing(KafkaLog(kafka)) as log:
+        return log.end(0, ASK_MAX_SECONDS) > 0
+
+
+def _is_met(name: str, found: str, right: str) -> bool:
+    """Tell whether a topic's setting is as it must be; larger records than ours may fit."""
+    return found == right or (name == "max.message.bytes" and found.isdecimal() and int(found) >= int(right))
+
+
+def _existing(admin: Any, topic: str) -> Any:
+    """Return what the brokers say of a topic; raise ``Unavailable`` if there is none."""
+    found = _described(admin, topic)
+    if found is None:
+        raise Unavailable(f"topic {topic!r} does not exist; make it with: hub kafka init")
+    return found
+
+
 def _described(admin: Any, topic: str) -> Any:
-    """Return what the brokers say of a topic, None if there is none."""
-    return next((each for each in admin.describe_topics([topic]) if not each["error_code"]), None)
+    """Return what the brokers say of a topic, None if there is none; raise ``Unavailable`` if they do not say."""
+    (found,) = admin.describe_topics([topic])
+    if found["error_code"] == kafka_errors.UnknownTopicOrPartitionError.errno:
+        return None
+    if found["error_code"]:
+        raise Unavailable(f"Kafka does not describe topic {topic!r}: {kafka_errors.for_code(found['error_code']).__name__}")
+    return found
 
 
 def _words(error: Exception) -> str:

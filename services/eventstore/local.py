@@ -40,7 +40,7 @@ class LocalEventStore(NodeStore):
         ``clock`` returns Unix milliseconds; within a shard a recorded time never goes back, whatever it says.
         """
         self._clock = clock
-        super().__init__(path, synchronous="FULL", connect=connect, deadline_seconds=deadline_seconds)
+        super().__init__(path, synchronous="FULL", connect=connect, kind=tables.IS_THE_LOG, deadline_seconds=deadline_seconds)
 
     @property
     def shares_log(self) -> bool:

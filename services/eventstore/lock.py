@@ -9,11 +9,15 @@ from pathlib import Path
 from services.runtime.errors import Unavailable
 
 
+class InUse(Unavailable):
+    """Another process writes the file."""
+
+
 class WriterLock:
     """Held by the one process that writes a file; the system lets it go when the process ends, however it ends."""
 
     def __init__(self, path: Path) -> None:
-        """Take the lock; raise ``Unavailable`` naming the process that holds it."""
+        """Take the lock; raise ``InUse`` naming the process that holds it."""
         lock_path = path.with_name(path.name + ".lock")
         descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -21,7 +25,7 @@ class WriterLock:
         except OSError:
             holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
             os.close(descriptor)
-            raise Unavailable(f"{path}: process {holder} has this event store open for writing") from None
+            raise InUse(f"{path}: process {holder} has this event store open for writing") from None
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         self._descriptor: int | None = descriptor

@@ -39,7 +39,7 @@ class Log(Protocol):
     def end(self, partition: int, seconds: float) -> int:
         """Return the offset behind the partition's last record; raise ``Unavailable`` without an answer in time."""
 
-    def partitions(self, seconds: float) -> int:
+    def partitions(self) -> int:
         """Return how many partitions there are; raise ``Unavailable`` without an answer in time."""
 
     def close(self) -> None:

@@ -108,6 +108,8 @@ class Sequencer(ABC):
         self._unanswered: deque[Proposed] = deque()
         self._closing = threading.Event()
         self._broken: HubError | None = None
+        self.on_failure: Callable[[], None] = lambda: None
+        """Called, from any thread, when nothing will be decided here any more though nobody closed it."""
         self._worker = threading.Thread(target=self._work, name=name, daemon=True)
         self._overdue = threading.Thread(target=self._watch_deadlines, name="eventstore-deadlines", daemon=True)
 

@@ -89,8 +89,11 @@ class Batch:
 class State:
     """The fold's memory and its ``Lookups``. One thread begins, applies and commits; ``committed`` and what reads it is for all."""
 
-    def __init__(self, path: Path, *, synchronous: str = "FULL", connect: tables.Connect = tables.connect) -> None:
-        """Open or create the file, in a time that does not grow with it."""
+    def __init__(
+        self, path: Path, *, synchronous: str = "FULL", connect: tables.Connect = tables.connect, kind: int = tables.IS_THE_LOG
+    ) -> None:
+        """Open or create the file, in a time that does not grow with it; ``kind``: whether it is the log or was folded from one."""
+        self._kind = kind
         self._path = path
         self._synchronous = synchronous
         self._connect = connect
@@ -107,7 +110,7 @@ class State:
 
     def _open(self) -> None:
         """Open the file and read the heads; raise as ``tables.open_writer`` does."""
-        self._connection = tables.open_writer(self._path, self._synchronous, self._connect)
+        self._connection = tables.open_writer(self._path, self._synchronous, self._connect, self._kind)
         try:
             self._read_heads()
         except sqlite3.Error as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from services.eventstore import tables
@@ -19,7 +20,7 @@ from services.runtime.errors import HubError, Unavailable
 class NodeStore(ABC):
     """The shards in this node's state; the only store that writes the file."""
 
-    def __init__(self, path: Path, *, synchronous: str, connect: tables.Connect, deadline_seconds: float) -> None:
+    def __init__(self, path: Path, *, synchronous: str, connect: tables.Connect, kind: int, deadline_seconds: float) -> None:
         """Open or create the file; raise ``Unavailable`` while another process writes it, ``IntegrityError`` if it is not sound."""
         path = Path(path).absolute()
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -28,14 +29,16 @@ class NodeStore(ABC):
         self._shards: dict[str, NodeShard] = {}
         self._shards_lock = threading.Lock()
         self._closed = False
-        self._lock = WriterLock(path)
-        try:
-            self._state = State(path, synchronous=synchronous, connect=connect)
+        with ExitStack() as undoing:
+            self._lock = WriterLock(path)
+            undoing.callback(self._lock.release)
+            self._state = State(path, synchronous=synchronous, connect=connect, kind=kind)
+            undoing.callback(self._state.close)
             self._reader = Reader(path)
+            undoing.callback(self._reader.close)
             self._sequencer = self._open_sequencer(self._state, self._wake)
-        except BaseException:
-            self._lock.release()
-            raise
+            undoing.pop_all()
+        self._sequencer.on_failure = self._wake_all
 
     @abstractmethod
     def _open_sequencer(self, state: State, committed: Callable[[set[str]], None]) -> Sequencer:
@@ -82,11 +85,15 @@ class NodeStore(ABC):
         try:
             self._sequencer.close()
         finally:
-            for shard in list(self._shards.values()):
-                shard.wake(closed=True)
+            self._wake_all()
             self._reader.close()
             self._state.close()
             self._lock.release()
+
+    def _wake_all(self) -> None:
+        """Tell whoever waits that nothing will be decided here any more."""
+        for shard in list(self._shards.values()):
+            shard.wake(closed=True)
 
     def _wake(self, shards: set[str]) -> None:
         """Wake who waits for these shards."""

@@ -9,7 +9,9 @@ from typing import Final
 
 from services.runtime.errors import IntegrityError, Unavailable
 
-APPLICATION_ID: Final = 0x53485542
+IS_THE_LOG: Final = 0x53485542
+FOLLOWS_A_LOG: Final = 0x53485546
+"""What a file is, as its application id: the log itself, or what a node has folded of a log that lies elsewhere."""
 SCHEMA_VERSION: Final = 1
 POSITION_BITS: Final = 40
 """``place = shard number << 40 | position``: one integer key, so that a shard's events lie together in order."""
@@ -84,14 +86,14 @@ def connect(path: str) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=LOCK_WAIT_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256)
 
 
-def open_writer(path: Path, synchronous: str, connect: Connect = connect) -> sqlite3.Connection:
+def open_writer(path: Path, synchronous: str, connect: Connect = connect, kind: int = IS_THE_LOG) -> sqlite3.Connection:
     """Open or create the file for its one writer; raise ``IntegrityError`` for a file that is not a sound state of this version."""
     try:
         connection = connect(str(path))
     except sqlite3.Error as error:
         raise Unavailable(f"{path}: cannot open the event store: {error}") from error
     try:
-        _prepare(connection, path, synchronous)
+        _prepare(connection, path, synchronous, kind)
     except sqlite3.DatabaseError as error:
         connection.close()
         raise explained(error, path) from error
@@ -112,12 +114,15 @@ def open_reader(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def check_version(connection: sqlite3.Connection, path: Path) -> None:
-    """Raise ``IntegrityError`` unless the file is a state of the version that this program reads."""
+def check_version(connection: sqlite3.Connection, path: Path, *kinds: int) -> None:
+    """Raise ``IntegrityError`` unless the file is a state of these kinds (any if none is named), of the version that this program reads."""
     application: int = connection.execute("PRAGMA application_id").fetchone()[0]
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    if application != APPLICATION_ID:
-        raise IntegrityError(f"{path}: not an event store (application id {application:#x}, expected {APPLICATION_ID:#x})")
+    if application not in (IS_THE_LOG, FOLLOWS_A_LOG):
+        raise IntegrityError(f"{path}: not an event store (application id {application:#x}, expected {IS_THE_LOG:#x})")
+    if kinds and application not in kinds:
+        wrong = "was folded from Kafka: set HUB_KAFKA_BOOTSTRAP" if application == FOLLOWS_A_LOG else "is a log itself, not Kafka's"
+        raise IntegrityError(f"{path}: the event store {wrong}")
     if version != SCHEMA_VERSION:
         raise IntegrityError(f"{path}: event store of schema version {version}, this program reads version {SCHEMA_VERSION}")
 
@@ -130,15 +135,15 @@ def explained(error: sqlite3.Error, path: Path) -> IntegrityError | Unavailable:
     return Unavailable(f"{path}: {error}")
 
 
-def _prepare(connection: sqlite3.Connection, path: Path, synchronous: str) -> None:
+def _prepare(connection: sqlite3.Connection, path: Path, synchronous: str, kind: int) -> None:
     """Set the connection up, create the tables in an empty file, and check the file."""
     connection.execute(f"PRAGMA synchronous={synchronous}")
     connection.execute(f"PRAGMA cache_size=-{WRITER_CACHE_KIB}")
     connection.execute(f"PRAGMA wal_autocheckpoint={WAL_MAX_PAGES}")
     if connection.execute("PRAGMA schema_version").fetchone()[0] == 0 and connection.execute("PRAGMA application_id").fetchone()[0] == 0:
         connection.execute("PRAGMA journal_mode=WAL")
-        connection.executescript(f"BEGIN;{TABLES}PRAGMA application_id={APPLICATION_ID};PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
-    check_version(connection, path)
+        connection.executescript(f"BEGIN;{TABLES}PRAGMA application_id={kind};PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
+    check_version(connection, path, kind)
     connection.execute("PRAGMA journal_mode=WAL")
     _check_length(connection, path)
     _check_heads(connection, path)

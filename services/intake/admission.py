@@ -140,9 +140,12 @@ class Admitter:
         group.add(Admission(candidate, state, state.propose(recorded, after), proposed))
 
     def propose(self, group: Group) -> Flight:
-        """Put the group's append in line."""
-        first = group.admissions[0].candidate
-        shard = self._store.create_shard(first.shard) if first.begins_shard else self._store.shard(first.shard)
+        """Put the group's append in line; raise ``Unavailable``, with nothing left of it, if its shard is not followed here."""
+        try:
+            shard = self._store.shard(group.admissions[0].candidate.shard)
+        except HubError:
+            group.withdraw()
+            raise
         append = Append(
             append_id=rising_id(),
             shard=shard.name,

@@ -96,32 +96,39 @@ class Intake:
     async def _examine_all(self, caller: AgencyId, events: Sequence[SignedEvent]) -> tuple[dict[int, Outcome], dict[int, Candidate]]:
         outcomes: dict[int, Outcome] = {}
         candidates: dict[int, Candidate] = {}
+        wrong: dict[int, HubError] = {}
         proven = await self._examiners.examine(events, self._registry.state)
         for index, (signed, key) in enumerate(zip(events, proven, strict=True)):
             try:
                 candidates[index] = examine(signed, caller, self._registry.state, self._log_origin, proven=key)
             except HubError as error:
-                outcome = await self._examined_anew(caller, signed, error)
-                if isinstance(outcome, Candidate):
-                    candidates[index] = outcome
-                else:
-                    outcomes[index] = outcome
+                wrong[index] = error
             if index % _YIELD_EVERY_EVENTS == _YIELD_EVERY_EVENTS - 1:
                 await asyncio.sleep(0)
+        if wrong and self._store.shares_log:
+            await self._examine_anew(caller, events, wrong, candidates)
+        for index, why in wrong.items():
+            outcomes[index] = refused(_event_id(events[index]), why)
+            if isinstance(why, SignatureInvalid):
+                self._metrics.verify_failed(why.rule)
         await self._make_data_keys(candidates.values())
-        return outcomes, candidates
+        return outcomes, dict(sorted(candidates.items()))
 
-    async def _examined_anew(self, caller: AgencyId, signed: SignedEvent, error: HubError) -> Candidate | Outcome:
-        """Return the refusal of an event, unless it is found sound by what other nodes wrote to the national shard meanwhile."""
-        if self._store.shares_log:
+    async def _examine_anew(
+        self, caller: AgencyId, events: Sequence[SignedEvent], wrong: dict[int, HubError], candidates: dict[int, Candidate]
+    ) -> None:
+        """Move to ``candidates`` what is found sound by what other nodes wrote to the national shard meanwhile."""
+        try:
+            await self._come_to_the_end(NATIONAL)
+        except HubError as error:
+            wrong.update(dict.fromkeys(wrong, error))
+            return
+        for index in list(wrong):
             try:
-                await self._come_to_the_end(NATIONAL)
-                return examine(signed, caller, self._registry.state, self._log_origin)
-            except HubError as again:
-                error = again
-        if isinstance(error, SignatureInvalid):
-            self._metrics.verify_failed(error.rule)
-        return refused(_event_id(signed), error)
+                candidates[index] = examine(events[index], caller, self._registry.state, self._log_origin)
+                del wrong[index]
+            except HubError as error:
+                wrong[index] = error
 
     async def _make_data_keys(self, candidates: Iterable[Candidate]) -> None:
         """Keys of cases that begin here are durable before their first event is sealed; any other key must exist."""
@@ -158,15 +165,18 @@ class Intake:
                 propose()
                 await asyncio.sleep(0)
             try:
-                self._admitter.admit(candidate, group)
-                members.append(index)
+                if not self._must_begin(candidate):
+                    self._admitter.admit(candidate, group)
+                    members.append(index)
+                    continue
             except Unadmitted:
-                propose()
-                begun = await self._begin([candidate])
-                if isinstance(begun, Flight):
-                    flights.append(([index], begun))
-                else:
-                    outcomes[index] = begun
+                pass
+            propose()
+            begun = await self._begin([candidate])
+            if isinstance(begun, Flight):
+                flights.append(([index], begun))
+            else:
+                outcomes[index] = begun
         propose()
         await self._wait([flight.future for _, flight in flights])
         for indexes, flight in flights:
@@ -205,6 +215,10 @@ class Intake:
         await self._wait([flight.future for flight in begun if isinstance(flight, Flight)])
         return [(await self._finish_together(flight))[0] if isinstance(flight, Flight) else flight for flight in begun]
 
+    def _must_begin(self, candidate: Candidate) -> bool:
+        """Tell whether a candidate's shard begins with it."""
+        return candidate.begins_shard and candidate.shard not in self._store.shards()
+
     async def _begin(self, group: Sequence[Candidate]) -> Flight | Outcome:
         """Propose a group's append, or return the outcome of the one that was not admitted.
 
@@ -212,27 +226,39 @@ class Intake:
         """
         is_at_the_end = not self._store.shares_log
         for _attempt in range(READMIT_MAX_ATTEMPTS):
-            admitted = Group()
             try:
-                for candidate in group:
-                    self._admitter.admit(candidate, admitted)
-                return self._admitter.propose(admitted)
-            except Unadmitted as stop:
-                admitted.withdraw()
-                under_way = [future for state in stop.looked_at for future in state.under_way()]
-                if not under_way and not self._is_behind(stop.looked_at):
-                    if is_at_the_end:
-                        return self._replayed(stop.candidate) or refused(stop.candidate.event_id, stop.error)
-                    try:
-                        await self._come_to_the_end(stop.candidate.shard)
-                    except HubError as error:
-                        return refused(stop.candidate.event_id, error)
+                begun = await self._try(group)
+                if isinstance(begun, Flight):
+                    return begun
+                if begun is not None and is_at_the_end:
+                    return self._replayed(begun.candidate) or refused(begun.candidate.event_id, begun.error)
+                if begun is not None:
+                    await self._come_to_the_end(begun.candidate.shard)
                     is_at_the_end = True
-                await self._wait(under_way)
-                for state in stop.looked_at:
-                    if not state.proposals:
-                        self._streams.forget(state)
+            except HubError as error:
+                return refused(group[0].event_id, error)
         return refused(group[0].event_id, Unavailable("the streams concerned are busy"))
+
+    async def _try(self, group: Sequence[Candidate]) -> Flight | Unadmitted | None:
+        """Propose a group's append, or return why it is not admitted as far as this node knows; None where that may change at once."""
+        admitted = Group()
+        try:
+            for candidate in group:
+                self._admitter.admit(candidate, admitted)
+        except Unadmitted as stop:
+            admitted.withdraw()
+            under_way = [future for state in stop.looked_at for future in state.under_way()]
+            is_settled = not under_way and not self._is_behind(stop.looked_at)
+            await self._wait(under_way)
+            for state in stop.looked_at:
+                if not state.proposals:
+                    self._streams.forget(state)
+            return stop if is_settled else None
+        if self._must_begin(group[0]):
+            admitted.withdraw()  # It is judged anew in the shard that begins meanwhile, in another thread: that takes a while.
+            await asyncio.to_thread(self._store.create_shard, group[0].shard)
+            return None
+        return self._admitter.propose(admitted)
 
     async def _come_to_the_end(self, shard: str) -> None:
         """Know what the log holds now of a shard and of the registry; raise ``Unavailable`` if that takes longer than an append may."""

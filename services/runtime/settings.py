@@ -216,6 +216,7 @@ def load_settings(**overrides: Any) -> Settings:
             values[name] = _READ[name](given[name])
         except ValueError as error:
             problems.append(f"{PREFIX}{name.upper()} ({sources[name]}): {error}")
+    problems += [words for name, others, words in _TOGETHER if values.get(name) and not all(values.get(other) for other in others)]
     if problems:
         raise SettingsError("; ".join(problems))
     return Settings(**values, sources=sources)
@@ -248,6 +249,12 @@ def _unknown(given: Iterable[str], known: Iterable[str], where: str) -> list[str
 def _folder(value: object) -> Path:
     if not isinstance(value, str | Path):
         raise ValueError("expected a folder")  # noqa: TRY004  # of a setting every wrong value is a ValueError
+    return Path(value)
+
+
+def _file(value: object) -> Path:
+    if not isinstance(value, str | Path) or not Path(value).is_file():
+        raise ValueError("expected a file that is there")
     return Path(value)
 
 
@@ -291,8 +298,8 @@ def _shards(value: object) -> tuple[str, ...]:
 
 def _addresses(value: object) -> tuple[str, ...]:
     parts = [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-    if not isinstance(parts, list | tuple):
-        raise ValueError("expected host:port, more than one by comma")  # noqa: TRY004  # likewise
+    if not isinstance(parts, list | tuple) or (value and not parts):
+        raise ValueError("expected host:port, more than one by comma")  # likewise
     return tuple(_address(part) for part in parts)
 
 
@@ -324,9 +331,9 @@ _READ: Final[dict[str, Callable[[object], object]]] = {
     "shards": _shards,
     "kafka_bootstrap": _addresses,
     "kafka_topic": _matching(_TOPIC),
-    "kafka_ca_file": _folder,
-    "kafka_certificate_file": _folder,
-    "kafka_key_file": _folder,
+    "kafka_ca_file": _file,
+    "kafka_certificate_file": _file,
+    "kafka_key_file": _file,
     "kafka_user": _text,
     "kafka_password": lambda value: Secret(_text(value)),
     "agency_events_per_second": _count,
@@ -335,6 +342,15 @@ _READ: Final[dict[str, Callable[[object], object]]] = {
     "kek": lambda value: Secret(_text(value)),
 }
 """How each setting is read, from wherever it comes; what is wrong raises ``ValueError`` with what was expected, never with the value."""
+
+
+_TOGETHER: Final = (
+    ("kafka_certificate_file", ("kafka_ca_file", "kafka_key_file"), "HUB_KAFKA_CERTIFICATE_FILE needs HUB_KAFKA_CA_FILE and _KEY_FILE"),
+    ("kafka_key_file", ("kafka_ca_file", "kafka_certificate_file"), "HUB_KAFKA_KEY_FILE needs HUB_KAFKA_CA_FILE and _CERTIFICATE_FILE"),
+    ("kafka_user", ("kafka_ca_file", "kafka_password"), "HUB_KAFKA_USER needs HUB_KAFKA_PASSWORD, and HUB_KAFKA_CA_FILE to send it by TLS"),
+    ("kafka_password", ("kafka_user",), "HUB_KAFKA_PASSWORD needs HUB_KAFKA_USER"),
+)
+"""What says nothing by itself, or too much: a setting, what it needs, and the words for it."""
 
 
 def _shown(value: object) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from domain.kernel.agencies import OPERATOR_ID, kind_of
 from domain.kernel.ids import NATIONAL, AgencyId
 from safeguarding.hub.client.drafts import Draft, Sender, sign
 from safeguarding.hub.client.identity import Identity
+from safeguarding.hub.client.outcomes import Receipt, Unresolved
 from safeguarding.hub.v1.append_pb2 import Outcome, RefusalCode
 from safeguarding.hub.v1.envelope_pb2 import SignedEvent
 from services import bootstrap
@@ -31,7 +32,7 @@ from services.runtime.settings import Settings
 from services.trust.possession import registration
 from services.trust.registry import RegistryState
 from services.trust.signing import load_public_key
-from tests.support.builders import COUNCIL, LIVE_FROM, SHARD, a_notification, a_proceeding
+from tests.support.builders import COUNCIL, LIVE_FROM, SHARD, a_notification, a_partnership_established, a_proceeding
 from tests.support.hub import RunningHub, running_hub
 from tests.support.shared_log import NodesLog, SharedLog
 
@@ -115,6 +116,19 @@ async def test_an_agency_that_another_node_enrolled_is_known_before_its_event_is
     await second.hub.said(OPERATOR_ID, enrolled, registration(key, agency_id, f"{agency_id}:1"))
     outcome = await second.answers_only_when_told(agency_id, event)
     assert outcome.refusal.rule == "incident.member", "it is known, and its signature sound; the case is not its own"
+
+
+async def test_a_partnership_that_finds_no_partition_begins_at_the_next_attempt(second: Second) -> None:
+    established = replace(a_partnership_established(), name="Southmoor (synthetic)")
+    shared = second.log.shared
+    shared.partition_count = 2
+    async with second.hub.client(OPERATOR_ID, shard="southmoor") as client:
+        (refused,) = await client.append_many([Draft(event=to_message(established))], deadline_seconds=2)
+        assert isinstance(refused, Unresolved), refused
+        assert "every partition of the log has a shard" in refused.reason
+        shared.partition_count = 3
+        (again,) = await client.resume()
+        assert isinstance(again, Receipt), again
 
 
 async def test_what_is_refused_on_the_whole_log_is_refused(second: Second) -> None:

@@ -42,6 +42,19 @@ def test_a_topic_that_would_lose_records_is_refused_by_every_command_that_rests_
         assert "cleanup.policy is compact, must be delete" in refused.err
 
 
+@pytest.mark.usefixtures("kafka")
+def test_a_hub_is_founded_on_an_empty_topic_that_is_there_and_nothing_is_left_where_it_cannot_be(tmp_path: Path) -> None:
+    missing = ran("serve", "--found", "--home", tmp_path / "hub")
+    assert (missing.code, "does not exist; make it with: hub kafka init" in missing.err) == (Exit.UNAVAILABLE, True)
+    assert not (tmp_path / "hub").exists()
+    assert ran("kafka", "init", "--partitions", "3", "--replication", "1", "--home", tmp_path).code == Exit.OK
+    with running_hub(tmp_path / "hub"):
+        pass
+    other = ran("serve", "--found", "--home", tmp_path / "other")
+    assert (other.code, "holds a hub's log already" in other.err) == (Exit.UNSOUND, True)
+    assert not (tmp_path / "other").exists()
+
+
 def test_without_brokers_nothing_is_made(tmp_path: Path) -> None:
     asked = ran("kafka", "init", "--home", tmp_path)
     assert (asked.code, "HUB_KAFKA_BOOTSTRAP is not set" in asked.err) == (Exit.USAGE, True)

@@ -73,7 +73,7 @@ class NodesLog:
             raise Unavailable("closed")
         return len(self.shared.partitions.get(partition, []))
 
-    def partitions(self, _seconds: float) -> int:
+    def partitions(self) -> int:
         return self.shared.partition_count
 
     def close(self) -> None:

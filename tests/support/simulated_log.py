@@ -93,7 +93,7 @@ class NodeLink:
             raise Unavailable("cut off")
         return self.log.length(partition)
 
-    def partitions(self, _seconds: float) -> int:
+    def partitions(self) -> int:
         return self.log.partition_count
 
     def close(self) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from services.eventstore import follower, frame
 from services.eventstore.cluster import ClusterEventStore
+from services.eventstore.local import LocalEventStore
 from services.eventstore.port import Accepted, Append, Conflict, Malformed
 from services.eventstore.shard import NodeShard
 from services.runtime.errors import IntegrityError, Invalid, Unavailable
@@ -308,3 +309,46 @@ def test_a_disk_that_is_full_for_a_while_as_the_node_closes_loses_no_record(tmp_
         time.sleep(0.2)
     assert isinstance(future.result(SECONDS), Accepted)
     closing.join(SECONDS)
+
+
+def test_a_file_that_was_folded_is_no_log_and_a_log_was_not_folded(tmp_path: Path) -> None:
+    with node(tmp_path, SharedLog()) as store:
+        store.create_shard("north")
+    with pytest.raises(IntegrityError, match="was folded from Kafka: set HUB_KAFKA_BOOTSTRAP"):
+        LocalEventStore(tmp_path / "events.sqlite")
+    LocalEventStore(tmp_path / "log" / "events.sqlite").close()
+    with pytest.raises(IntegrityError, match="is a log itself"), node(tmp_path / "log", SharedLog()):
+        pass
+
+
+def test_no_shard_is_placed_before_the_one_that_places_all(tmp_path: Path) -> None:
+    shared = SharedLog()
+    store = ClusterEventStore(tmp_path / "events.sqlite", NodesLog(shared), root="national")
+    with pytest.raises(Unavailable, match="which places all others, has not begun"):
+        store.create_shard("north")
+    assert shared.records(0) == []
+    store.close()
+
+
+def test_whoever_waits_for_a_position_hears_that_the_node_stopped(tmp_path: Path) -> None:
+    shared = SharedLog()
+    with node(tmp_path, shared) as store:
+        shard = store.create_shard("north")
+        record = bytearray(frame.encode_append(an_append("9", an_event("incident-z", 1))))
+        record[4] = 200
+        threading.Timer(0.2, shared.write, (1, bytes(record))).start()
+        began = time.monotonic()
+        assert not shard.wait_for(5, SECONDS)
+        assert time.monotonic() - began < SECONDS / 2
+
+
+def test_a_record_that_was_folded_and_is_gone_from_the_middle_is_missed(tmp_path: Path) -> None:
+    shared = SharedLog()
+    with node(tmp_path, shared) as store:
+        shard = store.create_shard("north")
+        for version in range(1, 6):
+            accepted(shard, an_append(str(version), an_event("incident-a", version)))
+    last = shared.partitions[1][-1]
+    shared.partitions[1][-1] = last._replace(offset=last.offset + 1)
+    with pytest.raises(IntegrityError, match="was folded, and is not on the log any more"), node(tmp_path, shared):
+        pass

@@ -191,3 +191,34 @@ def test_every_path_lies_in_the_home() -> None:
         "/h/store/keys.sqlite",
         "/h/store/views.sqlite",
     ]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"HUB_KAFKA_BOOTSTRAP": " , "}, "expected host:port, more than one by comma"),
+        ({"HUB_KAFKA_CA_FILE": "nowhere.pem"}, r"HUB_KAFKA_CA_FILE \(environment\): expected a file that is there"),
+        ({"HUB_KAFKA_CERTIFICATE_FILE": "there.pem", "HUB_KAFKA_KEY_FILE": "there.pem"}, "CERTIFICATE_FILE needs HUB_KAFKA_CA_FILE"),
+        ({"HUB_KAFKA_USER": "hub", "HUB_KAFKA_PASSWORD": "secret"}, "and HUB_KAFKA_CA_FILE to send it by TLS"),
+        ({"HUB_KAFKA_USER": "hub", "HUB_KAFKA_CA_FILE": "there.pem"}, "HUB_KAFKA_USER needs HUB_KAFKA_PASSWORD"),
+        ({"HUB_KAFKA_PASSWORD": "secret"}, "HUB_KAFKA_PASSWORD needs HUB_KAFKA_USER"),
+    ],
+)
+def test_settings_of_kafka_that_say_nothing_or_too_much_are_refused(
+    given: dict[str, str], words: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "there.pem").write_text("a certificate")
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=words) as caught:
+        load_settings()
+    assert "secret" not in str(caught.value)
+
+
+def test_the_addresses_and_files_of_kafka_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "there.pem").write_text("a certificate")
+    for name, value in {"BOOTSTRAP": "one:9092, two:9092", "CA_FILE": "there.pem", "USER": "hub", "PASSWORD": "secret"}.items():
+        monkeypatch.setenv(f"HUB_KAFKA_{name}", value)
+    settings = load_settings()
+    assert (settings.kafka_bootstrap, settings.kafka_ca_file, settings.kafka_user) == (("one:9092", "two:9092"), Path("there.pem"), "hub")
+    assert "secret" not in repr(settings)
