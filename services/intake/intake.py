@@ -164,13 +164,9 @@ class Intake:
             if not group.has_room_for(candidate):
                 propose()
                 await asyncio.sleep(0)
-            try:
-                if not self._must_begin(candidate):
-                    self._admitter.admit(candidate, group)
-                    members.append(index)
-                    continue
-            except Unadmitted:
-                pass
+            if self._joins(candidate, group):
+                members.append(index)
+                continue
             propose()
             begun = await self._begin([candidate])
             if isinstance(begun, Flight):
@@ -214,6 +210,16 @@ class Intake:
         begun = [self._replayed(candidate) or await self._begin([candidate]) for candidate in candidates]
         await self._wait([flight.future for flight in begun if isinstance(flight, Flight)])
         return [(await self._finish_together(flight))[0] if isinstance(flight, Flight) else flight for flight in begun]
+
+    def _joins(self, candidate: Candidate, group: Group) -> bool:
+        """Admit a candidate to a group; tell whether that was possible."""
+        if self._must_begin(candidate):
+            return False
+        try:
+            self._admitter.admit(candidate, group)
+        except Unadmitted:
+            return False
+        return True
 
     def _must_begin(self, candidate: Candidate) -> bool:
         """Tell whether a candidate's shard begins with it."""

@@ -104,7 +104,7 @@ def test_a_database_without_its_driver_is_skipped_with_the_reason(tmp_path: Path
     said: list[str] = []
     found, skipped = measure_recorders(tmp_path, replace(TINY, callers=(1,)), "postgresql://nobody@localhost/none", said.append)
     assert {one.name for one in found} == {HUB, PEER}
-    assert skipped == ["PostgreSQL: psycopg is not installed"]
+    assert skipped == ["PostgreSQL: psycopg and psycopg_pool, which eventsourcing's recorder needs, are not installed"]
 
 
 def a_recorder(name: str, per_second: float) -> Recorder:
