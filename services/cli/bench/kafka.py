@@ -10,14 +10,13 @@ from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from services.cli.bench.measuring import throughput, with_threads
-from services.cli.bench.plan import EVENT_BYTES, Pass, Plan, Recorder
+from services.cli.bench.plan import EVENT_BYTES, Pass, Plan, Recorder, Throughput
 from services.cli.bench.recorders import MANY_EVENTS, SHARD, appends, measured_by_threads_and_tasks
 from services.eventstore.cluster import ClusterEventStore
 from services.eventstore.kafka import Kafka, make_topic, open_store
-from services.eventstore.shard import NodeShard
 
 HUB_ON_KAFKA: Final = "hub, store port on Kafka"
 RAW: Final = "kafka-python, raw produce"
@@ -40,7 +39,9 @@ def measure_kafka(folder: Path, plan: Plan, bootstrap: str, progress: Callable[[
         shard = store.create_shard(SHARD)
         for callers, events in [*((callers, 1) for callers in plan.callers), (1, MANY_EVENTS), (max(plan.callers), MANY_EVENTS)]:
             found += measured_by_threads_and_tasks(HUB_ON_KAFKA, callers, events, plan.seconds_each, shard)
-        found.append(_pipelined(shard, plan.seconds_each))
+        source = appends(MANY_EVENTS)
+        many = _pipelined(plan.seconds_each, lambda: shard.append(next(source)).result)
+        found.append(Recorder(name=HUB_ON_KAFKA, style="pipelined", throughput=many))
         events = shard.head().position
     progress(f"folding {events:,} events of the topic from the beginning, and taking the state up again")
     passes = [
@@ -62,39 +63,26 @@ def _raw(kafka: Kafka, plan: Plan) -> list[Recorder]:
     try:
         one()
         alone = with_threads(1, 1, plan.seconds_each, lambda _number: one)
-        under_way: deque[Any] = deque()
-        calls: list[float] = []
-        began = now = time.perf_counter()
-        while now < began + plan.seconds_each:
-            under_way.append(send(value=value * MANY_EVENTS))
-            if len(under_way) >= PIPELINED_MAX:
-                under_way.popleft().get(WAIT_MAX_SECONDS)
-            before, now = now, time.perf_counter()
-            calls.append(now - before)
-        for sent in under_way:
-            sent.get(WAIT_MAX_SECONDS)
-        many = throughput(1, MANY_EVENTS, len(calls) * MANY_EVENTS, calls, time.perf_counter() - began)
+        many = _pipelined(plan.seconds_each, lambda: send(value=value * MANY_EVENTS).get)
     finally:
         client.close(timeout=1.0)
     return [Recorder(name=RAW, style="synchronous", throughput=alone), Recorder(name=RAW, style="pipelined", throughput=many)]
 
 
-def _pipelined(shard: NodeShard, seconds: float) -> Recorder:
-    """Measure appends of ten events, many under way at once, by one caller."""
-    source = appends(MANY_EVENTS)
-    under_way: deque[Any] = deque()
+def _pipelined(seconds: float, begin: Callable[[], Callable[[float], object]]) -> Throughput:
+    """Measure one caller who has many calls of ten events under way at once; ``begin`` returns what waits for one, so many seconds."""
+    under_way: deque[Callable[[float], object]] = deque()
     calls: list[float] = []
     began = now = time.perf_counter()
     while now < began + seconds:
-        under_way.append(shard.append(next(source)))
+        under_way.append(begin())
         if len(under_way) >= PIPELINED_MAX:
-            under_way.popleft().result(WAIT_MAX_SECONDS)
+            under_way.popleft()(WAIT_MAX_SECONDS)
         before, now = now, time.perf_counter()
         calls.append(now - before)
-    for future in under_way:
-        future.result(WAIT_MAX_SECONDS)
-    found = throughput(1, MANY_EVENTS, len(calls) * MANY_EVENTS, calls, time.perf_counter() - began)
-    return Recorder(name=HUB_ON_KAFKA, style="pipelined", throughput=found)
+    for wait in under_way:
+        wait(WAIT_MAX_SECONDS)
+    return throughput(1, MANY_EVENTS, len(calls) * MANY_EVENTS, calls, time.perf_counter() - began)
 
 
 def _opening(what: str, path: Path, kafka: Kafka, events: int) -> Pass:
