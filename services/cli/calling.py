@@ -23,7 +23,7 @@ from domain.kernel.agencies import OPERATOR_ID
 from domain.kernel.events import Event, Purpose
 from domain.kernel.ids import NATIONAL
 from safeguarding.hub.client.blocking import BlockingHubClient
-from safeguarding.hub.client.client import CHANNEL_OPTIONS, HubClient
+from safeguarding.hub.client.client import CHANNEL_OPTIONS, NOT_NOW, HubClient
 from safeguarding.hub.client.drafts import Draft, Sender
 from safeguarding.hub.client.identity import Credentials, Identity
 from safeguarding.hub.client.outcomes import Outcome, Receipt, Refusal
@@ -43,15 +43,6 @@ _EVERYWHERE: Final = ("0.0.0.0", "[::]", "")  # noqa: S104  # compared with, not
 _CASE_ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _CASE_STREAMS: Final = ("incident", "sharing", "rapid_review", "local_review", "access")
 _REFUSED_WITH_ANOTHER: Final = "wire.atomic"
-_NOT_NOW: Final = frozenset(
-    {
-        grpc.StatusCode.UNAVAILABLE,
-        grpc.StatusCode.DEADLINE_EXCEEDED,
-        grpc.StatusCode.RESOURCE_EXHAUSTED,
-        grpc.StatusCode.CANCELLED,
-    }
-)
-"""Trying again helps. ``CANCELLED``, which we do not ask for, is what gRPC tells a call that meets the end of a hub that stops."""
 _REFUSALS: Final = frozenset(
     {
         grpc.StatusCode.NOT_FOUND,
@@ -226,7 +217,7 @@ def failure_of(error: grpc.RpcError, target: str) -> Failure:
     words = error.details() or ""
     rule = info.metadata.get("rule", "")
     said = f"{rule}: {words.removeprefix(f'{rule}: ')}" if rule else words
-    if code in _NOT_NOW:
+    if code in NOT_NOW:
         return no_answer(target) if status is None else Failure(Exit.UNAVAILABLE, f"the hub cannot answer now: {words}", "try again")
     if code is grpc.StatusCode.INVALID_ARGUMENT:
         wrong = "; ".join(f"{one.field}: {one.description}" for one in fields.field_violations)

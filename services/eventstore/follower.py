@@ -125,9 +125,7 @@ class Follower(Sequencer):
         """Hand a proposal to the sender, or answer it at once when there is no point."""
         wrong = _flaw_of(proposed)
         if wrong is not None:
-            answers = Answers()
-            answers.give(proposed, wrong)
-            answers.send()
+            answer_all([proposed], wrong)
         elif proposed.begin() and not self._turned_away(proposed, len(self._pending)):
             key = (proposed.shard, proposed.append_id)
             with self._pending_lock:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 import sqlite3
 import threading
 from abc import ABC, abstractmethod
@@ -26,6 +25,7 @@ from services.eventstore.state import State
 from services.eventstore.tables import explained
 from services.runtime.errors import HubError, Invalid, Unavailable, Violation
 from services.runtime.limits import WAITING_MAX_APPENDS
+from services.runtime.randomness import rising_id
 
 DEADLINE_CHECK_SECONDS: Final = 0.5
 CLOSE_MAX_SECONDS: Final = 30.0
@@ -143,7 +143,7 @@ class Sequencer(ABC):
             else:
                 done.set_exception(error)
 
-        self.propose(shard, secrets.token_bytes(frame.APPEND_ID_BYTES), control).add_done_callback(settle)
+        self.propose(shard, rising_id(), control).add_done_callback(settle)
         return done
 
     @property
@@ -224,11 +224,11 @@ class Sequencer(ABC):
         answer_all(late, Unavailable(f"not durable within {self._deadline_seconds} s; the outcome is unknown"))
 
 
-def answer_all(batch: Sequence[Proposed], error: Exception) -> None:
-    """Answer all with the same error."""
+def answer_all(batch: Sequence[Proposed], answer: Result | Exception) -> None:
+    """Answer all alike."""
     answers = Answers()
     for proposed in batch:
-        answers.give(proposed, error)
+        answers.give(proposed, answer)
     answers.send()
 
 

@@ -106,29 +106,29 @@ class Intake:
             if index % _YIELD_EVERY_EVENTS == _YIELD_EVERY_EVENTS - 1:
                 await asyncio.sleep(0)
         if wrong and self._store.shares_log:
-            await self._examine_anew(caller, events, wrong, candidates)
+            candidates = dict(sorted((candidates | await self._examine_anew(caller, events, wrong)).items()))
         for index, why in wrong.items():
             outcomes[index] = refused(_event_id(events[index]), why)
             if isinstance(why, SignatureInvalid):
                 self._metrics.verify_failed(why.rule)
         await self._make_data_keys(candidates.values())
-        return outcomes, dict(sorted(candidates.items()))
+        return outcomes, candidates
 
-    async def _examine_anew(
-        self, caller: AgencyId, events: Sequence[SignedEvent], wrong: dict[int, HubError], candidates: dict[int, Candidate]
-    ) -> None:
-        """Move to ``candidates`` what is found sound by what other nodes wrote to the national shard meanwhile."""
+    async def _examine_anew(self, caller: AgencyId, events: Sequence[SignedEvent], wrong: dict[int, HubError]) -> dict[int, Candidate]:
+        """Take from ``wrong`` and return what is found sound by what other nodes wrote to the national shard meanwhile."""
+        found: dict[int, Candidate] = {}
         try:
             await self._come_to_the_end(NATIONAL)
         except HubError as error:
             wrong.update(dict.fromkeys(wrong, error))
-            return
+            return found
         for index in list(wrong):
             try:
-                candidates[index] = examine(events[index], caller, self._registry.state, self._log_origin)
+                found[index] = examine(events[index], caller, self._registry.state, self._log_origin)
                 del wrong[index]
             except HubError as error:
                 wrong[index] = error
+        return found
 
     async def _make_data_keys(self, candidates: Iterable[Candidate]) -> None:
         """Keys of cases that begin here are durable before their first event is sealed; any other key must exist."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -22,16 +23,8 @@ from tests.support import eventsourcing_suites as suites
 class OnLocalStore(TestCase):
     factory_class = LocalFactory
 
-    def settings(self, _folder: Path) -> dict[str, str]:
-        return {}
 
-
-def environment(folder: Path, id_type: str = "uuid") -> dict[str, str]:
-    return {
-        "PERSISTENCE_MODULE": "services.eventstore.local",
-        "EVENTSTORE_PATH": str(folder / "events.sqlite"),
-        "ORIGINATOR_ID_TYPE": id_type,
-    }
+environment = partial(suites.environment, LocalFactory)
 
 
 class TestAggregateRecorder(OnLocalStore, suites.AggregateRecorders):

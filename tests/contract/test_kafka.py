@@ -34,7 +34,7 @@ class OnKafka(TestCase):
     def _kafka(self, kafka_bootstrap: str) -> None:
         type(self).bootstrap = kafka_bootstrap
 
-    def settings(self, _folder: Path) -> dict[str, str]:
+    def settings(self) -> dict[str, str]:
         return {"KAFKA_BOOTSTRAP": self.bootstrap, "KAFKA_TOPIC": a_topic(self.bootstrap)}
 
 

@@ -22,26 +22,30 @@ from eventsourcing.utils import Environment
 from services.eventstore import library, recorders
 
 
+def environment(factory_class: type[library.StoreFactory], folder: Path, id_type: str = "uuid") -> dict[str, str]:
+    """Return the environment of a store whose file lies in a folder."""
+    return {
+        "PERSISTENCE_MODULE": factory_class.__module__,
+        "EVENTSTORE_PATH": str(folder / "events.sqlite"),
+        "ORIGINATOR_ID_TYPE": id_type,
+    }
+
+
 class OnStore(TestCase):
     """Gives a test a factory on an empty store, and texts for ids when the environment says so."""
 
     id_type: ClassVar[str] = "uuid"
     factory_class: ClassVar[type[library.StoreFactory]]
 
-    def settings(self, folder: Path) -> dict[str, str]:
+    def settings(self) -> dict[str, str]:
         """Return what names an empty store, besides its file."""
-        raise NotImplementedError
+        return {}
 
     def environment(self) -> dict[str, str]:
         """Return the environment of an empty store."""
         folder = TemporaryDirectory()
         self.addCleanup(folder.cleanup)
-        return {
-            "PERSISTENCE_MODULE": self.factory_class.__module__,
-            "EVENTSTORE_PATH": str(Path(folder.name) / "events.sqlite"),
-            "ORIGINATOR_ID_TYPE": self.id_type,
-            **self.settings(Path(folder.name)),
-        }
+        return environment(self.factory_class, Path(folder.name), self.id_type) | self.settings()
 
     def open(self) -> library.StoreFactory:
         """Open a factory that is closed when the test ends."""

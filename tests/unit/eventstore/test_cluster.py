@@ -59,6 +59,13 @@ def agree(*shards: NodeShard) -> bool:
     return all(shard.wait_for(end, SECONDS) for shard in shards) and len({shard.head() for shard in shards}) == 1
 
 
+def of_a_newer_program() -> bytes:
+    """Return a record of a kind that this program does not know."""
+    record = bytearray(frame.encode_append(an_append("9", an_event("incident-z", 1))))
+    record[4] = 200
+    return bytes(record)
+
+
 def test_two_nodes_that_begin_the_same_shards_at_once_agree_where_each_lies(tmp_path: Path) -> None:
     shared = SharedLog(partition_count=12)
     names = [f"shard-{number}" for number in range(8)]
@@ -194,11 +201,9 @@ def test_a_control_of_a_newer_program_stops_the_node_behind_what_it_understood(t
     shared = SharedLog()
     with node(tmp_path, shared) as store:
         shard = store.create_shard("north")
-        record = bytearray(frame.encode_append(an_append("9", an_event("incident-z", 1))))
-        record[4] = 200
         accepted(shard, an_append("1", an_event("incident-a", 1)))
         shared.write(1, frame.encode_append(an_append("2", an_event("incident-a", 2), shard="north")))
-        shared.write(1, bytes(record))
+        shared.write(1, of_a_newer_program())
         with pytest.raises(frame.UnknownControl, match="newer program"):
             shard.log_end(SECONDS)
         assert shard.head().position == 2
@@ -334,9 +339,7 @@ def test_whoever_waits_for_a_position_hears_that_the_node_stopped(tmp_path: Path
     shared = SharedLog()
     with node(tmp_path, shared) as store:
         shard = store.create_shard("north")
-        record = bytearray(frame.encode_append(an_append("9", an_event("incident-z", 1))))
-        record[4] = 200
-        threading.Timer(0.2, shared.write, (1, bytes(record))).start()
+        threading.Timer(0.2, shared.write, (1, of_a_newer_program())).start()
         began = time.monotonic()
         assert not shard.wait_for(5, SECONDS)
         assert time.monotonic() - began < SECONDS / 2

@@ -356,6 +356,20 @@ def test_instants_come_back_in_utc_to_the_microsecond_before_1970_too() -> None:
         column.process_bind_param(datetime(2024, 1, 1), None)  # type: ignore[arg-type]  # noqa: DTZ001
 
 
+def check_writes_the_same(url: str, write_fast: Callable[[Connection, Tables, Sequence[Recorded]], None]) -> None:
+    opened = ViewDatabase(url, [a_view("1")])
+    slow = made_live(opened)
+    opened.apply("seen", slow, SHARD, [happened(1), happened(2)], 2)
+    digest = opened.digest("seen", slow)
+    opened.close()
+    again = ViewDatabase(url, [a_view("2", apply=write_fast)])
+    fast = again.begin_build("seen").generation
+    again.apply("seen", fast, SHARD, [happened(1), happened(2)], 2)
+    assert again.digest("seen", fast) == digest
+    assert again.parked("seen", fast) == ()
+    again.close()
+
+
 def test_many_rows_are_written_as_the_columns_have_them_and_a_missing_column_is_an_error(url: str) -> None:
     def write_fast(connection: Connection, tables: Tables, batch: Sequence[Recorded]) -> None:
         rows = [
@@ -374,16 +388,7 @@ def test_many_rows_are_written_as_the_columns_have_them_and_a_missing_column_is_
         with pytest.raises(KeyError):
             insert_rows(connection, tables["seen"], [{"shard": SHARD}])
 
-    opened = ViewDatabase(url, [a_view("1")])
-    slow = made_live(opened)
-    opened.apply("seen", slow, SHARD, [happened(1), happened(2)], 2)
-    digest = opened.digest("seen", slow)
-    opened.close()
-    again = ViewDatabase(url, [a_view("2", apply=write_fast)])
-    fast = again.begin_build("seen").generation
-    again.apply("seen", fast, SHARD, [happened(1), happened(2)], 2)
-    assert again.digest("seen", fast) == digest
-    again.close()
+    check_writes_the_same(url, write_fast)
 
 
 def test_rows_by_place_are_written_as_rows_by_name_are_and_one_of_another_length_is_an_error(url: str) -> None:
@@ -395,17 +400,7 @@ def test_rows_by_place_are_written_as_rows_by_name_are_and_one_of_another_length
         with pytest.raises(ValueError, match="unpack"):
             insert_tuples(connection, tables["seen"], [rows[0][:-1]])
 
-    opened = ViewDatabase(url, [a_view("1")])
-    slow = made_live(opened)
-    opened.apply("seen", slow, SHARD, [happened(1), happened(2)], 2)
-    digest = opened.digest("seen", slow)
-    opened.close()
-    again = ViewDatabase(url, [a_view("2", apply=write_fast)])
-    fast = again.begin_build("seen").generation
-    again.apply("seen", fast, SHARD, [happened(1), happened(2)], 2)
-    assert again.digest("seen", fast) == digest
-    assert again.parked("seen", fast) == ()
-    again.close()
+    check_writes_the_same(url, write_fast)
 
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))

@@ -41,7 +41,7 @@ CHANNEL_OPTIONS: Final = (
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 5_000),
 )
-_NOT_NOW: Final = frozenset(
+NOT_NOW: Final = frozenset(
     {
         grpc.StatusCode.UNAVAILABLE,
         grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -201,7 +201,7 @@ class HubClient:
                 return await self._find_receipt(shard, event_id)
             except grpc.aio.AioRpcError as error:
                 pause = backoff_seconds(attempt)
-                if error.code() not in _NOT_NOW or loop.time() + pause >= ends_at:
+                if error.code() not in NOT_NOW or loop.time() + pause >= ends_at:
                     raise CallFailed(error.code(), error.details() or "") from error
             await asyncio.sleep(pause)
             attempt += 1
