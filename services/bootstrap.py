@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import grpc.aio
 import structlog
@@ -79,9 +79,6 @@ from services.trust.pki import create_authority, load_authority
 from services.trust.possession import registration
 from services.trust.registry import OPERATOR_ROOT, RegistryState
 from services.trust.signing import SigningKey, load_public_key
-
-if TYPE_CHECKING:
-    from services.eventstore.kafka import Kafka
 
 VIEWS: Final[tuple[View, ...]] = ALL_VIEWS
 """Every view of the hub."""
@@ -182,48 +179,19 @@ def event_store(settings: Settings) -> NodeStore:
         return LocalEventStore(settings.event_store_file)
     from services.eventstore import kafka  # noqa: PLC0415  # most hubs, and every command beside one, do without it
 
-    where = _kafka(settings)
+    where = kafka.Kafka.of(settings)
     kafka.check_topic(where)
     return kafka.open_store(settings.event_store_file, where, root=NATIONAL)
-
-
-def kafka_topic(settings: Settings, *, partitions: int, replication: int) -> int:
-    """Make the topic, or add partitions to it, or only check it when 0 are asked for; return how many it has.
-
-    Raises ``Unavailable`` if no broker answers or it is not there, ``IntegrityError`` if it would not keep its records.
-    """
-    from services.eventstore import kafka  # noqa: PLC0415  # likewise
-
-    where = _kafka(settings)
-    if partitions:
-        kafka.make_topic(where, partitions=partitions, replication=replication)
-    return kafka.check_topic(where)
 
 
 def _demand_empty_topic(settings: Settings) -> None:
     """Raise ``Unavailable`` if the topic cannot be reached, ``IntegrityError`` if it would lose records or holds another hub's."""
     from services.eventstore import kafka  # noqa: PLC0415  # likewise
 
-    where = _kafka(settings)
+    where = kafka.Kafka.of(settings)
     kafka.check_topic(where)
     if kafka.holds_records(where):
         raise IntegrityError(f"topic {where.topic!r} holds a hub's log already: serve that hub's home, or name another topic")
-
-
-def _kafka(settings: Settings) -> Kafka:
-    """Return where Kafka is, and how to speak to it."""
-    from services.eventstore.kafka import Kafka  # noqa: PLC0415  # likewise
-
-    security: dict[str, object] = {}
-    if settings.kafka_ca_file is not None:
-        files = {"ssl_certfile": settings.kafka_certificate_file, "ssl_keyfile": settings.kafka_key_file}
-        security = {"ssl_cafile": str(settings.kafka_ca_file), **{name: str(file) for name, file in files.items() if file is not None}}
-    if settings.kafka_user:
-        password = "" if settings.kafka_password is None else settings.kafka_password.get_secret_value()
-        security |= {"sasl_mechanism": "SCRAM-SHA-512", "sasl_plain_username": settings.kafka_user, "sasl_plain_password": password}
-    channel = "SSL" if settings.kafka_ca_file is not None else "PLAINTEXT"
-    protocol = f"SASL_{channel}" if settings.kafka_user else channel
-    return Kafka(bootstrap=settings.kafka_bootstrap, topic=settings.kafka_topic, security={"security_protocol": protocol, **security})
 
 
 def key_encryption_key(settings: Settings) -> bytes:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from services.bootstrap import kafka_topic
 from services.cli.commands import examples
 from services.cli.failures import Exit, Failure, wrong_usage
 from services.cli.options import Home, Json, settings_of
 from services.cli.output import emit, say
+from services.eventstore.kafka import Kafka, check_topic, make_topic
 from services.runtime.errors import IntegrityError, Unavailable
 
 app = typer.Typer(no_args_is_help=True)
@@ -32,22 +33,24 @@ def init(
     json: Json = False,
 ) -> None:
     """Make the topic, or add partitions to it: new partnerships begin in free ones, and no node is started anew for that."""
-    _settle(home, partitions=partitions, replication=replication, json=json)
+    _settle(home, lambda kafka: make_topic(kafka, partitions=partitions, replication=replication), json=json)
 
 
 @app.command(epilog=examples("hub kafka check", "hub kafka check --json"))
 def check(home: Home = None, json: Json = False) -> None:
     """See that the topic keeps its records as they are: neither compacted nor expiring, dated by the brokers."""
-    _settle(home, partitions=0, replication=0, json=json)
+    _settle(home, json=json)
 
 
-def _settle(home: Path | None, *, partitions: int, replication: int, json: bool) -> None:
-    """Have the topic made, or only checked if it is to have no partitions, and say how it stands."""
+def _settle(home: Path | None, make: Callable[[Kafka], None] = lambda _kafka: None, *, json: bool) -> None:
+    """Have the topic made if need be, check it, and say how it stands."""
     settings = settings_of(home)
     if not settings.kafka_bootstrap:
         raise wrong_usage("HUB_KAFKA_BOOTSTRAP is not set", "name a broker or more, for instance HUB_KAFKA_BOOTSTRAP=127.0.0.1:9092")
     try:
-        there = kafka_topic(settings, partitions=partitions, replication=replication)
+        kafka = Kafka.of(settings)
+        make(kafka)
+        there = check_topic(kafka)
     except Unavailable as error:
         raise Failure(Exit.UNAVAILABLE, str(error), "are the brokers running, and is HUB_KAFKA_BOOTSTRAP right?") from None
     except IntegrityError as error:

@@ -22,6 +22,7 @@ from services.eventstore.cluster import ClusterEventStore
 from services.eventstore.log import ASK_MAX_SECONDS, LogRecord
 from services.runtime.errors import IntegrityError, Unavailable
 from services.runtime.limits import RECORD_MAX_BYTES
+from services.runtime.settings import Settings
 
 TOPIC: Final = "hub.events.v1"
 SEND_MAX_SECONDS: Final = 10.0
@@ -78,6 +79,20 @@ class Kafka:
     bootstrap: tuple[str, ...]
     topic: str = TOPIC
     security: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(cls, settings: Settings) -> Kafka:
+        """Return where the settings say that Kafka is, and how to speak to it: by TLS, by SASL, or both, as far as they are set."""
+        security: dict[str, object] = {}
+        if settings.kafka_ca_file is not None:
+            files = {"ssl_certfile": settings.kafka_certificate_file, "ssl_keyfile": settings.kafka_key_file}
+            security = {"ssl_cafile": str(settings.kafka_ca_file), **{name: str(file) for name, file in files.items() if file is not None}}
+        if settings.kafka_user:
+            password = "" if settings.kafka_password is None else settings.kafka_password.get_secret_value()
+            security |= {"sasl_mechanism": "SCRAM-SHA-512", "sasl_plain_username": settings.kafka_user, "sasl_plain_password": password}
+        channel = "SSL" if settings.kafka_ca_file is not None else "PLAINTEXT"
+        protocol = f"SASL_{channel}" if settings.kafka_user else channel
+        return cls(bootstrap=settings.kafka_bootstrap, topic=settings.kafka_topic, security={"security_protocol": protocol, **security})
 
     def producer(self) -> Any:
         """Return the client that hands records over, set as the hub needs it."""
