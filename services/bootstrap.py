@@ -14,6 +14,8 @@ import grpc.aio
 import structlog
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from domain.agency.events import AgencyEnrolled
 from domain.kernel.agencies import HUB_ID, OPERATOR_ID, AgencyKind
@@ -66,12 +68,12 @@ from services.queries.oversight import Oversight
 from services.queries.proof import Proofs
 from services.queries.registry import Registry
 from services.queries.watching import Ticker
-from services.runtime.errors import IntegrityError
+from services.runtime.errors import IntegrityError, Unavailable
 from services.runtime.health import Health
 from services.runtime.interceptors import RpcInterceptor
 from services.runtime.limits import CONCURRENT_MAX_RPCS
 from services.runtime.metrics import Metrics, MetricsServer, serve_metrics
-from services.runtime.settings import Settings
+from services.runtime.settings import Settings, SettingsError
 from services.runtime.transport import server_credentials, server_options
 from services.trust.identity import Identities
 from services.trust.keystore import SqliteKeyStore, create_kek, load_kek, parse_kek
@@ -140,7 +142,7 @@ def open_parts(settings: Settings) -> Iterator[Parts]:
         opener = Opener(keys)
         registry = RegistryFollower(store, opener, RegistryState(*load_public_key(settings.operator_public_key_file)))
         registry.spread_revocations()
-        views = ViewDatabase(f"sqlite:///{settings.view_store_file}", VIEWS)
+        views = view_database(settings)
         closing.callback(views.close)
         projector = Projector(store, opener, views, system_clock, workplace(settings))
         closing.callback(projector.stop, STOP_MAX_SECONDS)
@@ -182,6 +184,27 @@ def event_store(settings: Settings) -> NodeStore:
     where = kafka.Kafka.of(settings)
     kafka.check_topic(where)
     return kafka.open_store(settings.event_store_file, where, root=NATIONAL)
+
+
+def view_database(settings: Settings) -> ViewDatabase:
+    """Open the views: this node's file, or the database that nodes share. Raises ``Unavailable`` if that does not answer."""
+    if settings.database_url is None:
+        return ViewDatabase(f"sqlite:///{settings.view_store_file}", VIEWS)
+    try:
+        url = make_url(settings.database_url.get_secret_value())
+    except (ArgumentError, ValueError):  # which may quote a part of the password
+        raise SettingsError("HUB_DATABASE_URL: expected postgresql+psycopg://user:password@host/name") from None
+    try:
+        return ViewDatabase(url.render_as_string(hide_password=False), VIEWS)
+    except ValueError as error:
+        raise SettingsError(f"HUB_DATABASE_URL: {error}") from None
+    except DBAPIError as error:  # whose text may quote what was mistaken for the host: a part of the password
+        raise Unavailable(f"the view database that HUB_DATABASE_URL names does not let the hub in ({_code_of(error)})") from None
+
+
+def _code_of(error: DBAPIError) -> str:
+    """Return the server's code for an error, or the driver's name for it."""
+    return str(getattr(error.orig, "sqlstate", None) or type(error.orig).__name__)
 
 
 def _demand_empty_topic(settings: Settings) -> None:
@@ -282,7 +305,7 @@ class Hub:
     async def _measure(self) -> None:
         """Keep the gauges current; what fails is logged and tried again."""
         parts, settings = self._parts, self._parts.settings
-        files = {"events": settings.event_store_file, "keys": settings.key_store_file, "views": settings.view_store_file}
+        files = {"events": settings.event_store_file, "keys": settings.key_store_file}
         measuring = Measuring(
             projector=parts.projector, views=parts.views, files=files, metrics=parts.metrics, rulebook=bundled_rulebook(), clock=now
         )

@@ -52,13 +52,14 @@ class Place:
 _OF_SHARD: Final = and_(
     TRACKING.c.view == bindparam("of_view"), TRACKING.c.generation == bindparam("of_generation"), TRACKING.c.shard == bindparam("of_shard")
 )
-_POSITION: Final = select(TRACKING.c.position).where(_OF_SHARD).with_for_update()
+_POSITION: Final = select(TRACKING.c.position).where(_OF_SHARD)
+_POSITIONS: Final = select(TRACKING.c.view, TRACKING.c.generation, TRACKING.c.position).where(TRACKING.c.shard == bindparam("of_shard"))
 _MOVE: Final = update(TRACKING).where(_OF_SHARD).values(position=bindparam("upto_position"))
 _PARKED: Final = select(PARKED.c.view, PARKED.c.generation, PARKED.c.stream).where(PARKED.c.shard == bindparam("of_shard"))
 
 
 def position_of(connection: Connection, view: str, generation: int, shard: str) -> int:
-    """Return the last position applied, 0 if none was; holds the row for this transaction where the database can."""
+    """Return the last position applied, 0 if none was."""
     return connection.execute(_POSITION, {"of_view": view, "of_generation": generation, "of_shard": shard}).scalar() or 0
 
 
@@ -71,8 +72,10 @@ def apply_batch(
     With ``finds_fault`` an event that a view cannot take parks its stream. Without, which takes half the statements, the error that it
     raises is passed on: roll back, and apply the batch again finding fault.
     """
-    tracked = [(place, position_of(connection, place.view.name, place.generation, place.shard)) for place in places]
-    behind = [(place, position) for place, position in tracked if position < upto_position]
+    rows = connection.execute(_POSITIONS, {"of_shard": places[0].shard})  # which stay so in this transaction, since writers take turns
+    tracked = {(row.view, row.generation): row.position for row in rows}
+    reached = [(place, tracked.get((place.view.name, place.generation), 0)) for place in places]
+    behind = [(place, position) for place, position in reached if position < upto_position]
     if not behind:
         return frozenset()
     parked = _parked_streams(connection, places[0].shard)

@@ -1,6 +1,6 @@
 """The view database: generations of views, filled beside each other and swapped, read while they are written.
 
-Statements are dialect-neutral; what belongs to one database lies in its own module (``sqlite.py``).
+Statements are dialect-neutral; what belongs to one database lies in its own module (``sqlite.py``, ``postgresql.py``).
 """
 
 from __future__ import annotations
@@ -14,25 +14,23 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Connection, Engine, MetaData, and_, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, MetaData, Table, and_, bindparam, delete, func, insert, inspect, select, update
 from sqlalchemy.engine import make_url
-from sqlalchemy.schema import CreateIndex, CreateTable
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.schema import CreateIndex, CreateTable, DropTable
 
 from domain.kernel.events import Recorded
+from projections.kernel import sqlite
+from projections.kernel.backend import Access, Backend, Beside, Tenure
 from projections.kernel.batch import NOT_THE_EVENTS_FAULT, Place, Unreadable, apply_batch, concerns, position_of
 from projections.kernel.digest import row_digest, shape_of
 from projections.kernel.schema import GENERATIONS, KERNEL, PARKED, TRACKING
-from projections.kernel.sqlite import Access, beside, sqlite_engine
 from projections.kernel.view import WHILE_BUILDING, Tables, View
 
-_ENGINES: Final[Mapping[str, Callable[[str, Access], Engine]]] = {"sqlite": sqlite_engine}
 _LOOK_AGAIN_SECONDS: Final = 0.25
 """How often a waiting reader looks for what another process has written; this process wakes it at once."""
+_TIDY_AGAIN_SECONDS: Final = 1.0
 
-_STATE: Final = select(GENERATIONS.c.state).where(
-    GENERATIONS.c.view == bindparam("of_view"), GENERATIONS.c.generation == bindparam("of_generation")
-)
-_STATES: Final = select(GENERATIONS.c.view, GENERATIONS.c.generation, GENERATIONS.c.state)
 _ALL_PARKED: Final = (
     select(PARKED.c.shard, PARKED.c.stream, PARKED.c.position, PARKED.c.event_type, PARKED.c.reason_type, PARKED.c.skipped)
     .where(PARKED.c.view == bindparam("of_view"), PARKED.c.generation == bindparam("of_generation"))
@@ -41,15 +39,25 @@ _ALL_PARKED: Final = (
 _GENERATION: Final = select(GENERATIONS).where(GENERATIONS.c.view == bindparam("of_view"), GENERATIONS.c.state == bindparam("of_state"))
 
 
-_BESIDE: Final = "beside"
-_IN_BESIDE: Final = {"schema_translate_map": {None: _BESIDE}}
-
-
 class State(StrEnum):
     """What a generation is for."""
 
     BUILDING = "building"
     LIVE = "live"
+    FORMER = "former"
+    """Gone but for its tables, which somebody may still be reading."""
+
+
+_STATES: Final = select(GENERATIONS.c.view, GENERATIONS.c.generation, GENERATIONS.c.state).where(GENERATIONS.c.state != State.FORMER.value)
+_STATE: Final = _STATES.with_only_columns(GENERATIONS.c.state).where(
+    GENERATIONS.c.view == bindparam("of_view"), GENERATIONS.c.generation == bindparam("of_generation")
+)
+_FORMER: Final = select(GENERATIONS.c.view, GENERATIONS.c.generation).where(GENERATIONS.c.state == State.FORMER.value)
+_ALL_POSITIONS: Final = (
+    select(GENERATIONS.c.view, GENERATIONS.c.generation, TRACKING.c.shard, TRACKING.c.position)
+    .outerjoin(TRACKING, and_(TRACKING.c.view == GENERATIONS.c.view, TRACKING.c.generation == GENERATIONS.c.generation))
+    .where(GENERATIONS.c.state == State.LIVE.value)
+)
 
 
 class NotLive(Exception):
@@ -123,21 +131,21 @@ class ViewDatabase:
     """All views of one hub in one database. Writers take turns; every reader has a connection of its own."""
 
     def __init__(self, url: str, views: Sequence[View], *, passing: bool = False) -> None:
-        """Open, and create what is missing. ``url``: as SQLAlchemy has it, ``sqlite:///<path>``.
+        """Open, and create what is missing. ``url``: as SQLAlchemy has it, ``sqlite:///<path>`` or ``postgresql+psycopg://…``.
 
         ``passing``: for a database that is thrown away after any crash, and therefore written several times as fast.
         """
-        backend = make_url(url).get_backend_name()
-        if backend not in _ENGINES:
-            raise ValueError(f"views lie on {', '.join(_ENGINES)}, not on {backend}")
+        self._backend: Final = _backend(url)
         self._views: Final = {view.name: view for view in views}
-        self._writer: Final = _ENGINES[backend](url, Access.WRITE_PASSING if passing else Access.WRITE)
-        self._readers: Final = _ENGINES[backend](url, Access.READ)
+        self._writer: Final = self._backend.engine(url, Access.WRITE_PASSING if passing else Access.WRITE)
+        self._readers: Final = self._backend.engine(url, Access.READ)
         self._turn: Final = threading.RLock()
         self._moved: Final = threading.Condition()
         self._moves = 0
         self._listeners: tuple[Callable[[Move], None], ...] = ()
         self._defined: Final[dict[tuple[str, int], Tables]] = {}
+        self._seen: dict[tuple[str, int, str | None], int] = {}
+        self._tidy_at: float | None = 0.0 if self._backend.DROPS_LATER else None
         self._shapes: Final = {view.name: shape_of(view.define(MetaData(), "")) for view in views}
         with self._write() as connection:
             KERNEL.create_all(connection)
@@ -149,6 +157,8 @@ class ViewDatabase:
 
     def close(self) -> None:
         """Close every connection; idempotent."""
+        if self._tidy_at:
+            self._tidy()
         self._writer.dispose()
         self._readers.dispose()
 
@@ -161,11 +171,14 @@ class ViewDatabase:
     @contextmanager
     def reading(self, view: str) -> Iterator[Reading]:
         """Give a consistent look at a live view; raise ``NotLive`` while it has none."""
-        with self.reader() as connection:
-            live = self.live(view, connection)
-            if live is None:
-                raise NotLive(f"view {view} is being built")
-            yield Reading(connection, live)
+        while True:
+            with self.reader() as connection:
+                live = self.live(view, connection)
+                if live is None:
+                    raise NotLive(f"view {view} is being built")
+                if self._backend.hold(connection, live.tables):
+                    yield Reading(connection, live)
+                    return
 
     def live(self, view: str, connection: Connection | None = None) -> Generation | None:
         """Return the generation to read, or None: there is none yet, or its tables are of another shape than this code reads.
@@ -194,7 +207,7 @@ class ViewDatabase:
             if begun is not None:
                 if self._is_of_this_code(connection, begun):
                     return begun
-                self._drop(connection, view, begun.generation)
+                self._discard(connection, view, begun.generation)
             last = connection.execute(select(func.max(GENERATIONS.c.generation)).where(GENERATIONS.c.view == view)).scalar() or 0
             version, tables = self._views[view].version, self._tables(view, last + 1)
             row = {"view": view, "generation": last + 1, "version": version, "shape": self._shapes[view], "state": State.BUILDING.value}
@@ -209,17 +222,20 @@ class ViewDatabase:
         with self._write() as connection:
             if self._state(connection, view, generation) is None:
                 raise GenerationGone(f"view {view} has no generation {generation}")
-            _create_indexes(connection, self._tables(view, generation))
+            tables = self._tables(view, generation)
+            _create_indexes(connection, tables)
+            self._backend.settle(connection, tables)
 
     def discard(self, view: str, generation: int) -> None:
         """Drop a generation that was being filled; raise ``ValueError`` for the live one."""
         with self._write() as connection:
             if self._state(connection, view, generation) is not State.BUILDING:
                 raise ValueError(f"generation {generation} of view {view} is not being built")
-            self._drop(connection, view, generation)
+            self._discard(connection, view, generation)
+        self.tidy()
 
     def swap(self, view: str, generation: int) -> None:
-        """Make a filled generation the live one and drop the former, in one transaction; readers see either.
+        """Make a filled generation the live one and discard the former, in one transaction; readers see either.
 
         Raise ``Behind`` if it is behind the live one in any shard (reads never go back), ``ValueError`` if it is not being built.
         """
@@ -229,11 +245,12 @@ class ViewDatabase:
             former = self._former(connection, view)
             if former is not None:
                 self._demand_not_behind(connection, view, generation, former)
-                self._drop(connection, view, former)
+                self._discard(connection, view, former)
             _create_indexes(connection, self._tables(view, generation))
             chosen = and_(GENERATIONS.c.view == view, GENERATIONS.c.generation == generation)
             connection.execute(update(GENERATIONS).where(chosen).values(state=State.LIVE.value))
         self._announce(Move(view=view, shard=None, position=0, changed=True))
+        self.tidy()
 
     def apply(self, view: str, generation: int, shard: str, batch: Sequence[Recorded | Unreadable], upto_position: int) -> bool:
         """Write a batch's rows and tracking in ONE transaction; False, and nothing written, if tracking is there already.
@@ -279,15 +296,15 @@ class ViewDatabase:
         these views. False, and nothing written, if one of ``generations`` has come anywhere in one of its shards already: then they
         are to be filled from there on. Raise ``GenerationGone`` if one of ``generations`` is not being built any more.
         """
-        with self._turn, beside(self._writer, file, _BESIDE) as connection:
-            shards = set(connection.execute(select(TRACKING.c.shard), execution_options=_IN_BESIDE).scalars())
+        with self._turn, self._backend.beside(self._writer, file) as beside:
+            connection, shards = beside.connection, set(beside.look(select(TRACKING.c.shard)).scalars())
             for one in generations:
                 if self._state(connection, one.view, one.generation) is not State.BUILDING:
                     raise GenerationGone(f"generation {one.generation} of view {one.view} is not being built")
                 if shards & _positions(connection, one.view, one.generation).keys():
                     return False
             for one in generations:
-                _copy(connection, one)
+                _copy(beside, one)
         return True
 
     def tracking(self, view: str, generation: int, shard: str) -> int:
@@ -307,8 +324,36 @@ class ViewDatabase:
 
     def digest(self, view: str, generation: int) -> bytes:
         """Return SHA-256 over all rows of the view's tables, in key order: equal digests, equal rows. Reads everything."""
+        tables = self._tables(view, generation)
         with self.reader() as connection:
-            return row_digest(connection, self._tables(view, generation))
+            if not self._backend.hold(connection, tables):
+                raise GenerationGone(f"view {view} has no generation {generation}")
+            return row_digest(connection, tables)
+
+    def size_bytes(self) -> int:
+        """Return what the database takes on disk."""
+        return self._backend.size_bytes(self._readers)
+
+    def tenure(self) -> Tenure:
+        """Return this process's claim to be the one that keeps these views at the head of the log, not made yet."""
+        return self._backend.tenure(self._writer)
+
+    def look_around(self) -> None:
+        """Announce how far the live views have come by other processes since the last look: who waits or listens here hears of it."""
+        with self.reader() as connection:
+            found = {(row.view, row.generation, row.shard): row.position or 0 for row in connection.execute(_ALL_POSITIONS)}
+        before, self._seen = self._seen, found
+        live = {(view, generation) for view, generation, _ in before}
+        for view in sorted(view for view, _ in {(view, generation) for view, generation, _ in found} - live):
+            self._announce(Move(view=view, shard=None, position=0, changed=True))
+        for (view, generation, shard), position in found.items():
+            if shard is not None and (view, generation) in live and position > before.get((view, generation, shard), 0):
+                self._announce(Move(view=view, shard=shard, position=position, changed=True))
+
+    def tidy(self) -> None:
+        """Drop the tables of former generations that nobody reads any more; costs nothing when there are none, or were a moment ago."""
+        if self._tidy_at is not None and time.monotonic() >= self._tidy_at:
+            self._tidy()
 
     def wait_for(self, view: str, shard: str, position: int, timeout_seconds: float) -> bool:
         """Wait until the live view has come to ``position`` of a shard; False when the time is up."""
@@ -363,6 +408,20 @@ class ViewDatabase:
             self._defined[key] = self._views[view].define(MetaData(), _prefix(view, generation))
         return self._defined[key]
 
+    def _tidy(self) -> None:
+        """Drop what can be dropped, and note when to try the rest again."""
+        left = False
+        try:
+            with self.reader() as connection:
+                former = list(connection.execute(_FORMER))
+            for view, generation in former:
+                with self._write() as connection:
+                    self._backend.be_impatient(connection)
+                    self._drop(connection, view, generation)
+        except OperationalError:  # somebody reads on
+            left = True
+        self._tidy_at = time.monotonic() + _TIDY_AGAIN_SECONDS if left else None
+
     def _generation(self, connection: Connection, view: str, state: State, shape: str | None = None) -> Generation | None:
         """Return the view's generation in a state, if it is of the shape asked for."""
         row = connection.execute(_GENERATION, {"of_view": view, "of_state": state.value}).one_or_none()
@@ -395,15 +454,38 @@ class ViewDatabase:
             if found < position:
                 raise Behind(f"view {view}, shard {shard}: generation {generation} is at {found}, the live one at {position}")
 
+    def _discard(self, connection: Connection, view: str, generation: int) -> None:
+        """Drop a generation, or all of it but its tables where these have to wait for their readers."""
+        if not self._backend.DROPS_LATER:
+            self._drop(connection, view, generation)
+            return
+        for table in (TRACKING, PARKED):
+            connection.execute(delete(table).where(table.c.view == view, table.c.generation == generation))
+        chosen = and_(GENERATIONS.c.view == view, GENERATIONS.c.generation == generation)
+        connection.execute(update(GENERATIONS).where(chosen).values(state=State.FORMER.value))
+        self._tidy_at = 0.0
+
     def _drop(self, connection: Connection, view: str, generation: int) -> None:
         """Drop a generation: its tables as the database has them (an older code may have defined others) and all that is noted of it."""
         prefix = _prefix(view, generation)
-        found = MetaData()
-        found.reflect(connection, only=lambda name, _: name.startswith(prefix))
-        found.drop_all(connection)
+        for name in inspect(connection).get_table_names():
+            if name.startswith(prefix):
+                connection.execute(DropTable(Table(name, MetaData())))
         for table in (GENERATIONS, TRACKING, PARKED):
             connection.execute(delete(table).where(table.c.view == view, table.c.generation == generation))
         self._defined.pop((view, generation), None)
+
+
+def _backend(url: str) -> Backend:
+    """Return the module of a URL's database; raise ``ValueError`` if there is none."""
+    name = make_url(url).get_backend_name()
+    if name == "sqlite":
+        return sqlite
+    if name == "postgresql":
+        from projections.kernel import postgresql  # noqa: PLC0415 (most hubs do without its driver)
+
+        return postgresql
+    raise ValueError(f"views lie on sqlite or postgresql, not on {name}")
 
 
 def _create_indexes(connection: Connection, tables: Tables, only: str | None = None) -> None:
@@ -417,18 +499,15 @@ def _create_indexes(connection: Connection, tables: Tables, only: str | None = N
                 connection.execute(CreateIndex(index, if_not_exists=True))
 
 
-def _copy(connection: Connection, into: Generation) -> None:
+def _copy(beside: Beside, into: Generation) -> None:
     """Copy a generation's rows, parked streams and tracking from the only generation of its view in the database beside."""
-    chosen = select(GENERATIONS.c.generation).where(GENERATIONS.c.view == into.view)
-    (source,) = connection.execute(chosen, execution_options=_IN_BESIDE).scalars()
+    (source,) = beside.look(select(GENERATIONS.c.generation).where(GENERATIONS.c.view == into.view)).scalars()
     for table in into.tables.values():
-        columns = ", ".join(column.name for column in table.columns)
-        name = f"{_prefix(into.view, source)}{table.name.removeprefix(_prefix(into.view, into.generation))}"
-        connection.exec_driver_sql(f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM {_BESIDE}.{name}")  # noqa: S608 (our names)
+        beside.copy(f"{_prefix(into.view, source)}{table.name.removeprefix(_prefix(into.view, into.generation))}", table)
     for table in (PARKED, TRACKING):
-        rows = [row._asdict() for row in connection.execute(select(table).where(table.c.view == into.view), execution_options=_IN_BESIDE)]
+        rows = [row._asdict() for row in beside.look(select(table).where(table.c.view == into.view))]
         if rows:
-            connection.execute(insert(table), [row | {"generation": into.generation} for row in rows])
+            beside.connection.execute(insert(table), [row | {"generation": into.generation} for row in rows])
 
 
 def _prefix(view: str, generation: int) -> str:

@@ -1,4 +1,4 @@
-"""The SQLite engine of the view database. Another database gets a module beside this one, and nothing else changes.
+"""The view database on SQLite: a file of one process, and of commands beside it.
 
 WAL lets readers keep their snapshot while rows are written. ``synchronous=NORMAL`` is enough for views: after a power
 loss the last transactions may be gone, but rows and tracking go together, the log is the truth, and the projector
@@ -7,60 +7,113 @@ applies again what is missing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from enum import Enum
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, Result, Table, create_engine, event
 from sqlalchemy.pool import QueuePool
+from sqlalchemy.sql import Executable
+
+from projections.kernel.backend import Access
+from projections.kernel.view import Tables
 
 BUSY_TIMEOUT_MS: Final = 30_000
 """How long a statement waits for another process that writes; a batch of the projector takes far less."""
 READERS_MAX: Final = 16
 CACHE_KIB: Final = 64 * 1024
 CHECKPOINT_PAGES: Final = 4_000
+DROPS_LATER: bool = False
+_BEGIN: Final[Mapping[Access, str]] = {
+    Access.READ: "BEGIN",
+    Access.WRITE: "BEGIN IMMEDIATE",
+    Access.WRITE_PASSING: "BEGIN EXCLUSIVE",
+}
+_SCHEMA: Final = "beside"
 
 
-class Access(Enum):
-    """What connections of an engine are for."""
-
-    READ = "BEGIN"
-    WRITE = "BEGIN IMMEDIATE"
-    WRITE_PASSING = "BEGIN EXCLUSIVE"
-    """As ``WRITE``, in a database that is thrown away after any crash: nothing waits for the disk."""
-
-
-def sqlite_engine(url: str, access: Access) -> Engine:
+def engine(url: str, access: Access) -> Engine:
     """Return an engine whose connections all read, or the one connection that writes."""
     size = READERS_MAX if access is Access.READ else 1
-    engine = create_engine(url, poolclass=QueuePool, pool_size=size, max_overflow=0, pool_timeout=BUSY_TIMEOUT_MS / 1000)
+    made = create_engine(url, poolclass=QueuePool, pool_size=size, max_overflow=0, pool_timeout=BUSY_TIMEOUT_MS / 1000)
 
-    @event.listens_for(engine, "connect")
+    @event.listens_for(made, "connect")
     def prepare(dbapi_connection: Any, _record: object) -> None:
         dbapi_connection.isolation_level = None  # the driver's own transaction handling breaks savepoints
         for pragma in _pragmas(access):
             dbapi_connection.execute(f"PRAGMA {pragma}").fetchall()
 
-    @event.listens_for(engine, "begin")
+    @event.listens_for(made, "begin")
     def begin(connection: Connection) -> None:
-        connection.exec_driver_sql(access.value)
+        connection.exec_driver_sql(_BEGIN[access])
 
-    return engine
+    return made
+
+
+def hold(_connection: Connection, _tables: Tables) -> bool:
+    """Nothing needs to be done: a reader's snapshot holds whatever is dropped beside it."""
+    return True
+
+
+def be_impatient(_connection: Connection) -> None:
+    """Nothing needs to be done: no writer waits for readers."""
+
+
+def settle(_connection: Connection, _tables: Tables) -> None:
+    """Nothing needs to be done: every query of the views has one way that an index gives it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Attached:
+    """Another file's tables beside the database's own, under a schema's name."""
+
+    connection: Connection
+
+    def look(self, statement: Executable) -> Result[Any]:
+        """Run a query on the file's tables."""
+        return self.connection.execute(statement, execution_options={"schema_translate_map": {None: _SCHEMA}})
+
+    def copy(self, name: str, into: Table) -> None:
+        """Copy all rows of the file's table ``name``."""
+        columns = ", ".join(map(self.connection.dialect.identifier_preparer.quote, into.columns.keys()))
+        self.connection.exec_driver_sql(f"INSERT INTO {into.name} ({columns}) SELECT {columns} FROM {_SCHEMA}.{name}")  # noqa: S608 (our names)
 
 
 @contextmanager
-def beside(engine: Engine, file: Path, name: str) -> Iterator[Connection]:
-    """Give the connection that writes, in a transaction, with another database's tables beside its own under the schema ``name``."""
+def beside(engine: Engine, file: Path) -> Iterator[_Attached]:
+    """Give the connection that writes, in a transaction, with the file's tables beside its own."""
     with engine.connect() as connection:
         driver: Any = connection.connection.dbapi_connection  # attaching is refused within a transaction, which the engine would begin
-        driver.execute(f"ATTACH DATABASE ? AS {name}", (str(file),))
+        driver.execute(f"ATTACH DATABASE ? AS {_SCHEMA}", (str(file),))
         try:
             with connection.begin():
-                yield connection
+                yield _Attached(connection)
         finally:
-            driver.execute(f"DETACH DATABASE {name}")
+            driver.execute(f"DETACH DATABASE {_SCHEMA}")
+
+
+def size_bytes(engine: Engine) -> int:
+    """Return what the file takes on disk, its write-ahead log included."""
+    database = Path(engine.url.database or "")
+    return sum(file.stat().st_size for file in (database, database.with_name(f"{database.name}-wal")) if file.is_file())
+
+
+class _Undisputed:
+    """The file is its one process's own."""
+
+    def take(self) -> bool:
+        """Nobody else asks."""
+        return True
+
+    def leave(self) -> None:
+        """Nobody waits."""
+
+
+def tenure(_engine: Engine) -> _Undisputed:
+    """Return what needs no claim."""
+    return _Undisputed()
 
 
 def _pragmas(access: Access) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from projections.kernel.database import ViewDatabase
-from services.bootstrap import VIEWS, key_encryption_key
+from services.bootstrap import key_encryption_key, view_database
 from services.cli.failures import wrong_usage
 from services.runtime.settings import Settings
 from services.trust.keystore import SqliteKeyStore
@@ -33,7 +33,7 @@ def opened_keys(settings: Settings) -> Iterator[SqliteKeyStore]:
 @contextmanager
 def opened_views(settings: Settings) -> Iterator[ViewDatabase]:
     """Give the views."""
-    views = ViewDatabase(f"sqlite:///{settings.view_store_file}", VIEWS)
+    views = view_database(settings)
     try:
         yield views
     finally:

@@ -34,7 +34,7 @@ class Measuring:
         rulebook: Rulebook,
         clock: Callable[[], datetime],
     ) -> None:
-        """``files``: the databases by the names that their sizes are shown under; ``clock`` returns aware UTC instants."""
+        """``files``: the databases beside the views by the names that their sizes are shown under; ``clock`` returns aware UTC instants."""
         self._projector = projector
         self._views = views
         self._files = files
@@ -49,6 +49,7 @@ class Measuring:
         self._deadlines()
         for store, file in self._files.items():
             self._metrics.store_bytes(store, _size_bytes(file))
+        self._metrics.store_bytes("views", self._views.size_bytes())
         return max(MEASURE_SECONDS, SHARE * (time.monotonic() - began))
 
     def _lag(self) -> None:

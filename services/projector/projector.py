@@ -1,4 +1,9 @@
-"""The projector: follows every shard, opens its events and keeps all views at the head; one thread, woken by commits."""
+"""The projector: follows every shard, opens its events and keeps all views at the head; one thread, woken by commits.
+
+Of several projectors of one database one works. The others stand by: they look how far the views have come, for whoever waits for
+them on their node, and one takes over when the first ends. Two that work at once, as when a connection is lost, do each other no harm:
+their transactions take turns, and what is in a view already is not applied again.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from projections.kernel.database import GenerationGone, ViewDatabase
 from services.eventstore.opening import Opener
@@ -24,6 +30,8 @@ REST_SECONDS: Final = 0.03
 """After every round: a lone event is in the views at once, while under load many events share what a round costs."""
 RETRY_SECONDS: Final = 0.5
 """After a failure that is not an event's fault (disk full, lost key), when a shard is tried again."""
+CLAIM_SECONDS: Final = 1.0
+"""How often a projector makes sure that it is the one that works, or asks whether it may be."""
 _LOG: Final = structlog.get_logger("projector")
 
 
@@ -71,28 +79,30 @@ class Projector:
         self._reached: Final[dict[str, int]] = {}
         self._retry_at: Final[dict[str, float]] = {}
         self._stopping: Final = threading.Event()
-        self._threads: list[threading.Thread] = []
+        self._thread: Final = threading.Thread(target=self._run, name="projector", daemon=True)
+        self._builder: threading.Thread | None = None
+        self._tenure: Final = database.tenure()
+        self._works = False
+        self._claim_at = 0.0
 
     def start(self) -> None:
-        """Begin: views of another version (or that never were) are built beside, the others follow the log at once."""
-        self._look_which_are_live()
-        stale = [view.name for view in self._database.views if view.name not in self._targets]
-        self._threads = [threading.Thread(target=self._run, name="projector", daemon=True)]
-        if stale:
-            self._threads.append(threading.Thread(target=self._build, args=(stale,), name="projector-build", daemon=True))
-        for thread in self._threads:
-            thread.start()
+        """Begin, or stand by until the projector that works now ends."""
+        self._claim()
+        self._thread.start()
 
     def stop(self, timeout_seconds: float) -> bool:
         """Finish the batch under way and end; False if that took longer than ``timeout_seconds``. Idempotent."""
         deadline = time.monotonic() + timeout_seconds
         self._stopping.set()
         self._rung.put(None)
-        for thread in self._threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
+        if self._thread.ident is not None:
+            self._thread.join(max(0.0, deadline - time.monotonic()))
+        if self._builder is not None:  # which nobody starts any more
+            self._builder.join(max(0.0, deadline - time.monotonic()))
         for name, bell in self._bells.items():
             self._store.shard(name).unlisten(bell)
-        return not any(thread.is_alive() for thread in self._threads)
+        self._tenure.leave()
+        return not (self._thread.is_alive() or self._is_building())
 
     def rebuild(self, views: Sequence[str], progress: Callable[[Progress], None]) -> None:
         """Build views anew beside the live ones and swap them in, in the caller's thread; reads and projection go on."""
@@ -128,15 +138,66 @@ class Projector:
         seconds = max(0.0, (self._clock() - oldest[0].recorded_at_ms) / 1_000) if oldest else 0.0
         return Lag(view=view, shard=shard, positions=max(0, behind), seconds=seconds)
 
+    @property
+    def works(self) -> bool:
+        """Whether this is the projector that keeps the views at the head; else it stands by."""
+        return self._works
+
     def _run(self) -> None:
-        """Follow the shards until told to stop."""
+        """Follow the shards, or stand by, until told to stop."""
         while not self._stopping.is_set():
-            shards = self._rung_shards() | self._follow_new_shards() | self._due_again()
-            for shard in shards:
-                while not self._stopping.is_set() and self._project_or_note(shard):
-                    pass
-            if shards:
-                self._stopping.wait(REST_SECONDS)
+            try:
+                if self._is_at_work():
+                    self._round()
+                else:
+                    self._stand_by()
+            except SQLAlchemyError as error:  # the view database is not there: all is looked at anew when it is
+                _LOG.error("projector.failed", error=type(error).__name__)
+                self._rung.put(None)
+                self._stopping.wait(RETRY_SECONDS)
+
+    def _round(self) -> None:
+        """Bring the views to the head of every shard that has moved."""
+        shards = self._rung_shards() | self._follow_new_shards() | self._due_again()
+        for shard in shards:
+            while not self._stopping.is_set() and self._project_or_note(shard) and self._is_at_work():
+                pass
+        self._database.tidy()
+        if shards:
+            self._stopping.wait(REST_SECONDS)
+
+    def _stand_by(self) -> None:
+        """Tell who waits on this node how far the views have come; what rings meanwhile is for the projector that works."""
+        self._rung_shards()
+        self._database.look_around()
+
+    def _is_at_work(self) -> bool:
+        """Tell whether this projector is to work, asking now and then."""
+        if time.monotonic() >= self._claim_at:
+            self._claim()
+        return self._works
+
+    def _claim(self) -> None:
+        """Make sure of the work, or try to get it, and begin it if it is new: stale views are built beside, the others follow the log."""
+        worked, works = self._works, self._tenure.take()
+        self._claim_at = time.monotonic() + CLAIM_SECONDS
+        if works and not worked:
+            self._look_which_are_live()
+            if not self._is_building() and self._stale():
+                self._builder = threading.Thread(target=self._build, name="projector-build", daemon=True)
+                self._builder.start()
+            self._rung.put(None)
+        self._works = works
+        if works is not worked:
+            _LOG.info("projector.works" if works else "projector.stands_by")
+
+    def _is_building(self) -> bool:
+        """Tell whether a build goes on; it does though the work was lost meanwhile, for it does no harm."""
+        return self._builder is not None and self._builder.is_alive()
+
+    def _stale(self) -> list[str]:
+        """Return the views that cannot be followed: of another version, or never built."""
+        return [view.name for view in self._database.views if not self._database.is_current(view.name)]
 
     def _rung_shards(self) -> set[str]:
         """Wait for a commit and return all shards that have moved; all there are, when a view was swapped in."""
@@ -201,11 +262,14 @@ class Projector:
         self._targets = {name: one.generation for name, one in live.items() if one is not None}
         self._reached.clear()
 
-    def _build(self, views: Sequence[str]) -> None:
-        """Build views that cannot be followed yet, trying again after failures, until told to stop."""
+    def _build(self) -> None:
+        """Build views that cannot be followed yet, trying again after failures, until there are none or it is told to stop."""
+        views: Sequence[str] = ()
         while not self._stopping.is_set():
             try:
-                Rebuild(self._store, self._opener, self._database, _silent, self._stopping, self._workplace).run(views)
+                views = self._stale()
+                if views:
+                    Rebuild(self._store, self._opener, self._database, _silent, self._stopping, self._workplace).run(views)
             except Stopped:
                 return
             except Exception as error:  # noqa: BLE001 (a build that fails is tried again; reads go on from what is live)

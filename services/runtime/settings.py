@@ -20,6 +20,7 @@ _SHARD: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _NODE_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _TOPIC: Final = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 _TRUST_DOMAIN: Final = re.compile(r"[a-z0-9._-]{1,255}")
+_DATABASE_URL: Final = re.compile(r"postgresql\+psycopg://\S*")
 _LOG_ORIGIN_MAX_CHARACTERS: Final = 200
 
 
@@ -96,6 +97,8 @@ class Settings:
     """Who this node is to the brokers, by SASL SCRAM-SHA-512."""
     kafka_password: Secret | None = None
     """That user's password."""
+    database_url: Secret | None = None
+    """The PostgreSQL database of the views, postgresql+psycopg://user:password@host/name; empty for a SQLite file."""
     agency_events_per_second: int = 10_000
     """Each agency's quota; 0 for no limit."""
     log_format: LogFormat = LogFormat.CONSOLE
@@ -177,7 +180,7 @@ class Settings:
 
     @property
     def view_store_file(self) -> Path:
-        """The views: rebuilt at any time."""
+        """The views, unless they lie at ``database_url``: rebuilt at any time."""
         return self.store_folder / "views.sqlite"
 
     def describe(self) -> list[Setting]:
@@ -303,6 +306,13 @@ def _addresses(value: object) -> tuple[str, ...]:
     return tuple(_address(part) for part in parts)
 
 
+def _database_url(value: object) -> Secret | None:
+    text = _text(value)
+    if text and _DATABASE_URL.fullmatch(text) is None:
+        raise ValueError("expected postgresql+psycopg://user:password@host/name")
+    return Secret(text) if text else None
+
+
 def _count(value: object) -> int:
     if isinstance(value, str) and value.strip().isdecimal():
         return int(value)
@@ -336,6 +346,7 @@ _READ: Final[dict[str, Callable[[object], object]]] = {
     "kafka_key_file": _file,
     "kafka_user": _text,
     "kafka_password": lambda value: Secret(_text(value)),
+    "database_url": _database_url,
     "agency_events_per_second": _count,
     "log_format": _one_of(LogFormat),
     "log_level": _one_of(LogLevel),

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 from eventsourcing.persistence import TrackingRecorder
 from eventsourcing.tests import persistence as suite
 from sqlalchemy import Column, Connection, MetaData, Table, Text
@@ -26,10 +26,19 @@ VIEW = View(name="some", version="1", define=define, handles=frozenset(), ignore
 
 
 class TestViewTracking(suite.TrackingRecorderTestCase):
+    @pytest.fixture(autouse=True)
+    def _at(self, tmp_path: Path) -> None:
+        self.url = f"sqlite:///{tmp_path / 'views.sqlite'}"
+
     def setUp(self) -> None:
-        folder = self.enterContext(tempfile.TemporaryDirectory())
-        self.database = ViewDatabase(f"sqlite:///{Path(folder) / 'views.sqlite'}", [VIEW])
+        self.database = ViewDatabase(self.url, [VIEW])
         self.addCleanup(self.database.close)
 
     def create_recorder(self) -> TrackingRecorder:
         return ViewTracking(self.database, "some", self.database.begin_build("some").generation)
+
+
+class TestViewTrackingInPostgresql(TestViewTracking):
+    @pytest.fixture(autouse=True)
+    def _at(self, postgresql_url: str) -> None:  # type: ignore[override]
+        self.url = postgresql_url

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
 import sys
-import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,8 +18,9 @@ from deploy.kafka.cluster import Cluster, KafkaFailed
 from deploy.kafka.jars import KafkaMissing
 from services.eventstore.kafka import KEPT_FOR_EVER
 from tests.support.kafka import a_topic
-from tests.support.kafka_run import REPOSITORY
+from tests.support.keeping import REPOSITORY
 from tests.support.killing import wait_for
+from tests.support.pytest_runs import a_run
 
 WITHIN_SECONDS = 30.0
 LACKING = "Apache Kafka needs java and mvn, not found on the PATH: install openjdk-17-jre-headless and maven"
@@ -122,19 +121,7 @@ def test_without_java_the_command_says_so_in_one_line() -> None:
 # ── a test run's Kafka: each test here is a run of pytest of its own ──
 
 
-def a_run(folder: Path, test: str, *options: str, **environment: str) -> subprocess.Popen[str]:
-    """Start pytest on a file of tests, with the plugin alone."""
-    (folder / "conftest.py").write_text('pytest_plugins = ["tests.support.kafka_run"]\n')
-    (folder / "test_it.py").write_text(textwrap.dedent(test))
-    known = {name: value for name, value in os.environ.items() if not name.startswith(("HUBTEST_", "PYTEST_"))}
-    return subprocess.Popen(  # noqa: S603  our own interpreter and a test written here
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:randomly", "-p", "no:cacheprovider", *options, str(folder)],
-        cwd=folder,
-        env={**known, "PYTHONPATH": str(REPOSITORY), **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+PLUGINS = 'pytest_plugins = ["tests.support.keeping", "tests.support.kafka_run"]'
 
 
 TWO_TESTS = """
@@ -144,7 +131,7 @@ TWO_TESTS = """
 
 
 def test_a_run_without_kafka_says_so_in_one_loud_line(tmp_path: Path) -> None:
-    with a_run(tmp_path, TWO_TESTS, "-n", "2", PATH="") as run:
+    with a_run(tmp_path, PLUGINS, TWO_TESTS, "-n", "2", PATH="") as run:
         said, _ = run.communicate(timeout=WITHIN_SECONDS)
     assert run.returncode == 0, said
     assert [line for line in said.splitlines() if line.startswith("NOT TESTED")] == [
@@ -153,7 +140,7 @@ def test_a_run_without_kafka_says_so_in_one_loud_line(tmp_path: Path) -> None:
 
 
 def test_a_run_that_must_have_kafka_fails_without(tmp_path: Path) -> None:
-    with a_run(tmp_path, TWO_TESTS, PATH="", HUBTEST_REQUIRE_KAFKA="1") as run:
+    with a_run(tmp_path, PLUGINS, TWO_TESTS, PATH="", HUBTEST_REQUIRE_KAFKA="1") as run:
         said, _ = run.communicate(timeout=WITHIN_SECONDS)
     assert (run.returncode, "2 errors" in said) == (1, True), said
     assert f"HUBTEST_REQUIRE_KAFKA=1, and {LACKING}" in said
@@ -161,7 +148,7 @@ def test_a_run_that_must_have_kafka_fails_without(tmp_path: Path) -> None:
 
 def test_a_kafka_that_runs_already_is_taken_as_named(tmp_path: Path) -> None:
     test = "def test_it(kafka_bootstrap): assert kafka_bootstrap == 'broker.example:9092'\n"
-    with a_run(tmp_path, test, PATH="", HUBTEST_KAFKA_BOOTSTRAP="broker.example:9092") as run:
+    with a_run(tmp_path, PLUGINS, test, PATH="", HUBTEST_KAFKA_BOOTSTRAP="broker.example:9092") as run:
         said, _ = run.communicate(timeout=WITHIN_SECONDS)
     assert run.returncode == 0, said
 
@@ -174,7 +161,7 @@ def test_a_run_that_is_killed_leaves_no_broker_behind(tmp_path: Path) -> None:
             time.sleep(100)
     """
     found = tmp_path / "found"
-    with a_run(tmp_path, test, TMPDIR=str(tmp_path)) as run:
+    with a_run(tmp_path, PLUGINS, test, TMPDIR=str(tmp_path)) as run:
         wait_for(lambda: run.poll() is not None or (found.exists() and found.read_text().endswith(".")), "a broker serves")
         assert run.poll() is None, run.communicate()[0]
         port = int(found.read_text().rstrip(".").rpartition(":")[2])

@@ -6,7 +6,8 @@ import asyncio
 import hashlib
 import hmac
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import ExitStack
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
@@ -46,8 +47,19 @@ from tests.support.builders import (
     corrects,
     on,
 )
-from tests.support.hub import ENROLLED, RunningHub
+from tests.support.hub import ENROLLED, RunningHub, running_hub
+from tests.support.postgresql import ENGINES, a_database
 from tests.support.reading import ASKS, Queries, a_told_case, a_uuid, access_events, caught_up, detail, queries, refusal
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def hub(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
+    """One hub for all tests of a module, for each kind of database that views may lie in: each test uses a case of its own."""
+    with ExitStack() as stack:
+        database_url = ""
+        if request.param == "postgresql":
+            database_url = stack.enter_context(a_database(request.getfixturevalue("postgresql_server")))
+        yield stack.enter_context(running_hub(tmp_path_factory.mktemp("hub"), database_url=database_url))
 
 
 def marks_of(line: chronology_pb2.ChronologyLine) -> list[str]:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import pytest
 from sqlalchemy import BigInteger, Column, Connection, MetaData, Table, Text, select
@@ -43,8 +42,8 @@ def a_view(name: str, handles: frozenset[str] = frozenset({FINE, POISON, LOST}))
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[ViewDatabase]:
-    opened = ViewDatabase(f"sqlite:///{tmp_path / 'views.sqlite'}", [a_view("robust"), a_view("delicate")])
+def database(view_url: str) -> Iterator[ViewDatabase]:
+    opened = ViewDatabase(view_url, [a_view("robust"), a_view("delicate")])
     for view in opened.views:
         opened.swap(view.name, opened.begin_build(view.name).generation)
     yield opened

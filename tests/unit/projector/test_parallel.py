@@ -47,10 +47,12 @@ class Setting:
     store: LocalEventStore
     keys: SealingKeys
     writer: Writer
+    new_url: Callable[[], str]
     opened: list[ViewDatabase] = field(default_factory=list)
 
     def database(self, name: str) -> ViewDatabase:
-        database = ViewDatabase(f"sqlite:///{self.folder / name}.sqlite", VIEWS)
+        """Open a database of the test's kind, or a SQLite file of this name."""
+        database = ViewDatabase(f"sqlite:///{self.folder / name}" if name.endswith(".sqlite") else self.new_url(), VIEWS)
         self.opened.append(database)
         return database
 
@@ -75,7 +77,7 @@ class Setting:
 
 
 @pytest.fixture
-def setting(tmp_path: Path) -> Iterator[Setting]:
+def setting(tmp_path: Path, new_view_url: Callable[[], str]) -> Iterator[Setting]:
     store, keys = LocalEventStore(tmp_path / "events.sqlite"), SealingKeys(tmp_path / "keys.sqlite", KEK)
     writer = Writer(store, keys)  # type: ignore[arg-type]
     for recorded in random_log(seed=7, cases=30):
@@ -83,7 +85,7 @@ def setting(tmp_path: Path) -> Iterator[Setting]:
             writer.write(recorded.shard, (recorded.stream, recorded.event), by=recorded.agency_id)
     for shard in SHARDS:
         writer.write(shard, (f"partnership-{shard}", a_partnership_established()))
-    built = Setting(tmp_path, store, keys, writer)
+    built = Setting(tmp_path, store, keys, writer, new_view_url)
     yield built
     for database in built.opened:
         database.close()
@@ -202,7 +204,7 @@ def test_little_is_filled_by_this_process_alone(setting: Setting, monkeypatch: p
 
 
 def test_what_is_begun_here_is_not_taken_over_from_elsewhere(setting: Setting) -> None:
-    one, two = setting.database("one"), setting.database("two")
+    one, two = setting.database("one"), setting.database("two.sqlite")
     here = [one.begin_build(name) for name in NAMES]
     there = [two.begin_build(name) for name in NAMES]
     Rebuild(setting.store, Opener(setting.keys), two, lambda _: None).fill(there)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from services.eventstore.opening import Opener
 from services.projector.projector import Lag, Projector
 from services.projector.rebuild import Progress, Rebuild, Stopped
 from tests.support.builders import CASE, OTHER_CASE, a_notification, a_partnership_established, a_share, an_entry, an_id
+from tests.support.eventually import eventually
 from tests.support.sealed import KeysInMemory, Writer
 
 SHARED = "information.shared.v1"
@@ -51,7 +51,7 @@ def a_view(apply: Callable[[Connection, Tables, Sequence[Recorded]], None] = wri
 class Setting:
     """A log, and views of it that come and go as processes do."""
 
-    folder: Path
+    view_url: str
     store: LocalEventStore
     keys: KeysInMemory
     writer: Writer
@@ -59,7 +59,7 @@ class Setting:
     started: list[Projector] = field(default_factory=list)
 
     def database(self, *views: View) -> ViewDatabase:
-        database = ViewDatabase(f"sqlite:///{self.folder / 'views.sqlite'}", views or [a_view()])
+        database = ViewDatabase(self.view_url, views or [a_view()])
         self.opened.append(database)
         return database
 
@@ -77,9 +77,9 @@ class Setting:
 
 
 @pytest.fixture
-def setting(tmp_path: Path) -> Iterator[Setting]:
+def setting(tmp_path: Path, view_url: str) -> Iterator[Setting]:
     store, keys = LocalEventStore(tmp_path / "events.sqlite"), KeysInMemory()
-    built = Setting(tmp_path, store, keys, Writer(store, keys))
+    built = Setting(view_url, store, keys, Writer(store, keys))
     yield built
     for projector in built.started:
         assert projector.stop(WAIT_SECONDS)
@@ -93,15 +93,6 @@ def seen(database: ViewDatabase, view: str = "seen") -> list[tuple[str, int, boo
         table = look.tables["seen"]
         rows = look.connection.execute(select(table.c.shard, table.c.position, table.c.gone).order_by(table.c.shard, table.c.position))
         return [(row.shard, row.position, row.gone) for row in rows]
-
-
-def eventually(check: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + WAIT_SECONDS
-    while time.monotonic() < deadline:
-        if check():
-            return True
-        time.sleep(0.01)
-    return False
 
 
 def test_a_committed_event_reaches_every_view_and_whoever_waits_for_it(setting: Setting) -> None:

@@ -154,6 +154,21 @@ def test_every_setting_is_read_and_described() -> None:
     assert list(_READ) == list(NAMES) == [setting.name for setting in load_settings().describe()]
 
 
+def test_the_database_is_a_secret_and_only_the_one_kind_that_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUB_DATABASE_URL", "postgresql+psycopg://hub:an-open-secret@db/hub")
+    settings = load_settings()
+    assert settings.database_url is not None
+    assert settings.database_url.get_secret_value() == "postgresql+psycopg://hub:an-open-secret@db/hub"
+    assert "an-open-secret" not in f"{settings!r} {settings} {settings.describe()}"
+    for wrong in ("postgres://hub:an-open-secret@db/hub", "sqlite:///an-open-secret", "postgresql+psycopg://an-open secret"):
+        monkeypatch.setenv("HUB_DATABASE_URL", wrong)
+        with pytest.raises(SettingsError, match=r"^HUB_DATABASE_URL \(environment\): expected postgresql\+psycopg://") as caught:
+            load_settings()
+        assert "secret" not in str(caught.value)
+    monkeypatch.setenv("HUB_DATABASE_URL", "")
+    assert load_settings().database_url is None
+
+
 def test_a_secret_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HUB_KEK", "deadbeef" * 8)
     settings = load_settings()
