@@ -14,14 +14,14 @@ import grpc.aio
 import structlog
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from domain.agency.events import AgencyEnrolled
 from domain.kernel.agencies import HUB_ID, OPERATOR_ID, AgencyKind
 from domain.kernel.ids import NATIONAL
 from domain.rules import bundled_rulebook
-from projections.kernel.database import ViewDatabase
+from projections.kernel.database import OtherLog, ViewDatabase
 from projections.kernel.view import View
 from projections.views import VIEWS as ALL_VIEWS
 from safeguarding.hub.client.drafts import Draft, Sender, sign
@@ -52,6 +52,7 @@ from services.agencies.relevant_agency import RelevantAgency
 from services.eventstore.codec import to_message
 from services.eventstore.local import LocalEventStore, system_clock
 from services.eventstore.opening import Opener
+from services.eventstore.port import EventStore
 from services.eventstore.store import NodeStore
 from services.intake.ahead import Examiners
 from services.intake.intake import Intake
@@ -73,10 +74,12 @@ from services.runtime.health import Health
 from services.runtime.interceptors import RpcInterceptor
 from services.runtime.limits import CONCURRENT_MAX_RPCS
 from services.runtime.metrics import Metrics, MetricsServer, serve_metrics
-from services.runtime.settings import Settings, SettingsError
+from services.runtime.settings import Secret, Settings, SettingsError
 from services.runtime.transport import server_credentials, server_options
 from services.trust.identity import Identities
-from services.trust.keystore import SqliteKeyStore, create_kek, load_kek, parse_kek
+from services.trust.key_places import open_key_store
+from services.trust.key_schema import code_of
+from services.trust.keystore import KeyStore, create_kek, load_kek, parse_kek
 from services.trust.pki import create_authority, load_authority
 from services.trust.possession import registration
 from services.trust.registry import OPERATOR_ROOT, RegistryState
@@ -119,7 +122,7 @@ class Parts:
     settings: Settings
     metrics: Metrics
     store: NodeStore
-    keys: SqliteKeyStore
+    keys: KeyStore
     opener: Opener
     registry: RegistryFollower
     views: ViewDatabase
@@ -136,13 +139,14 @@ def open_parts(settings: Settings) -> Iterator[Parts]:
         metrics = Metrics(CollectorRegistry(), views=[view.name for view in VIEWS])
         store = event_store(settings)
         closing.callback(store.close)
-        store.create_shard(NATIONAL)
-        keys = SqliteKeyStore(settings.key_store_file, key_encryption_key(settings))
+        log = log_name(store)
+        keys = key_store(settings, log)
         closing.callback(keys.close)
+        store.create_shard(NATIONAL)
         opener = Opener(keys)
         registry = RegistryFollower(store, opener, RegistryState(*load_public_key(settings.operator_public_key_file)))
         registry.spread_revocations()
-        views = view_database(settings)
+        views = view_database(settings, log)
         closing.callback(views.close)
         projector = Projector(store, opener, views, system_clock, workplace(settings))
         closing.callback(projector.stop, STOP_MAX_SECONDS)
@@ -186,25 +190,78 @@ def event_store(settings: Settings) -> NodeStore:
     return kafka.open_store(settings.event_store_file, where, root=NATIONAL)
 
 
-def view_database(settings: Settings) -> ViewDatabase:
-    """Open the views: this node's file, or the database that nodes share. Raises ``Unavailable`` if that does not answer."""
+def log_name(store: EventStore) -> str | None:
+    """Return what tells this log from every other, the leaf hash of its first event; None if it has none yet."""
+    if NATIONAL not in store.shards():
+        return None
+    national = store.shard(NATIONAL)
+    first = national.read(0, 1)
+    return national.leaf(first[0]).hex() if first else None
+
+
+def key_store(settings: Settings, log: str | None) -> KeyStore:
+    """Open the data keys of a log: this node's file, or the database that nodes share.
+
+    Raises ``IntegrityError`` if they are missing or those of another log, ``Unavailable`` if the database does not answer.
+    """
+    file = settings.key_store_file
+    if settings.keys_database_url is not None and file.exists():
+        raise SettingsError(f"HUB_KEYS_DATABASE_URL is set, and data keys lie in {file}: hub data-keys move")
+    if settings.keys_database_url is None and log is not None and not file.exists():
+        raise IntegrityError(f"the log refers to data keys, and {file} is missing: restore it, or set HUB_KEYS_DATABASE_URL")
+    try:
+        keys = open_key_store(key_place(settings), key_encryption_key(settings))
+        try:
+            keys.belong_to(log)
+        except BaseException:
+            keys.close()
+            raise
+    except DBAPIError as error:
+        raise Unavailable(f"the key database that HUB_KEYS_DATABASE_URL names does not let the hub in ({code_of(error)})") from None
+    return keys
+
+
+def key_place(settings: Settings) -> str:
+    """Return where the data keys lie: a file's path or a database's URL."""
+    if settings.keys_database_url is None:
+        return str(settings.key_store_file)
+    return _url_of(settings.keys_database_url, "HUB_KEYS_DATABASE_URL").render_as_string(hide_password=False)
+
+
+def view_database(settings: Settings, log: str | None) -> ViewDatabase:
+    """Open the views of a log: this node's file, or the database that nodes share.
+
+    Raises ``IntegrityError`` if they are those of another log, ``Unavailable`` if the database does not answer.
+    """
     if settings.database_url is None:
-        return ViewDatabase(f"sqlite:///{settings.view_store_file}", VIEWS)
+        return _of_log(ViewDatabase(f"sqlite:///{settings.view_store_file}", VIEWS), log, f"remove {settings.view_store_file}")
+    url = _url_of(settings.database_url, "HUB_DATABASE_URL")
     try:
-        url = make_url(settings.database_url.get_secret_value())
-    except (ArgumentError, ValueError):  # which may quote a part of the password
-        raise SettingsError("HUB_DATABASE_URL: expected postgresql+psycopg://user:password@host/name") from None
-    try:
-        return ViewDatabase(url.render_as_string(hide_password=False), VIEWS)
+        return _of_log(ViewDatabase(url.render_as_string(hide_password=False), VIEWS), log, "name an empty one in HUB_DATABASE_URL")
     except ValueError as error:
         raise SettingsError(f"HUB_DATABASE_URL: {error}") from None
     except DBAPIError as error:  # whose text may quote what was mistaken for the host: a part of the password
-        raise Unavailable(f"the view database that HUB_DATABASE_URL names does not let the hub in ({_code_of(error)})") from None
+        raise Unavailable(f"the view database that HUB_DATABASE_URL names does not let the hub in ({code_of(error)})") from None
 
 
-def _code_of(error: DBAPIError) -> str:
-    """Return the server's code for an error, or the driver's name for it."""
-    return str(getattr(error.orig, "sqlstate", None) or type(error.orig).__name__)
+def _of_log(views: ViewDatabase, log: str | None, advice: str) -> ViewDatabase:
+    """Return a view database once it is certain that it is of a log."""
+    try:
+        views.belong_to(log)
+    except BaseException as error:
+        views.close()
+        if isinstance(error, OtherLog):
+            raise IntegrityError(f"{error}; {advice}: views are built anew") from None
+        raise
+    return views
+
+
+def _url_of(secret: Secret, name: str) -> URL:
+    """Return a setting's URL."""
+    try:
+        return make_url(secret.get_secret_value())
+    except (ArgumentError, ValueError):  # which may quote a part of the password
+        raise SettingsError(f"{name}: expected postgresql+psycopg://user:password@host/name") from None
 
 
 def _demand_empty_topic(settings: Settings) -> None:
@@ -228,7 +285,7 @@ def workplace(settings: Settings) -> Workplace:
     """Return where other processes find the log and its keys, to help with a large rebuild."""
     return Workplace(
         event_store_file=settings.event_store_file,
-        key_store_file=settings.key_store_file,
+        key_store=key_place(settings),
         kek=key_encryption_key(settings),
         scratch_folder=settings.store_folder,
     )
@@ -305,7 +362,9 @@ class Hub:
     async def _measure(self) -> None:
         """Keep the gauges current; what fails is logged and tried again."""
         parts, settings = self._parts, self._parts.settings
-        files = {"events": settings.event_store_file, "keys": settings.key_store_file}
+        files = {"events": settings.event_store_file}
+        if settings.keys_database_url is None:
+            files["keys"] = settings.key_store_file
         measuring = Measuring(
             projector=parts.projector, views=parts.views, files=files, metrics=parts.metrics, rulebook=bundled_rulebook(), clock=now
         )
@@ -357,11 +416,11 @@ def found_home(settings: Settings) -> None:
         create_authority(settings.pki_folder, now=now())
     if not settings.server_certificate_file.exists():
         load_authority(settings.pki_folder).issue_server(settings.pki_folder, now=now())
-    operator = make_identity(settings, OPERATOR_ID, key_id=OPERATOR_ROOT)
-    operator.save_public(settings.operator_public_key_file)
-    hub = make_identity(settings, HUB_ID)
     if settings.kek is None:
         create_kek(settings.kek_file)
+    hub = make_identity(settings, HUB_ID)
+    operator = make_identity(settings, OPERATOR_ID, key_id=OPERATOR_ROOT)
+    operator.save_public(settings.operator_public_key_file)
     with open_parts(settings) as parts:
         asyncio.run(_enrol_hub(parts, hub))
 

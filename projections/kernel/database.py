@@ -24,12 +24,16 @@ from projections.kernel import sqlite
 from projections.kernel.backend import Access, Backend, Beside, Tenure
 from projections.kernel.batch import NOT_THE_EVENTS_FAULT, Place, Unreadable, apply_batch, concerns, position_of
 from projections.kernel.digest import row_digest, shape_of
-from projections.kernel.schema import GENERATIONS, KERNEL, PARKED, TRACKING
+from projections.kernel.schema import GENERATIONS, KERNEL, LOG, PARKED, TRACKING
 from projections.kernel.view import WHILE_BUILDING, Tables, View
 
 _LOOK_AGAIN_SECONDS: Final = 0.25
 """How often a waiting reader looks for what another process has written; this process wakes it at once."""
 _TIDY_AGAIN_SECONDS: Final = 1.0
+_SHOWN: Final = 16
+"""Of a leaf hash, which is enough to tell two apart by eye."""
+
+_OWNER: Final = select(LOG.c.first_leaf)
 
 _ALL_PARKED: Final = (
     select(PARKED.c.shard, PARKED.c.stream, PARKED.c.position, PARKED.c.event_type, PARKED.c.reason_type, PARKED.c.skipped)
@@ -66,6 +70,10 @@ class NotLive(Exception):
 
 class GenerationGone(Exception):
     """The generation was swapped out or discarded: look again which one is live."""
+
+
+class OtherLog(Exception):
+    """The database holds views of another log."""
 
 
 class Behind(Exception):
@@ -161,6 +169,22 @@ class ViewDatabase:
             self._tidy()
         self._writer.dispose()
         self._readers.dispose()
+
+    def belong_to(self, log: str | None) -> None:
+        """Hold the views of a log, named by the leaf hash of its first event; None is said of a log that has none yet.
+
+        Raise ``OtherLog`` if the database holds those of another.
+        """
+        with self.reader() as connection:
+            owner = connection.execute(_OWNER).scalar_one_or_none()
+        if owner is None and log is not None:
+            with self._write() as connection:
+                owner = connection.execute(_OWNER).scalar_one_or_none()
+                if owner is None:
+                    connection.execute(insert(LOG).values(first_leaf=log))
+        if owner is not None and owner != log:
+            beside = "this log is empty" if log is None else f"this one begins with {log[:_SHOWN]}…"
+            raise OtherLog(f"the view database is of another log: that begins with event {owner[:_SHOWN]}…, {beside}")
 
     @contextmanager
     def reader(self) -> Iterator[Connection]:

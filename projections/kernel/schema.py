@@ -1,4 +1,4 @@
-"""The view database's own tables: which generations there are, how far each has come, and what each has parked."""
+"""The view database's own tables: whose log it is of, which generations there are, how far each has come, and what each has parked."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import Final
 from sqlalchemy import BigInteger, Column, Integer, MetaData, Table, Text
 
 KERNEL: Final = MetaData()
+
+LOG: Final = Table("log", KERNEL, Column("first_leaf", Text, primary_key=True))
+"""One row, once the log has an event: the leaf hash of its first, hexadecimal."""
 
 GENERATIONS: Final = Table(
     "view",

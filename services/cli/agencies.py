@@ -145,7 +145,7 @@ def agencies_of(calling: Calling) -> list[pb.AgencyRecord]:
 def _standing(settings: Settings, agency_id: AgencyId) -> Enrolled | Suspended | None:
     """Return how an agency stands on the log of this home, None if it was never enrolled."""
     state: State = DECIDER.initial
-    with read_log(settings) as store, opened_keys(settings) as keys:
+    with read_log(settings) as store, opened_keys(settings, store) as keys:
         opener = Opener(keys)
         for stored in store.shard(NATIONAL).read_stream(agency_stream(agency_id)):
             state = DECIDER.evolve(state, opener.open(NATIONAL, stored))

@@ -90,7 +90,7 @@ def _words_of(error: Exception) -> str:
 def _is_founded(settings: Settings) -> bool:
     """Tell whether there is anything of a hub in the home, or it cannot be told."""
     try:
-        return any(file.exists() for file in (settings.event_store_file, settings.key_store_file, settings.kek_file))
+        return any(file.exists() for file in (settings.event_store_file, settings.operator_public_key_file, settings.kek_file))
     except OSError:
         return True
 
@@ -115,8 +115,11 @@ def _home(settings: Settings) -> Iterator[Check]:
 
 def _files(settings: Settings) -> Iterator[Check]:
     """See that secrets are there and readable by their owner alone."""
-    secrets = [settings.pki_folder / "ca.key", settings.server_key_file, settings.key_store_file, settings.event_store_file]
+    secrets = [settings.server_key_file, settings.event_store_file]
     secrets += [] if settings.kek is not None else [settings.kek_file]
+    secrets += [] if settings.keys_database_url is not None else [settings.key_store_file]
+    if settings.agency_folder(OPERATOR_ID).exists():  # else it is the home of one more node, which issues nothing
+        secrets.append(settings.pki_folder / "ca.key")
     secrets += sorted(settings.agencies_folder.glob("*/*.key"))
     for folder in (settings.agencies_folder, *settings.agencies_folder.glob("*/")):
         if not os.access(folder, os.R_OK | os.X_OK):
@@ -170,8 +173,9 @@ def _expiry(file: Path, advice: str) -> Check:
 
 def _keys(settings: Settings) -> Iterator[Check]:
     """Open the key store with the key-encryption key."""
-    with opened_keys(settings):
-        yield Check("keys", Grade.OK, f"the key-encryption key opens {settings.key_store_file.name}")
+    with open_read_only(settings.event_store_file) as store, opened_keys(settings, store):
+        what = settings.key_store_file.name if settings.keys_database_url is None else "the key database"
+        yield Check("keys", Grade.OK, f"the key-encryption key opens {what}")
 
 
 def _serving(settings: Settings) -> Iterator[Check]:
@@ -181,7 +185,7 @@ def _serving(settings: Settings) -> Iterator[Check]:
     except Failure as nowhere:
         yield Check("serving", Grade.WARN, nowhere.message, nowhere.hint)
         return
-    folder = settings.agency_folder(OPERATOR_ID)
+    folder = settings.agency_folder(HUB_ID)
     credentials = Credentials.from_files(folder / "ca.pem", folder / "client.pem", folder / "client.key")
     with grpc.secure_channel(address, credentials.for_channel(), options=CHANNEL_OPTIONS) as channel:
         try:
@@ -271,9 +275,9 @@ def _views(settings: Settings) -> Iterator[Check]:
         return
     with open_read_only(settings.event_store_file) as store:
         heads = {name: store.shard(name).head().position for name in store.shards()}
-    with opened_views(settings) as views:
-        for view in VIEWS:
-            yield _view(views, view.name, heads)
+        with opened_views(settings, store) as views:
+            for view in VIEWS:
+                yield _view(views, view.name, heads)
 
 
 def _view(views: ViewDatabase, name: str, heads: dict[str, int]) -> Check:

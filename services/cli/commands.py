@@ -66,6 +66,8 @@ COMMANDS: Final[dict[str, Command]] = {
     "agencies": Command("services.cli.agencies", "Enrol, list and suspend agencies: who may write and read."),
     "partnerships": Command("services.cli.partnerships", "Establish safeguarding partnerships."),
     "keys": Command("services.cli.keys", "Register, retire, revoke and list signing keys."),
+    "data-keys": Command("services.cli.sealing_keys", "Move data keys into the database that nodes share."),
+    "nodes": Command("services.cli.nodes", "Prepare a home for one more node of a hub."),
     "kafka": Command("services.cli.kafka", "Make and check the topic that is the log of a cluster."),
     "panel": Command("services.cli.panel", "The Panel's tables and cases, as the Panel sees them."),
 }

@@ -50,7 +50,7 @@ def log(
         if what is None:
             _shards(store, json=json)
             return
-        opener = _opener(settings, closing) if body else None
+        opener = _opener(settings, store, closing) if body else None
         events: list[dict[str, object]] = []
         for shard, stored in _events(store, what, after):
             if not types or stored.type in types:
@@ -91,9 +91,9 @@ def _events(store: ReadOnlyEventStore, what: str, after: int) -> Iterator[tuple[
         after = batch[-1].position
 
 
-def _opener(settings: Settings, closing: ExitStack) -> Opener:
+def _opener(settings: Settings, store: ReadOnlyEventStore, closing: ExitStack) -> Opener:
     """Return what opens bodies."""
-    keys = closing.enter_context(opened_keys(settings))
+    keys = closing.enter_context(opened_keys(settings, store))
     tell("hub: bodies are read from the files: that is recorded nowhere")
     return Opener(keys)
 

@@ -36,7 +36,7 @@ def rebuild(
         raise wrong_usage(f"there is no view {', '.join(unknown)}", f"there are: {', '.join(names)}")
     interpreter.settle()
     began = time.monotonic()
-    with read_log(settings) as store, opened_keys(settings) as keys, opened_views(settings) as views:
+    with read_log(settings) as store, opened_keys(settings, store) as keys, opened_views(settings, store) as views:
         with progress(f"rebuilding {', '.join(chosen)}") as report:
             Rebuild(store, Opener(keys), views, lambda made: report(made.applied, made.total), workplace=workplace(settings)).run(chosen)
         positions = {name: _positions(views, name) for name in chosen}

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from projections.kernel.database import ViewDatabase
-from services.bootstrap import key_encryption_key, view_database
+from services.bootstrap import key_encryption_key, key_store, log_name, view_database
 from services.cli.failures import wrong_usage
+from services.eventstore.port import EventStore
 from services.runtime.settings import Settings
-from services.trust.keystore import SqliteKeyStore
+from services.trust.keystore import KeyStore
 
 
 def kek_of(settings: Settings) -> bytes:
@@ -21,9 +22,10 @@ def kek_of(settings: Settings) -> bytes:
 
 
 @contextmanager
-def opened_keys(settings: Settings) -> Iterator[SqliteKeyStore]:
-    """Give the data keys."""
-    keys = SqliteKeyStore(settings.key_store_file, kek_of(settings))
+def opened_keys(settings: Settings, store: EventStore) -> Iterator[KeyStore]:
+    """Give the data keys of a log."""
+    kek_of(settings)
+    keys = key_store(settings, log_name(store))
     try:
         yield keys
     finally:
@@ -31,9 +33,9 @@ def opened_keys(settings: Settings) -> Iterator[SqliteKeyStore]:
 
 
 @contextmanager
-def opened_views(settings: Settings) -> Iterator[ViewDatabase]:
-    """Give the views."""
-    views = view_database(settings)
+def opened_views(settings: Settings, store: EventStore) -> Iterator[ViewDatabase]:
+    """Give the views of a log."""
+    views = view_database(settings, log_name(store))
     try:
         yield views
     finally:

@@ -37,8 +37,8 @@ def verdict_of(settings: Settings) -> Verdict:
     """Verify the hub of a home."""
     with (
         read_log(settings) as store,
-        opened_keys(settings) as keys,
-        opened_views(settings) as views,
+        opened_keys(settings, store) as keys,
+        opened_views(settings, store) as views,
         progress("verifying") as report,
     ):
         return Verification(

@@ -38,7 +38,8 @@ class Workplace:
     """Where another process finds the log, its keys and room to write."""
 
     event_store_file: Path
-    key_store_file: Path
+    key_store: str = field(repr=False)
+    """A file's path or a database's URL."""
     kek: bytes = field(repr=False)
     """The key-encryption key."""
     scratch_folder: Path
@@ -151,8 +152,8 @@ class _Filling:
         self._processes.append(process)
         try:
             views = [one.view for one in self._generations]
-            files = {"events": str(place.event_store_file), "keys": str(place.key_store_file)}
-            self._order(process, {**files, "kek": place.kek.hex(), "views": views})
+            stores = {"events": str(place.event_store_file), "keys": place.key_store}
+            self._order(process, {**stores, "kek": place.kek.hex(), "views": views})
             yield process
         finally:
             process.kill()

@@ -1,7 +1,8 @@
 """A process that fills views for a rebuild in another process: some shards at a time, into a database of their own.
 
 It is told what to do by lines on its standard input (``parallel.py`` writes them) and says how far it is on its standard output. The
-key-encryption key comes that way too: neither arguments nor environment, which other users may see, ever hold it. When the process that
+key-encryption key and the key database's password come that way too: neither arguments nor environment, which other users may see, ever
+hold them. When the process that
 asks is gone, reading or writing ends it.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -20,15 +22,15 @@ from services.eventstore.opening import Opener
 from services.eventstore.read_only import ReadOnlyEventStore, open_read_only
 from services.projector.filling import fill_shard
 from services.runtime import interpreter
-from services.trust.keystore import SqliteKeyStore
+from services.trust.key_places import open_key_store
 
 
 def work(orders: TextIO, answers: TextIO) -> None:
     """Fill what is ordered until there are no more orders.
 
-    The first line: ``events``, ``keys`` (paths), ``kek`` (hexadecimal), ``views`` (names). Every other line: ``shards`` (each with the
-    position to fill it to), ``file`` (to be made). Answers: ``shard`` and ``position`` after every batch, ``{"done": true}`` after a
-    file, ``{"failed": …}`` with the type of an error (never its text, which may quote an event) before it ends.
+    The first line: ``events`` (a path), ``keys`` (a path or a URL), ``kek`` (hexadecimal), ``views`` (names). Every other line: ``shards``
+    (each with the position to fill it to), ``file`` (to be made). Answers: ``shard`` and ``position`` after every batch, ``{"done": true}``
+    after a file, ``{"failed": …}`` with the type of an error (never its text, which may quote an event) before it ends.
     """
 
     def say(answer: dict[str, Any]) -> None:
@@ -38,8 +40,8 @@ def work(orders: TextIO, answers: TextIO) -> None:
     try:
         place = json.loads(orders.readline())
         views = [view for view in VIEWS if view.name in place["views"]]
-        keys = SqliteKeyStore(Path(place["keys"]), bytes.fromhex(place["kek"]))
-        with open_read_only(Path(place["events"])) as store:
+        keys = open_key_store(place["keys"], bytes.fromhex(place["kek"]))
+        with closing(keys), open_read_only(Path(place["events"])) as store:
             for line in orders:
                 order = json.loads(line)
                 for shard, position in _fill(store, Opener(keys), views, order):

@@ -99,6 +99,8 @@ class Settings:
     """That user's password."""
     database_url: Secret | None = None
     """The PostgreSQL database of the views, postgresql+psycopg://user:password@host/name; empty for a SQLite file."""
+    keys_database_url: Secret | None = None
+    """The PostgreSQL database of the wrapped data keys, likewise; empty for a SQLite file, which only a hub of one node can do with."""
     agency_events_per_second: int = 10_000
     """Each agency's quota; 0 for no limit."""
     log_format: LogFormat = LogFormat.CONSOLE
@@ -161,7 +163,7 @@ class Settings:
     @property
     def is_founded(self) -> bool:
         """Tell whether the home holds a hub. With Kafka its log may be missing here: it is folded anew."""
-        return self.event_store_file.exists() or (bool(self.kafka_bootstrap) and self.key_store_file.exists())
+        return self.event_store_file.exists() or (bool(self.kafka_bootstrap) and self.operator_public_key_file.exists())
 
     @property
     def store_folder(self) -> Path:
@@ -175,7 +177,7 @@ class Settings:
 
     @property
     def key_store_file(self) -> Path:
-        """The wrapped data keys."""
+        """The wrapped data keys, unless they lie at ``keys_database_url``."""
         return self.store_folder / "keys.sqlite"
 
     @property
@@ -347,6 +349,7 @@ _READ: Final[dict[str, Callable[[object], object]]] = {
     "kafka_user": _text,
     "kafka_password": lambda value: Secret(_text(value)),
     "database_url": _database_url,
+    "keys_database_url": _database_url,
     "agency_events_per_second": _count,
     "log_format": _one_of(LogFormat),
     "log_level": _one_of(LogLevel),

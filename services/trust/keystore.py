@@ -7,11 +7,9 @@ no name, so that a row moved to another id would open. A random 96-bit nonce is 
 from __future__ import annotations
 
 import secrets
-import sqlite3
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Final, Protocol
@@ -19,26 +17,24 @@ from typing import Final, Protocol
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from services.runtime.errors import IntegrityError, Unavailable
-from services.trust.files import SECRET_MODE, write_secret
+from services.runtime.errors import IntegrityError
+from services.trust.files import write_secret
 from services.trust.sealing import DATA_KEY_BYTES, NONCE_BYTES, forget_ciphers
 
 KEK_BYTES: Final = 32
 KEYS_MAX_KEPT: Final = 50_000
 """Unwrapped keys in memory, about 10 MB."""
+LOOK_SECONDS: Final = 0.5
+"""How often a store looks whether another process has destroyed a key."""
+CHECK_ID: Final = "kek-check"
+"""Stands among the data keys for none: with it a store knows its key-encryption key again."""
 _CONTEXT: Final = b"safeguarding-hub/data-key/v1\x00"
-_CHECK_ID: Final = "kek-check"
-_BUSY_TIMEOUT_MS: Final = 5_000
 _ID_MAX_CHARACTERS: Final = 100
+_SHOWN: Final = 16
+"""Of a leaf hash, which is enough to tell two apart by eye."""
 
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS data_key (
-  id TEXT PRIMARY KEY,
-  nonce BLOB,
-  wrapped BLOB,
-  CHECK ((nonce IS NULL) = (wrapped IS NULL))
-) STRICT, WITHOUT ROWID
-"""
+Row = tuple[bytes | None, bytes | None]
+"""A data key as it is kept: nonce and wrapped bytes, or neither once it is destroyed."""
 
 
 class Destroyed(Enum):
@@ -51,7 +47,17 @@ DESTROYED: Final = Destroyed.DESTROYED
 
 
 class KeyStore(Protocol):
-    """Where data keys are kept. Thread-safe; every change is durable when the call returns."""
+    """Where data keys are kept. Thread-safe; every change is durable when the call returns.
+
+    Several processes may open one store: a key is minted once among them, and one that is destroyed by one of them is given out by none
+    ``LOOK_SECONDS`` later (by ``PostgresqlKeyStore`` see there for a server that does not answer). Every call may raise ``Unavailable``.
+    """
+
+    def belong_to(self, log: str | None) -> None:
+        """Be the store of a log, named by the leaf hash of its first event; None is said of a log that has none yet.
+
+        Raise ``IntegrityError`` if this is the store of another log.
+        """
 
     def create(self, ids: Iterable[str]) -> dict[str, bytes | Destroyed]:
         """Return a key for each id, minted where none ever existed.
@@ -98,148 +104,104 @@ def parse_kek(text: str, source: str) -> bytes:
     return kek
 
 
-class SqliteKeyStore:
-    """A ``KeyStore`` in one SQLite file, WAL, ``synchronous=FULL``; all keys asked for together are minted in one transaction."""
+class Wrapping:
+    """Wraps data keys under a key-encryption key."""
 
-    def __init__(self, path: Path, kek: bytes) -> None:
-        """Open or create the file; raise ``IntegrityError`` if it was written under another key-encryption key."""
+    def __init__(self, kek: bytes) -> None:
+        """Wrap under ``kek``; raise ``ValueError`` unless it has ``KEK_BYTES``."""
         if len(kek) != KEK_BYTES:
             raise ValueError(f"expected a key-encryption key of {KEK_BYTES} bytes, found {len(kek)}")
-        self._wrapping = AESGCM(kek)
-        self._lock = threading.RLock()
-        self._kept: OrderedDict[str, bytes] = OrderedDict()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=SECRET_MODE)
-        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        try:
-            self._prepare()
-        except BaseException:
-            self._connection.close()
-            raise
+        self._cipher = AESGCM(kek)
 
-    def _prepare(self) -> None:
-        run = self._connection.execute
-        run(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")
-        run("PRAGMA journal_mode=WAL")
-        run("PRAGMA synchronous=FULL")
-        run("PRAGMA secure_delete=ON")  # a destroyed key is overwritten, not merely forgotten
-        run(_SCHEMA)
-        with self._transaction():
-            row = self._row(_CHECK_ID)
-            if row is None:
-                self._insert(_CHECK_ID, bytes(DATA_KEY_BYTES))
-            else:
-                self._unwrap(_CHECK_ID, row)
+    def mint(self, key_id: str) -> tuple[bytes, bytes]:
+        """Return nonce and wrapped bytes of a new key."""
+        return self.wrap(key_id, secrets.token_bytes(DATA_KEY_BYTES))
 
-    def create(self, ids: Iterable[str]) -> dict[str, bytes | Destroyed]:
-        """As ``KeyStore.create``."""
-        found: dict[str, bytes | Destroyed] = {}
-        with self._lock:
-            wanted = []
-            for key_id in dict.fromkeys(ids):
-                _check_id(key_id)
-                kept = self._kept.get(key_id)
-                if kept is None:
-                    wanted.append(key_id)
-                else:
-                    found[key_id] = kept
-            if wanted:
-                made = self._find_or_mint(wanted)
-                self._keep(made)
-                found |= made
-        return found
+    def check(self) -> tuple[bytes, bytes]:
+        """Return what is kept under ``CHECK_ID``."""
+        return self.wrap(CHECK_ID, bytes(DATA_KEY_BYTES))
 
-    def _find_or_mint(self, ids: list[str]) -> dict[str, bytes | Destroyed]:
-        keys: dict[str, bytes | Destroyed] = {}
-        with self._transaction():
-            for key_id in ids:
-                row = self._row(key_id)
-                if row is None:
-                    minted = secrets.token_bytes(DATA_KEY_BYTES)
-                    self._insert(key_id, minted)
-                    keys[key_id] = minted
-                else:
-                    keys[key_id] = self._unwrap(key_id, row)
-        return keys
-
-    def get(self, key_id: str) -> bytes | Destroyed:
-        """As ``KeyStore.get``."""
-        with self._lock:
-            kept = self._kept.get(key_id)
-            if kept is not None:
-                self._kept.move_to_end(key_id)
-                return kept
-            _check_id(key_id)
-            row = self._row(key_id)
-            if row is None:
-                raise IntegrityError(f"data key {key_id} is referred to but never existed here: restore the key store")
-            key = self._unwrap(key_id, row)
-            self._keep({key_id: key})
-            return key
-
-    def destroy(self, key_id: str) -> None:
-        """As ``KeyStore.destroy``."""
-        _check_id(key_id)
-        with self._lock:
-            with self._transaction():
-                changed = self._connection.execute("UPDATE data_key SET nonce=NULL, wrapped=NULL WHERE id=?", (key_id,)).rowcount
-                if not changed:
-                    raise IntegrityError(f"data key {key_id} never existed here: there is nothing to destroy")
-            self._kept.pop(key_id, None)
-            forget_ciphers()
-            # The write-ahead log still holds the page as it was: fold it in and cut it off.
-            busy = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-            if busy:
-                raise Unavailable("the data key is destroyed, but its old bytes still lie in the write-ahead log: destroy it again")
-
-    def close(self) -> None:
-        """As ``KeyStore.close``."""
-        with self._lock:
-            self._kept.clear()
-            self._connection.close()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            yield
-            self._connection.execute("COMMIT")
-        except sqlite3.OperationalError as error:
-            raise Unavailable(f"the key store cannot be written: {error}") from error
-        finally:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-
-    def _row(self, key_id: str) -> tuple[bytes | None, bytes | None] | None:
-        row: tuple[bytes | None, bytes | None] | None = self._connection.execute(
-            "SELECT nonce, wrapped FROM data_key WHERE id=?", (key_id,)
-        ).fetchone()
-        return row
-
-    def _insert(self, key_id: str, key: bytes) -> None:
+    def wrap(self, key_id: str, key: bytes) -> tuple[bytes, bytes]:
+        """Return nonce and wrapped bytes of a key."""
         nonce = secrets.token_bytes(NONCE_BYTES)
-        wrapped = self._wrapping.encrypt(nonce, key, _CONTEXT + key_id.encode())
-        self._connection.execute("INSERT INTO data_key (id, nonce, wrapped) VALUES (?, ?, ?)", (key_id, nonce, wrapped))
+        return nonce, self._cipher.encrypt(nonce, key, _CONTEXT + key_id.encode())
 
-    def _unwrap(self, key_id: str, row: tuple[bytes | None, bytes | None]) -> bytes | Destroyed:
+    def unwrap(self, key_id: str, row: Row) -> bytes | Destroyed:
+        """Return the key that was wrapped; raise ``IntegrityError`` if it was wrapped under another key or for another id."""
         nonce, wrapped = row
         if nonce is None or wrapped is None:
             return DESTROYED
         try:
-            return self._wrapping.decrypt(nonce, wrapped, _CONTEXT + key_id.encode())
+            return self._cipher.decrypt(nonce, wrapped, _CONTEXT + key_id.encode())
         except InvalidTag:
             raise IntegrityError(
                 f"data key {key_id} does not unwrap: the key-encryption key is another one, or the row was changed"
             ) from None
 
-    def _keep(self, keys: dict[str, bytes | Destroyed]) -> None:
-        for key_id, key in keys.items():
-            if isinstance(key, bytes):
-                self._kept[key_id] = key
-        while len(self._kept) > KEYS_MAX_KEPT:
-            self._kept.popitem(last=False)
+
+class KeptKeys:
+    """Unwrapped keys in memory, all forgotten when a key was destroyed, by whomever. Thread-safe; waits for nothing.
+
+    A store counts its destructions. A key is kept only if it was read together with the count that is known here, so that whatever is kept
+    was not yet destroyed when that count was taken, and goes with it.
+    """
+
+    def __init__(self, destructions: int) -> None:
+        """Begin empty, at a store's count."""
+        self._lock = threading.Lock()
+        self._keys: OrderedDict[str, bytes] = OrderedDict()
+        self._destructions = destructions
+
+    def get(self, key_id: str) -> bytes | None:
+        """Return a key that is kept."""
+        with self._lock:
+            key = self._keys.get(key_id)
+            if key is not None:
+                self._keys.move_to_end(key_id)
+            return key
+
+    def keep(self, keys: Mapping[str, bytes | Destroyed], destructions: int) -> None:
+        """Keep what was read at a count, the newest ``KEYS_MAX_KEPT`` of all."""
+        with self._lock:
+            if destructions != self._destructions:
+                return
+            self._keys.update((key_id, key) for key_id, key in keys.items() if isinstance(key, bytes))
+            while len(self._keys) > KEYS_MAX_KEPT:
+                self._keys.popitem(last=False)
+
+    def learn(self, destructions: int) -> None:
+        """Take note of a store's count; forget everything, the ciphers too, if it is another than before."""
+        with self._lock:
+            if destructions == self._destructions:
+                return
+            self._keys.clear()
+            self._destructions = destructions
+        forget_ciphers()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._keys.clear()
 
 
-def _check_id(key_id: str) -> None:
-    if not key_id or key_id == _CHECK_ID or len(key_id) > _ID_MAX_CHARACTERS:
-        raise ValueError(f"a data key's id has 1 to {_ID_MAX_CHARACTERS} characters and is not {_CHECK_ID}")
+def never_existed(key_id: str) -> IntegrityError:
+    """Return the alarm for a key that an event refers to and the store never had."""
+    return IntegrityError(f"data key {key_id} is referred to but never existed here: restore the key store")
+
+
+def nothing_to_destroy(key_id: str) -> IntegrityError:
+    """Return what destroying such a key ends with."""
+    return IntegrityError(f"data key {key_id} never existed here: there is nothing to destroy")
+
+
+def demand_log(owner: str | None, log: str | None) -> None:
+    """Raise ``IntegrityError`` if a store that belongs to ``owner`` is opened beside another log."""
+    if owner is not None and owner != log:
+        beside = "this log is empty" if log is None else f"this one begins with {log[:_SHOWN]}…"
+        raise IntegrityError(f"the key store is of another log: that begins with event {owner[:_SHOWN]}…, {beside}")
+
+
+def demand_id(key_id: str) -> None:
+    """Raise ``ValueError`` for what is no id of a data key."""
+    if not key_id or key_id == CHECK_ID or len(key_id) > _ID_MAX_CHARACTERS:
+        raise ValueError(f"a data key's id has 1 to {_ID_MAX_CHARACTERS} characters and is not {CHECK_ID}")

@@ -29,9 +29,9 @@ from services.eventstore.opening import Opener
 from services.eventstore.read_only import open_read_only
 from services.projector.verification import Verdict, Verification
 from services.runtime.settings import Settings
-from services.trust.keystore import SqliteKeyStore
 from services.trust.registry import RegistryState
 from services.trust.signing import load_public_key
+from services.trust.sqlite_keys import SqliteKeyStore
 from tests.support.history import Log, LogReader
 from tests.support.load import Plan
 

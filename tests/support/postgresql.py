@@ -43,11 +43,11 @@ def postgresql_server(pytestconfig: pytest.Config) -> str:
 def a_database(server: str) -> Iterator[str]:
     """Give the URL of an empty database, which is dropped with the context, whoever is still connected."""
     name = f"hubtest_{uuid.uuid4().hex}"
-    _run(server, sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+    directly(server, sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
     try:
         yield make_url(server).set(database=name).render_as_string(hide_password=False)
     finally:
-        _run(server, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+        directly(server, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 @pytest.fixture
@@ -89,15 +89,17 @@ def new_view_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cal
 def end_tenures(url: str) -> None:
     """Have the server end every session that holds an advisory lock of this database, as when a connection is lost."""
     own = "database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-    with psycopg.connect(make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)) as connection:
-        connection.execute(f"SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND {own}")  # noqa: S608 (our own text)
+    directly(url, f"SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND {own}")  # noqa: S608 (our own text)
 
 
-def _run(server: str, statement: sql.Composed) -> None:
-    """Run a statement that wants no transaction."""
-    with psycopg.connect(
-        make_url(server).set(drivername="postgresql").render_as_string(hide_password=False), autocommit=True
-    ) as connection:
+def end_sessions(url: str) -> None:
+    """Have the server end every session of this database, as when all connections are lost."""
+    directly(url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+
+
+def directly(url: str, statement: str | sql.Composed) -> None:
+    """Run a statement of a test's own, in no transaction."""
+    with psycopg.connect(make_url(url).set(drivername="postgresql").render_as_string(hide_password=False), autocommit=True) as connection:
         connection.execute(statement)
 
 

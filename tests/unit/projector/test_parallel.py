@@ -18,7 +18,7 @@ from services.eventstore.opening import Opener
 from services.projector import parallel, rebuild, worker
 from services.projector.parallel import WorkerFailed, Workplace
 from services.projector.rebuild import Progress, Rebuild, Stopped
-from services.trust.keystore import SqliteKeyStore
+from services.trust.sqlite_keys import SqliteKeyStore
 from tests.support.builders import CASE, OTHER_CASE, a_partnership_established, a_share
 from tests.support.random_cases import SHARDS, random_log
 from tests.support.sealed import Writer
@@ -59,7 +59,7 @@ class Setting:
     def workplace(self) -> Workplace:
         return Workplace(
             event_store_file=self.folder / "events.sqlite",
-            key_store_file=self.folder / "keys.sqlite",
+            key_store=str(self.folder / "keys.sqlite"),
             kek=KEK,
             scratch_folder=self.folder,
         )

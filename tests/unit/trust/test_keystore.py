@@ -1,64 +1,110 @@
+"""What every key store promises, on SQLite and PostgreSQL alike."""
+
 from __future__ import annotations
 
-import sqlite3
 import stat
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from sqlalchemy import URL, Connection, create_engine, text
+from sqlalchemy.engine import make_url
 
-from services.runtime.errors import IntegrityError, Unavailable
-from services.trust import keystore, sealing
-from services.trust.keystore import DESTROYED, KeyStore, SqliteKeyStore, case_key_id, create_kek, load_kek, parse_kek
+from services.runtime.errors import IntegrityError
+from services.trust import key_schema, keystore, sealing
+from services.trust.key_places import open_key_store
+from services.trust.keystore import DESTROYED, KeyStore, case_key_id, create_kek, load_kek, parse_kek
+from services.trust.postgresql_keys import PostgresqlKeyStore
 from services.trust.sealing import seal
+from services.trust.sqlite_keys import SqliteKeyStore
+from tests.support.eventually import eventually
 
 KEK = bytes(range(32))
-Open = Callable[[], SqliteKeyStore]
+LOG, OTHER_LOG = "aa" * 32, "bb" * 32
+
+
+@dataclass
+class Place:
+    """A database for data keys, and the stores that were opened on it."""
+
+    place: str
+    url: URL
+    opened: list[KeyStore] = field(default_factory=list)
+
+    def open(self, kek: bytes = KEK) -> KeyStore:
+        """Open the store once more."""
+        self.opened.append(open_key_store(self.place, kek))
+        return self.opened[-1]
+
+    def reopen(self) -> KeyStore:
+        """Close whatever is open, and open the store."""
+        self.close()
+        return self.open()
+
+    def close(self) -> None:
+        """Close whatever is open."""
+        while self.opened:
+            self.opened.pop().close()
+
+    @contextmanager
+    def direct(self) -> Iterator[Connection]:
+        """Give a connection that goes round the store."""
+        engine = create_engine(self.url)
+        try:
+            with engine.begin() as connection:
+                yield connection
+        finally:
+            engine.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    if request.param == "sqlite":
+        file = str(tmp_path / "keys.sqlite")
+        built = Place(file, URL.create("sqlite", database=file))
+    else:
+        url: str = request.getfixturevalue("postgresql_url")
+        built = Place(url, make_url(url))
+    yield built
+    built.close()
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "store" / "keys.sqlite"
+def store(place: Place) -> KeyStore:
+    return place.open()
 
 
-@pytest.fixture
-def reopened(path: Path) -> Iterator[Open]:
-    opened: list[SqliteKeyStore] = []
-
-    def again() -> SqliteKeyStore:
-        for store in opened:
-            store.close()
-        opened.append(SqliteKeyStore(path, KEK))
-        return opened[-1]
-
-    yield again
-    for store in opened:
-        store.close()
-
-
-@pytest.fixture
-def store(reopened: Open) -> KeyStore:
-    return reopened()
-
-
-def direct(path: Path, statement: str, *values: object) -> None:
-    connection = sqlite3.connect(path)
-    try:
-        with connection:
-            connection.execute(statement, values)
-    finally:
-        connection.close()
-
-
-def test_keys_are_minted_once_and_found_again_after_a_restart(reopened: Open) -> None:
-    made = reopened().create(["case-1", "case-2", "case-1"])
+def test_keys_are_minted_once_and_found_again_after_a_restart(place: Place) -> None:
+    made = place.open().create(["case-1", "case-2", "case-1"])
     assert list(made) == ["case-1", "case-2"]
     assert {len(key) for key in made.values() if isinstance(key, bytes)} == {32}
     assert made["case-1"] != made["case-2"]
-    store = reopened()
+    store = place.reopen()
     assert {key_id: store.get(key_id) for key_id in made} == made
     assert store.create(["case-2", "case-3"])["case-2"] == made["case-2"]
+
+
+def test_two_nodes_that_ask_at_once_get_the_same_keys(place: Place) -> None:
+    ids = [f"case-{number}" for number in range(50)]
+    nodes = [place.open() for _ in range(4)]
+    together = threading.Barrier(2 * len(nodes))
+    results: list[object] = []
+
+    def ask(node: KeyStore, wanted: list[str]) -> None:
+        together.wait()
+        results.append(node.create(wanted))
+
+    threads = [threading.Thread(target=ask, args=(node, wanted)) for node in nodes for wanted in (ids, ids[::-1])]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [results[0]] * len(threads)
+    again = place.reopen()
+    assert {key_id: again.get(key_id) for key_id in ids} == results[0]
 
 
 def test_an_absent_key_that_events_refer_to_is_a_loss_and_never_minted(store: KeyStore) -> None:
@@ -67,16 +113,27 @@ def test_an_absent_key_that_events_refer_to_is_a_loss_and_never_minted(store: Ke
             store.get("case-1")
 
 
-def test_a_destroyed_key_stays_destroyed(reopened: Open) -> None:
-    store = reopened()
+def test_a_destroyed_key_stays_destroyed(place: Place) -> None:
+    store = place.open()
     store.create(["case-1", "case-2"])
     store.destroy("case-1")
     store.destroy("case-1")
     assert store.get("case-1") is DESTROYED
-    store = reopened()
+    store = place.reopen()
     assert store.get("case-1") is DESTROYED
     assert store.create(["case-1"]) == {"case-1": DESTROYED}
     assert isinstance(store.get("case-2"), bytes)
+
+
+def test_a_key_destroyed_on_one_node_is_soon_given_out_by_none(place: Place) -> None:
+    one, other = place.open(), place.open()
+    made = one.create(["case-1", "case-2"])
+    assert {key_id: other.get(key_id) for key_id in made} == made
+    one.destroy("case-1")
+    assert one.get("case-1") is DESTROYED
+    assert eventually(lambda: other.get("case-1") is DESTROYED)
+    assert other.create(["case-1"]) == {"case-1": DESTROYED}
+    assert other.get("case-2") == made["case-2"]
 
 
 def test_a_key_that_never_existed_cannot_be_destroyed(store: KeyStore) -> None:
@@ -84,97 +141,80 @@ def test_a_key_that_never_existed_cannot_be_destroyed(store: KeyStore) -> None:
         store.destroy("case-1")
 
 
-def test_a_destroyed_key_lies_in_no_cipher_any_more(store: KeyStore) -> None:
-    key = store.create(["case-1"])["case-1"]
+def test_a_destroyed_key_lies_in_no_cipher_any_more_on_any_node(place: Place) -> None:
+    one, other = place.open(), place.open()
+    key = one.create(["case-1"])["case-1"]
     assert isinstance(key, bytes)
+    assert other.get("case-1") == key
     seal(key, bytes(32), bytes(32), b"body")
     assert sealing._cipher.cache_info().currsize > 0
-    store.destroy("case-1")
+    one.destroy("case-1")
+    assert sealing._cipher.cache_info().currsize == 0
+    seal(key, bytes(32), bytes(32), b"body")
+    assert eventually(lambda: other.get("case-1") is DESTROYED)
     assert sealing._cipher.cache_info().currsize == 0
 
 
-def test_a_destroyed_keys_bytes_are_gone_from_every_file(store: KeyStore, path: Path) -> None:
-    store.create(["case-1"])
-    connection = sqlite3.connect(path)
-    (wrapped,) = connection.execute("SELECT wrapped FROM data_key WHERE id='case-1'").fetchone()
-    connection.close()
-    assert any(wrapped in file.read_bytes() for file in path.parent.iterdir())
-    store.destroy("case-1")
-    assert not any(wrapped in file.read_bytes() for file in path.parent.iterdir())
-
-
-def test_a_key_that_cannot_be_destroyed_everywhere_now_is_said_to_remain(store: KeyStore, path: Path) -> None:
-    assert isinstance(store, SqliteKeyStore)
-    store.create(["case-1"])
-    store._connection.execute("PRAGMA busy_timeout=10")
-    reader = sqlite3.connect(path, isolation_level=None)
-    reader.execute("BEGIN")
-    reader.execute("SELECT * FROM data_key").fetchall()
-    with pytest.raises(Unavailable, match="destroy it again"):
-        store.destroy("case-1")
-    reader.execute("COMMIT")
-    reader.close()
-    store.destroy("case-1")
-    assert store.get("case-1") is DESTROYED
-
-
-def test_no_key_lies_in_the_file_unwrapped(store: KeyStore, path: Path) -> None:
-    key = store.create(["case-1"])["case-1"]
+def test_no_key_lies_in_the_store_unwrapped(place: Place) -> None:
+    key = place.open().create(["case-1"])["case-1"]
+    with place.direct() as connection:
+        rows = connection.execute(text("SELECT nonce, wrapped FROM data_key")).all()
     assert isinstance(key, bytes)
-    assert not any(key in file.read_bytes() for file in path.parent.iterdir())
+    assert (len(rows), any(key in column for row in rows for column in row)) == (2, False)
 
 
-def test_the_files_are_for_their_owner_alone(store: KeyStore, path: Path) -> None:
-    store.create(["case-1"])
-    assert {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()} == {0o600}
-
-
-def test_another_key_encryption_key_does_not_open_the_store(store: KeyStore, path: Path) -> None:
-    store.close()
+def test_another_key_encryption_key_does_not_open_the_store(place: Place) -> None:
+    place.open()
     with pytest.raises(IntegrityError, match="the key-encryption key is another one"):
-        SqliteKeyStore(path, bytes(32))
+        place.open(bytes(32))
 
 
-def test_a_wrapped_key_moved_to_another_id_does_not_unwrap(reopened: Open, path: Path) -> None:
-    reopened().create(["case-1", "case-2"])
-    for column in ("nonce", "wrapped"):
-        direct(path, f"UPDATE data_key SET {column}=(SELECT {column} FROM data_key WHERE id='case-1') WHERE id='case-2'")  # noqa: S608
-    store = reopened()
+def test_a_wrapped_key_moved_to_another_id_does_not_unwrap(place: Place) -> None:
+    place.open().create(["case-1", "case-2"])
+    with place.direct() as connection:
+        for column in ("nonce", "wrapped"):
+            other = f"(SELECT {column} FROM data_key WHERE id='case-1')"  # noqa: S608
+            connection.execute(text(f"UPDATE data_key SET {column}={other} WHERE id='case-2'"))  # noqa: S608
+    store = place.reopen()
     assert isinstance(store.get("case-1"), bytes)
     with pytest.raises(IntegrityError, match="data key case-2 does not unwrap"):
         store.get("case-2")
 
 
-def test_keys_asked_for_together_are_made_in_one_transaction(store: KeyStore, path: Path) -> None:
-    assert isinstance(store, SqliteKeyStore)
-    statements: list[str] = []
-    store._connection.set_trace_callback(statements.append)
-    store.create([f"case-{number}" for number in range(50)])
-    store._connection.set_trace_callback(None)
-    assert [statement for statement in statements if statement in {"BEGIN IMMEDIATE", "COMMIT"}] == ["BEGIN IMMEDIATE", "COMMIT"]
-    connection = sqlite3.connect(path)
-    assert connection.execute("SELECT count(*) FROM data_key WHERE id LIKE 'case-%'").fetchone() == (50,)
-    connection.close()
+def test_a_store_belongs_to_the_log_that_first_said_so_and_to_no_other(place: Place) -> None:
+    store = place.open()
+    store.belong_to(None)
+    for _ in range(2):
+        store.belong_to(LOG)
+        store = place.reopen()
+    with pytest.raises(IntegrityError, match=rf"the key store is of another log: .*{LOG[:16]}…, this one begins with {OTHER_LOG[:16]}…"):
+        store.belong_to(OTHER_LOG)
+    with pytest.raises(IntegrityError, match=r"the key store is of another log: .* this log is empty"):
+        store.belong_to(None)
 
 
-def test_commits_are_synced_to_the_disk(store: KeyStore) -> None:
-    assert isinstance(store, SqliteKeyStore)
-    pragmas = [store._connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("synchronous", "journal_mode", "secure_delete")]
-    assert pragmas == [2, "wal", 1]
+def test_the_tables_are_those_of_the_last_migration_and_a_newer_programs_are_left_alone(place: Place) -> None:
+    from alembic.script import ScriptDirectory  # noqa: PLC0415  # as in the program: nobody else loads it
+
+    folder = Path(key_schema.__file__).parent / "migrations"
+    assert ScriptDirectory(str(folder)).get_heads() == [key_schema.NEWEST]
+    place.open()
+    with place.direct() as connection:
+        assert connection.execute(text(key_schema.VERSION)).scalar_one() == key_schema.NEWEST
+        connection.execute(text("UPDATE alembic_version SET version_num='9999'"))
+    with pytest.raises(IntegrityError, match="the key store is of a newer program: upgrade this node"):
+        place.reopen()
 
 
-def test_keys_that_could_not_be_written_are_not_handed_out(store: KeyStore, path: Path) -> None:
-    assert isinstance(store, SqliteKeyStore)
-    store._connection.execute("PRAGMA busy_timeout=10")
-    blocker = sqlite3.connect(path, isolation_level=None)
-    blocker.execute("BEGIN IMMEDIATE")
-    with pytest.raises(Unavailable, match="the key store cannot be written: database is locked"):
-        store.create(["case-1"])
-    blocker.execute("ROLLBACK")
-    blocker.close()
-    with pytest.raises(IntegrityError):
-        store.get("case-1")
-    assert list(store.create(["case-1"])) == ["case-1"]
+def test_nodes_that_open_a_new_store_at_once_make_it_once(place: Place) -> None:
+    opened: list[KeyStore] = []
+    threads = [threading.Thread(target=lambda: opened.append(place.open())) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    made = opened[0].create(["case-1"])
+    assert [store.create(["case-1"]) for store in opened] == [made] * 4
 
 
 def test_many_threads_get_the_same_keys(store: KeyStore) -> None:
@@ -190,13 +230,24 @@ def test_many_threads_get_the_same_keys(store: KeyStore) -> None:
 
 
 def test_unwrapped_keys_in_memory_are_bounded_the_oldest_forgotten_first(store: KeyStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert isinstance(store, SqliteKeyStore)
+    assert isinstance(store, SqliteKeyStore | PostgresqlKeyStore)
     monkeypatch.setattr(keystore, "KEYS_MAX_KEPT", 2)
     made = store.create(["case-1", "case-2"])
     store.get("case-1")
     made |= store.create(["case-3"])
-    assert list(store._kept) == ["case-1", "case-3"]
+    assert list(store._kept._keys) == ["case-1", "case-3"]
     assert {key_id: store.get(key_id) for key_id in made} == made
+
+
+def test_what_was_read_before_a_key_was_destroyed_is_not_kept_after_it() -> None:
+    kept = keystore.KeptKeys(destructions=3)
+    kept.learn(4)
+    kept.keep({"case-1": bytes(32)}, 3)
+    assert kept.get("case-1") is None
+    kept.keep({"case-1": bytes(32)}, 4)
+    assert kept.get("case-1") == bytes(32)
+    kept.learn(5)
+    assert kept.get("case-1") is None
 
 
 @pytest.mark.parametrize("key_id", ["", "kek-check", "x" * 101])
@@ -226,9 +277,9 @@ def test_a_malformed_key_encryption_key_is_refused_without_repeating_it(text: st
         parse_kek(text, "HUB_KEK")
 
 
-def test_a_store_is_not_opened_with_a_short_key_encryption_key(path: Path) -> None:
+def test_a_store_is_not_opened_with_a_short_key_encryption_key(place: Place) -> None:
     with pytest.raises(ValueError, match="expected a key-encryption key of 32 bytes, found 16"):
-        SqliteKeyStore(path, bytes(16))
+        place.open(bytes(16))
 
 
 def test_partnerships_that_use_one_case_id_share_no_data_key() -> None:

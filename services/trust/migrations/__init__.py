@@ -1,0 +1,1 @@
+"""Alembic's scripts for the key store, on SQLite and PostgreSQL alike; ``services/trust/key_schema.py`` runs them."""
