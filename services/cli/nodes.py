@@ -52,7 +52,13 @@ def prepare(
         raise wrong_usage(f"{node} is the name of this node", "choose another")
     if into.exists():
         raise wrong_usage(f"{into} exists", "name a folder that does not")
-    missing = _make(settings, node, into, name or [])
+    try:
+        missing = _make(settings, node, into, name or [])
+    except BaseException as error:
+        shutil.rmtree(into, ignore_errors=True)
+        if isinstance(error, SettingsError):
+            raise wrong_usage(str(error), "a node's name has letters, digits, dots, dashes and underscores") from None
+        raise
     if json:
         emit({"node": node, "home": into.absolute(), "missing": missing})
         return
@@ -62,14 +68,10 @@ def prepare(
 
 
 def _make(settings: Settings, node: str, into: Path, names: list[str]) -> list[str]:
-    """Make the home; return what is missing there, for the authority's key is not in this one."""
+    """Make the home; return what is missing there because the authority's key is not in this one."""
     into.mkdir(parents=True, mode=0o700)
     write_secret(into / settings.settings_file.name, _settings_text(settings, node).encode())
-    try:
-        made = load_settings(home=into)
-    except SettingsError as error:
-        shutil.rmtree(into)
-        raise wrong_usage(str(error), "the name of a node is letters, digits, dots, dashes and underscores") from None
+    made = load_settings(home=into)
     shared = [settings.authority_certificate_file, settings.operator_public_key_file]
     shared += [settings.kek_file] if settings.kek is None else []
     for file in (*shared, *sorted(settings.agency_folder(HUB_ID).iterdir())):

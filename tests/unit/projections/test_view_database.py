@@ -17,7 +17,7 @@ from sqlalchemy.exc import OperationalError
 from domain.kernel.events import Recorded
 from projections.kernel.batch import Unreadable
 from projections.kernel.columns import Instant, Json, json_text
-from projections.kernel.database import Behind, GenerationGone, NotLive, State, ViewDatabase
+from projections.kernel.database import Behind, GenerationGone, NotLive, OtherLog, State, ViewDatabase
 from projections.kernel.rows import insert_rows, insert_tuples
 from projections.kernel.view import WHILE_BUILDING, Tables, View
 from tests.support.small_events import AT, FINE, SHARD, happened
@@ -101,6 +101,21 @@ def positions_in(database: ViewDatabase) -> list[int]:
     with database.reading("seen") as look:
         table = look.tables["seen"]
         return list(look.connection.execute(select(table.c.position).order_by(table.c.position)).scalars())
+
+
+def test_a_database_is_of_the_log_that_first_said_so_and_of_no_other(database: ViewDatabase, url: str) -> None:
+    database.belong_to(None)
+    for _ in range(2):
+        database.belong_to("aa" * 32)
+    beside = ViewDatabase(url, [a_view()])
+    try:
+        beside.belong_to("aa" * 32)
+        with pytest.raises(OtherLog, match=r"that begins with event aaaaaaaaaaaaaaaa…, this one begins with bbbbbbbbbbbbbbbb…"):
+            beside.belong_to("bb" * 32)
+        with pytest.raises(OtherLog, match="this log is empty"):
+            beside.belong_to(None)
+    finally:
+        beside.close()
 
 
 def test_a_view_that_was_never_built_cannot_be_read(database: ViewDatabase) -> None:

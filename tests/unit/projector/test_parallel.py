@@ -18,6 +18,7 @@ from services.eventstore.opening import Opener
 from services.projector import parallel, rebuild, worker
 from services.projector.parallel import WorkerFailed, Workplace
 from services.projector.rebuild import Progress, Rebuild, Stopped
+from services.trust.postgresql_keys import PostgresqlKeyStore
 from services.trust.sqlite_keys import SqliteKeyStore
 from tests.support.builders import CASE, OTHER_CASE, a_partnership_established, a_share
 from tests.support.random_cases import SHARDS, random_log
@@ -237,6 +238,22 @@ def test_a_worker_fills_what_it_is_told_and_says_how_far_it_is(setting: Setting)
     assert [json.loads(line) for line in answers.getvalue().splitlines()] == [{"shard": SHARDS[0], "position": head}, {"done": True}]
     filled = ViewDatabase(f"sqlite:///{file}", VIEWS, passing=True)
     assert filled.positions("chronology", 1) == {SHARDS[0]: head}
+    filled.close()
+
+
+def test_a_worker_takes_data_keys_from_the_database_that_nodes_share(setting: Setting, postgresql_url: str) -> None:
+    shared = PostgresqlKeyStore(postgresql_url, KEK)
+    shared.take_over(setting.keys.rows(), None)
+    shared.close()
+    head = setting.store.shard(SHARDS[0]).head().position
+    file = setting.folder / "passing.sqlite"
+    place = {"events": str(setting.folder / "events.sqlite"), "keys": postgresql_url, "kek": KEK.hex(), "views": NAMES}
+    orders = [place, {"shards": {SHARDS[0]: head}, "file": str(file)}]
+    answers = io.StringIO()
+    worker.work(io.StringIO("".join(json.dumps(order) + "\n" for order in orders)), answers)
+    assert [json.loads(line) for line in answers.getvalue().splitlines()] == [{"shard": SHARDS[0], "position": head}, {"done": True}]
+    filled = ViewDatabase(f"sqlite:///{file}", VIEWS, passing=True)
+    assert filled.parked("chronology", 1) == ()
     filled.close()
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from projections.chronology.projection import CHRONOLOGY
+from projections.kernel import postgresql
 from projections.kernel.database import Move, ViewDatabase
 from projections.registry.projection import REGISTRY
 from services.eventstore.local import LocalEventStore
@@ -133,3 +134,29 @@ def test_when_its_session_is_lost_another_may_take_over_and_nothing_is_written_t
     assert again is not None
     assert (database.digest("chronology", again.generation), again.generation) == (digest, live.generation + 1)
     assert database.parked("chronology", again.generation) == ()
+
+
+def test_one_that_hangs_is_no_longer_waited_for(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgresql, "TENURE_TIMEOUT_MS", 300)
+    first = nodes.start()
+    assert first.wait_for("chronology", NORTH, 2, WAIT_SECONDS)
+    hung, goes_on, looks = threading.Event(), threading.Event(), first._is_at_work
+
+    def hang() -> bool:
+        hung.set()
+        goes_on.wait()
+        return looks()
+
+    monkeypatch.setattr(first, "_is_at_work", hang)
+    assert hung.wait(WAIT_SECONDS)
+    second = nodes.start()
+    try:
+        assert eventually(lambda: second.works), "the lock was never taken from it"
+        position = nodes.share()
+        assert second.wait_for("chronology", NORTH, position, WAIT_SECONDS)
+    finally:
+        goes_on.set()
+    assert eventually(lambda: first.works is not second.works)
+    position = nodes.share()
+    for one in (first, second):
+        assert one.wait_for("chronology", NORTH, position, WAIT_SECONDS)
