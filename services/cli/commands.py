@@ -53,6 +53,16 @@ COMMANDS: Final[dict[str, Command]] = {
     ),
     "rebuild": Command("services.cli.rebuild", "Fill views anew from the log.", ("hub rebuild", "hub rebuild deadlines oversight")),
     "verify": Command("services.cli.verify", "Check the whole log and every view.", ("hub verify", "hub verify --json")),
+    "backup": Command(
+        "services.cli.backup",
+        "Copy the hub's home, while it serves or not.",
+        ("hub backup /mnt/backups/2026-11-22", "hub backup /mnt/vault/hub --with-kek", "hub backup ./copy --home /srv/hub --json"),
+    ),
+    "restore": Command(
+        "services.cli.restore",
+        "Check a backup and put it into an empty home.",
+        ("hub restore /mnt/backups/2026-11-22 --home /srv/hub", "hub restore ./copy --home /tmp/drill --json"),
+    ),
     "doctor": Command("services.cli.doctor", "Say what is set, there and reachable.", ("hub doctor", "hub doctor --home /srv/hub --json")),
     "generate": Command(
         "services.cli.generate",

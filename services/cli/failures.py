@@ -23,7 +23,7 @@ MEANINGS = {
     Exit.USAGE: "wrong usage or settings",
     Exit.REFUSED: "refused by the hub; the rule and the reason are printed",
     Exit.UNAVAILABLE: "the hub, its home or its port is not available",
-    Exit.UNSOUND: "verify, doctor or demo found something wrong",
+    Exit.UNSOUND: "verify, doctor, demo, backup or restore found something wrong",
     Exit.INTERRUPTED: "interrupted; serve, and whatever runs with --watch, is ended so, with 0",
 }
 """Each exit code in words."""

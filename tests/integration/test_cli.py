@@ -53,6 +53,8 @@ COMMANDS = (
     "log",
     "rebuild",
     "verify",
+    "backup",
+    "restore",
     "generate",
     "bench",
     "doctor",

@@ -1,0 +1,85 @@
+"""Folders that are filled under a passing name: whoever looks under the final one finds nothing or all of it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from services.runtime.errors import Unavailable
+
+FOLDER_MODE: Final = 0o700
+
+
+@contextmanager
+def staged(folder: Path) -> Iterator[Path]:
+    """Give an empty folder of this process's own, and remove what is left of it at the end.
+
+    What a process that was killed left under this name is cleared away; raises ``Unavailable`` while one that lives is at work there.
+    """
+    folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        _take(descriptor, folder)
+        _empty(folder)
+        try:
+            yield folder
+        finally:
+            if _is_same(descriptor, folder):  # else it has its final name, or is somebody else's
+                shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        os.close(descriptor)
+
+
+def _take(descriptor: int, folder: Path) -> None:
+    """Lock the folder; the system lets it go when this process ends, however it ends."""
+    busy = Unavailable(f"{folder}: another process is at work there")
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise busy from None
+    if not _is_same(descriptor, folder):  # that process has ended, and removed what we hold, between our opening and our locking
+        raise busy
+
+
+def _is_same(descriptor: int, folder: Path) -> bool:
+    """Tell whether what was opened is what has the name now."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), folder.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _empty(folder: Path) -> None:
+    """Remove what lies in a folder."""
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+def settle(*folders: Path) -> None:
+    """Make the names in folders durable."""
+    for folder in folders:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def settle_tree(folder: Path) -> None:
+    """Make every file and every name below a folder durable."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            descriptor = os.open(Path(parent, name), os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        settle(Path(parent))
