@@ -113,7 +113,7 @@ def _check_keys(stage: Path, manifest: Manifest, counted: checking.Recount, keys
             with closing(SqliteKeyStore(file, kek)) as own:
                 states = checking.states_by(own, counted.key_ids)
     elif keys.shared is None:
-        raise Unavailable("the data keys were left to PostgreSQL: restore that database first, and set HUB_DATABASE_URL and HUB_KEK")
+        raise Unavailable("the data keys were left to PostgreSQL: restore that database first, and set HUB_KEYS_DATABASE_URL and HUB_KEK")
     else:
         with keys.shared(counted.name) as shared:
             states = checking.states_by(shared, counted.key_ids)

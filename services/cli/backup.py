@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -10,13 +12,14 @@ import typer
 from services.backup.manifest import Manifest
 from services.backup.taking import Wanted, take
 from services.bootstrap import now
-from services.cli.calling import demand_home
+from services.cli.calling import demand_home, read_log
 from services.cli.failures import wrong_usage
 from services.cli.options import Home, Json, settings_of
 from services.cli.output import emit, plain, say
 from services.cli.progress import progress
-from services.cli.stores import kek_of
+from services.cli.stores import kek_of, opened_keys
 from services.runtime.settings import FILE_NAME, Settings
+from services.trust.keystore import KeyStore
 
 
 def backup(
@@ -34,16 +37,29 @@ def backup(
     settings = settings_of(home)
     demand_home(settings)
     _check_wishes(settings, with_kek=with_kek, with_views=with_views)
-    wanted = Wanted(kek=kek_of(settings) if with_kek else None, views=with_views)
     try:
-        manifest = take(settings, target, wanted, made_at=now(), progress=progress)
+        with _shared_keys(settings) as shared:
+            wanted = Wanted(kek=kek_of(settings) if with_kek else None, views=with_views, shared_keys=shared)
+            manifest = take(settings, target, wanted, made_at=now(), progress=progress)
     except FileExistsError as error:
         raise wrong_usage(str(error), "name a folder that is not there yet") from None
     if json:
         emit({"backup": target.absolute(), **plain(manifest)})
         return
     say(f"backed up {manifest.events} events in {len(manifest.shards)} shards and {manifest.data_keys} data keys to {target}")
+    if manifest.keys == "postgresql":
+        say("the data keys lie in PostgreSQL: back them up there now, with pg_dump; those of later cases do no harm, a missing one does")
     say(_about_the_kek(settings, manifest, with_kek=with_kek))
+
+
+@contextmanager
+def _shared_keys(settings: Settings) -> Iterator[KeyStore | None]:
+    """Give the data keys if they lie in a database that nodes share."""
+    if settings.keys_database_url is None:
+        yield None
+        return
+    with read_log(settings) as store, opened_keys(settings, store) as keys:
+        yield keys
 
 
 def _check_wishes(settings: Settings, *, with_kek: bool, with_views: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ import typer
 from services.backup.manifest import KEK, Manifest
 from services.backup.restoring import Keys, Occupied
 from services.backup.restoring import restore as restored
+from services.bootstrap import key_store
 from services.cli.failures import Exit, Failure, wrong_usage
 from services.cli.options import Home, Json, settings_of
 from services.cli.output import emit, plain, say
@@ -32,8 +34,12 @@ def restore(
     """
     settings = settings_of(home)
     has_kek = settings.kek is not None or settings.kek_file.exists()
+    keys = Keys(
+        kek=kek_of(settings) if has_kek else None,
+        shared=(lambda log: closing(key_store(settings, log))) if has_kek and settings.keys_database_url is not None else None,
+    )
     try:
-        manifest = restored(backup, settings.home, keys=Keys(kek=kek_of(settings) if has_kek else None), progress=progress)
+        manifest = restored(backup, settings.home, keys=keys, progress=progress)
     except Occupied as error:
         raise wrong_usage(str(error), "restore into an empty home, or move that away") from None
     except IntegrityError as error:
@@ -58,7 +64,8 @@ def _notes(home: Path | None, manifest: Manifest, *, has_kek: bool) -> Iterator[
         yield from _notes_on(settings, manifest)
     if not has_kek:
         yield "the key-encryption key is not here: put it into trust/kek, or set HUB_KEK; no data key was opened, hub verify opens them"
-    yield "data keys that were destroyed after that moment are whole again in this copy: destroy them again before anyone reads"
+    if manifest.keys == "sqlite":
+        yield "data keys that were destroyed after that moment are whole again in this copy: destroy them again before anyone reads"
     if manifest.views == "none":
         yield "the views are not in a backup: hub rebuild makes them, and so does hub serve"
     yield "hub verify says whether every signature and body is what it was"
@@ -70,6 +77,6 @@ def _notes_on(settings: Settings, manifest: Manifest) -> Iterator[str]:
         yield f"set HUB_LOG_ORIGIN={manifest.log_origin}, which is what the events bear"
     if manifest.log == "kafka":
         where = "HUB_KAFKA_BOOTSTRAP" if settings.kafka_bootstrap else "set HUB_KAFKA_BOOTSTRAP: it"
-        yield f"{where} names the topic that this node goes on to fold; cases begun there since the backup need the keys of then"
+        yield f"{where} names the topic that this node goes on to fold; cases begun there since the backup need their data keys"
     elif manifest.views == "postgresql" or settings.database_url is not None:
         yield "events since the backup are gone: empty the database of the views, which may have come further than this log"
