@@ -104,7 +104,10 @@ class Lookups(Protocol):
 
 
 class Effects(NamedTuple):
-    """What a record changes. ``events`` and ``placed`` belong together; ``revoked`` takes effect at ``state.position``."""
+    """What a record changes. ``events`` and ``placed`` belong together; ``revoked`` takes effect at ``state.position``.
+
+    ``published`` changes nothing: it is for whoever compares digests.
+    """
 
     state: ShardState
     append_id: bytes = b""
@@ -115,6 +118,7 @@ class Effects(NamedTuple):
     tracking: Tracking | None = None
     revoked: str | None = None
     shard_placed: frame.ShardPlaced | None = None
+    published: frame.DigestPublished | None = None
 
 
 class Decision(NamedTuple):
@@ -369,6 +373,12 @@ def _control(lookups: Lookups, state: ShardState, control: frame.Control, progra
             effects = Effects(state, revoked=new)
         case frame.ShardPlaced():
             return _place(lookups, state, control)
+        case frame.DigestPublished(node_id, position, digest):
+            # Right or wrong, it is a digest: what another node holds decides nothing here.
+            is_said = node_id and is_text(node_id) and 1 <= position <= INTEGER_MAX and len(digest) == _HASH_BYTES
+            if not state.rules or not is_said:
+                return _malformed(state, "a DIGEST without a node, a position or 32 bytes, or before GENESIS")
+            effects = Effects(state, published=control)
     return Decision(Accepted(()), effects)
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import heapq
 import itertools
+import sqlite3
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -21,12 +22,16 @@ from typing import Final
 import structlog
 
 from services.eventstore import frame
+from services.eventstore.digests import Digests
 from services.eventstore.fold import PROGRAM, Program, ShardState, flaw, fold_frame
 from services.eventstore.log import Log, LogRecord
 from services.eventstore.port import Accepted, Append, Malformed, Result
 from services.eventstore.proposals import Answers, Proposed, Sequencer, answer_all
+from services.eventstore.refold import Refold
 from services.eventstore.state import State
+from services.eventstore.tables import explained
 from services.runtime.errors import IntegrityError, Unavailable
+from services.runtime.randomness import rising_id
 
 POLL_SECONDS: Final = 0.25
 BATCH_MAX_RECORDS: Final = 1_000
@@ -36,9 +41,40 @@ RETRY_SECONDS: Final = 0.5
 """Between two attempts to fold a batch that the disk did not take."""
 CHECK_MAX_SECONDS: Final = 30.0
 """The log must answer for the records that this node has folded within this time at the start."""
+STALL_MAX_SECONDS: Final = 60.0
+"""While a node comes to the end of its log, something is folded at least so often."""
+TELL_SECONDS: Final = 0.5
+"""How often it says meanwhile how far it has come."""
 ROOT_PARTITION: Final = 0
 
 _log = structlog.get_logger(__name__)
+
+Report = Callable[[int, int], None]
+"""Told how many records are folded, of how many. What it raises ends whoever waits for more."""
+
+
+def silent(_folded: int, _end: int) -> None:
+    """Say nothing."""
+
+
+def unheard(_is_same: bool) -> None:
+    """Count nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """What a node is among others.
+
+    ``node_id``: its own name, empty for one that exchanges no digests; ``follows``: the shards that it follows besides the first, none for
+    all there are; ``compared`` is told of each digest of another node whether it is the same.
+    """
+
+    node_id: str = ""
+    follows: tuple[str, ...] = ()
+    compared: Callable[[bool], None] = unheard
+
+
+ALONE: Final = Member()
 
 
 class Follower(Sequencer):
@@ -53,6 +89,7 @@ class Follower(Sequencer):
         committed: Callable[[set[str]], None],
         deadline_seconds: float,
         *,
+        member: Member = ALONE,
         program: Program = PROGRAM,
         now: Callable[[], float] = monotonic,
     ) -> None:
@@ -79,6 +116,8 @@ class Follower(Sequencer):
         self._stopped = False
         self._moved = threading.Condition()
         self._places: dict[int, str] = {}
+        self._member = member
+        self._digests = self._exchange(path) if member.node_id else None
         self._sender = threading.Thread(target=self._send, name="eventstore-sender", daemon=True)
         self._check_log()
         self._follow()
@@ -99,6 +138,33 @@ class Follower(Sequencer):
             self._moved.wait_for(is_folded, max(deadline - self._now(), 0.0))
         if self._standing(shard).next_offset < end:
             raise self._broken or Unavailable(f"this node has not folded shard {shard!r} to its end within {timeout_seconds} s")
+
+    def come_to_all_ends(self, report: Report = silent) -> None:
+        """Wait until all that the log holds of the shards followed here is folded, however long it takes; then take part in the exchange.
+
+        Raises ``Unavailable`` when nothing more is folded for a while, and what ``report`` raises.
+        """
+        ends: dict[int, int] = {}
+        folded, moved_at = -1, self._now()
+        while True:
+            places = self._places_followed()
+            ends |= {partition: self._log.end(partition, CHECK_MAX_SECONDS) for partition in places if partition not in ends}
+            here = self._records_folded(places)
+            report(min(here, sum(ends.values())), sum(ends.values()))
+            if places == self._places_followed() and all(self._standing(shard).next_offset >= ends[at] for at, shard in places.items()):
+                break
+            if here > folded:
+                folded, moved_at = here, self._now()
+            if self._broken is not None or self._closing.is_set() or self._now() > moved_at + STALL_MAX_SECONDS:
+                raise self._broken or Unavailable(f"nothing of the log was folded within {STALL_MAX_SECONDS} s")
+            with self._moved:
+                self._moved.wait_for(partial(self._is_beyond, places, here), TELL_SECONDS)
+        if self._digests is not None:
+            self._digests.begin()
+
+    def follows(self, shard: str) -> bool:
+        """Tell whether this node follows a shard, as soon as there is one of that name."""
+        return not self._member.follows or shard == self._root or shard in self._member.follows
 
     def partition(self, shard: str) -> int | None:
         """Return where a shard lies, None for one that has no place yet."""
@@ -216,6 +282,9 @@ class Follower(Sequencer):
         if self._now() > self._look_again:
             self._forget_answered()
             self._look_again = self._now() + RETRY_SECONDS
+            self._look_at_digests()
+            if self._broken is not None:
+                return False
         try:
             if self._must_read_again:
                 self._follow()
@@ -249,6 +318,7 @@ class Follower(Sequencer):
         state = self._state
         state.begin([append for *_, append in read if isinstance(append, Append)])
         decided: list[tuple[str, bytes, Result]] = []
+        published: list[tuple[str, frame.DigestPublished]] = []
         placed = False
         for shard, record, framed, append in read:
             expected = state.shard_state(shard).next_offset
@@ -263,6 +333,8 @@ class Follower(Sequencer):
                 break
             state.apply(decision.effects)
             placed = placed or decision.effects.shard_placed is not None
+            if decision.effects.published is not None:
+                published.append((shard, decision.effects.published))
             if isinstance(framed, frame.Frame):
                 decided.append((shard, framed.append_id, decision.result))
         state.commit()
@@ -272,6 +344,7 @@ class Follower(Sequencer):
         self._answer(decided)
         with self._moved:
             self._moved.notify_all()
+        self._hear(published)
         if stop is not None:
             raise stop
 
@@ -306,6 +379,39 @@ class Follower(Sequencer):
             for key in [key for key, waiting in self._pending.items() if all(proposed.done() for proposed in waiting)]:
                 del self._pending[key]
 
+    # ── the exchange of digests ──
+
+    def _exchange(self, path: Path) -> Digests:
+        """Return this node's part in it."""
+        return Digests(
+            self._state,
+            Refold(path),
+            self._member.node_id,
+            shards=lambda: tuple(self._places.values()),
+            publish=lambda shard, digest: self.propose(shard, rising_id(), digest),
+            now=self._now,
+            compared=self._member.compared,
+        )
+
+    def _hear(self, published: Sequence[tuple[str, frame.DigestPublished]]) -> None:
+        """Hold what others published against this node's own; all before it is durable here."""
+        if self._digests is not None:
+            for shard, said in published:
+                self._digests.hear(shard, said)
+
+    def _look_at_digests(self) -> None:
+        """Do what is due; a node that must not go on as it is is broken."""
+        if self._digests is None or self._closing.is_set():
+            return
+        try:
+            self._digests.look()
+        except IntegrityError as error:
+            self._broken = error
+        except sqlite3.Error as failure:
+            meaning = explained(failure, self._path)
+            if isinstance(meaning, IntegrityError):
+                self._broken = meaning
+
     # ── the log ──
 
     def _standing(self, shard: str) -> ShardState:
@@ -318,12 +424,25 @@ class Follower(Sequencer):
 
     def _follow(self) -> None:
         """Read every partition that has a shard from where its state stands."""
-        self._places = {**self._state.places(), ROOT_PARTITION: self._root}
+        self._places = self._places_followed()
         self._log.follow(self._offsets())
+
+    def _records_folded(self, places: Mapping[int, str]) -> int:
+        """Return how many records of some partitions are folded."""
+        return sum(self._standing(shard).next_offset for shard in places.values())
+
+    def _is_beyond(self, places: Mapping[int, str], folded: int) -> bool:
+        """Tell whether more is folded than so many records, or nothing will be."""
+        return self._broken is not None or self._closing.is_set() or self._records_folded(places) > folded
+
+    def _places_followed(self) -> dict[int, str]:
+        """Return the shard of every partition that has one which this node follows."""
+        placed = {partition: shard for partition, shard in self._state.places().items() if self.follows(shard)}
+        return {**placed, ROOT_PARTITION: self._root}
 
     def _check_log(self) -> None:
         """Raise ``IntegrityError`` unless the last records that this node folded are on the log, where they were."""
-        self._places = {**self._state.places(), ROOT_PARTITION: self._root}
+        self._places = self._places_followed()
         folded = {partition: offset - 1 for partition, offset in self._offsets().items() if offset}
         for partition, offset in folded.items():
             self._check_end(partition, offset)

@@ -36,6 +36,7 @@ class Kind(IntEnum):
     RULES = 3
     KEY_REVOKED = 4
     SHARD = 5
+    DIGEST = 6
 
 
 class UnknownControl(HubError):
@@ -74,13 +75,23 @@ class KeyRevoked:
     key_id: str
 
 
-Control = Genesis | RulesChange | KeyRevoked | ShardPlaced
+@dataclass(frozen=True, slots=True)
+class DigestPublished:
+    """Node ``node_id`` holds ``digest`` (32 bytes) at ``position`` of this shard."""
+
+    node_id: str
+    position: int
+    digest: bytes
+
+
+Control = Genesis | RulesChange | KeyRevoked | ShardPlaced | DigestPublished
 
 _KIND_OF: Final[Mapping[type[Control], Kind]] = {
     Genesis: Kind.GENESIS,
     RulesChange: Kind.RULES,
     KeyRevoked: Kind.KEY_REVOKED,
     ShardPlaced: Kind.SHARD,
+    DigestPublished: Kind.DIGEST,
 }
 _CONTROL_KINDS: Final = frozenset(_KIND_OF.values())
 
@@ -118,7 +129,7 @@ def encode_append(append: Append, version: int = APPEND_FORMAT) -> bytes:
 
 def encode_control(control: Control, append_id: bytes, version: int = CONTROL_VERSION) -> bytes:
     """Return a control's record. ``append_id``: 16 bytes."""
-    message: log_pb2.GenesisControl | log_pb2.RulesControl | log_pb2.KeyRevokedControl | log_pb2.ShardControl
+    message: log_pb2.GenesisControl | log_pb2.RulesControl | log_pb2.KeyRevokedControl | log_pb2.ShardControl | log_pb2.DigestControl
     match control:
         case Genesis():
             message = log_pb2.GenesisControl(shard=control.shard, rules=control.rules, formats=control.formats)
@@ -128,6 +139,8 @@ def encode_control(control: Control, append_id: bytes, version: int = CONTROL_VE
             message = log_pb2.KeyRevokedControl(key_id=control.key_id)
         case ShardPlaced():
             message = log_pb2.ShardControl(shard=control.shard, partition=control.partition)
+        case DigestPublished():
+            message = log_pb2.DigestControl(node_id=control.node_id, position=control.position, digest=control.digest)
     return _HEADER.pack(MAGIC, _KIND_OF[type(control)], version, append_id) + message.SerializeToString()
 
 
@@ -172,7 +185,7 @@ def append_of(frame: Frame) -> Append | Malformed:
     )
 
 
-def control_of(frame: Frame) -> Control | Malformed:
+def control_of(frame: Frame) -> Control | Malformed:  # noqa: PLR0911  # one a kind
     """Return the control in a frame of version 1."""
     try:
         match frame.kind:
@@ -187,6 +200,9 @@ def control_of(frame: Frame) -> Control | Malformed:
             case Kind.SHARD:
                 placed = log_pb2.ShardControl.FromString(frame.body)
                 return ShardPlaced(placed.shard, placed.partition)
+            case Kind.DIGEST:
+                published = log_pb2.DigestControl.FromString(frame.body)
+                return DigestPublished(published.node_id, published.position, published.digest)
             case Kind.APPEND:
                 return Malformed("an append is no control")
     except DecodeError:

@@ -19,6 +19,7 @@ from kafka.admin import ConfigResource, ConfigResourceType
 
 from services.eventstore import library
 from services.eventstore.cluster import ClusterEventStore
+from services.eventstore.follower import ALONE, Member, Report, silent
 from services.eventstore.log import ASK_MAX_SECONDS, LogRecord
 from services.runtime.errors import IntegrityError, Unavailable
 from services.runtime.limits import RECORD_MAX_BYTES
@@ -177,6 +178,21 @@ class KafkaLog:
         finally:
             admin.close()
 
+    def widen(self, partitions: int) -> None:
+        """Add partitions to the topic, up to so many; raise ``Unavailable`` if Kafka does not, or does not let this node."""
+        admin = self._kafka.admin()
+        try:
+            if len(_existing(admin, self._topic)["partitions"]) < partitions:
+                admin.create_partitions({self._topic: partitions})
+        except kafka_errors.InvalidPartitionsError:
+            return  # Another node was faster.
+        except kafka_errors.KafkaError as error:
+            raise Unavailable(
+                f"every partition of the topic has a shard, and Kafka adds none: {_words(error)}; hub kafka init does"
+            ) from error
+        finally:
+            admin.close()
+
     def close(self) -> None:
         """Close the clients; idempotent."""
         self._producer.close(timeout=CLOSE_SECONDS)
@@ -197,13 +213,13 @@ class KafkaLog:
             self._asking_lock.release()
 
 
-def open_store(path: Path, kafka: Kafka, *, root: str) -> ClusterEventStore:
-    """Open or create a node's file and follow the topic; ``root``: the shard of partition 0.
+def open_store(path: Path, kafka: Kafka, *, root: str, member: Member = ALONE, report: Report = silent) -> ClusterEventStore:
+    """Open or create a node's file and follow the topic; ``root``: the shard of partition 0. ``report`` is told how far it has come.
 
     Raises ``Unavailable`` while another process writes the file or no broker answers, ``IntegrityError`` if the file is not sound or not
     of this log.
     """
-    return ClusterEventStore(path, KafkaLog(kafka), root=root)
+    return ClusterEventStore(path, KafkaLog(kafka), root=root, member=member, report=report)
 
 
 def make_topic(kafka: Kafka, *, partitions: int, replication: int) -> None:

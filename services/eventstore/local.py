@@ -50,6 +50,9 @@ class LocalEventStore(NodeStore):
     def come_to_end(self, shard: str, timeout_seconds: float) -> None:
         """Return at once: what is decided here is folded already."""
 
+    def demand_followed(self, shard: str) -> None:
+        """Return at once: a store alone follows every shard."""
+
     def create_shard(self, name: str) -> NodeShard:
         """Begin a shard with its GENESIS record; return it, also when it exists."""
         if name not in self.shards():
@@ -59,6 +62,9 @@ class LocalEventStore(NodeStore):
             except FutureTimeoutError:
                 raise Unavailable(f"shard {name!r} did not begin within {self._deadline_seconds} s") from None
         return self.shard(name)
+
+    def _before_opening(self) -> None:
+        """Leave the file as it is: it is the log."""
 
     def _open_sequencer(self, state: State, committed: Callable[[set[str]], None]) -> LocalSequencer:
         """Return the in-process sequencer."""

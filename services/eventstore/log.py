@@ -42,5 +42,8 @@ class Log(Protocol):
     def partitions(self) -> int:
         """Return how many partitions there are; raise ``Unavailable`` without an answer in time."""
 
+    def widen(self, partitions: int) -> None:
+        """Have the log get partitions until it has so many; raise ``Unavailable`` if it gets none."""
+
     def close(self) -> None:
         """Let go of the log; idempotent."""

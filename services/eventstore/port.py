@@ -194,6 +194,9 @@ class EventStore(Protocol):
         Nothing is waited for of a shard that does not exist. Raises ``Unavailable`` if it takes longer.
         """
 
+    def demand_followed(self, shard: str) -> None:
+        """Raise ``Unavailable`` for a shard that this node does not follow, whether there is one of that name or not."""
+
     def shards(self) -> tuple[str, ...]:
         """Return the names of the shards that exist here."""
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from concurrent.futures import Future
 from pathlib import Path
 from time import monotonic
 from typing import Final, Self
 
 from services.eventstore import fold
+from services.eventstore.fold import ShardState
 from services.eventstore.port import Append, Head, Result, Stored
 from services.eventstore.reader import Reader
 from services.runtime.errors import Unavailable
@@ -88,13 +90,17 @@ class ReadOnlyShard:
 class ReadOnlyEventStore:
     """The embedded store as another process writes it: ``hub verify`` and ``hub log`` read while ``hub serve`` runs."""
 
-    def __init__(self, path: Path) -> None:
-        """Open the file; raise ``Unavailable`` if there is none, ``IntegrityError`` if it is not an event store of this version."""
+    def __init__(self, path: Path, only: Collection[str] = ()) -> None:
+        """Open the file; raise ``Unavailable`` if there is none, ``IntegrityError`` if it is not an event store of this version.
+
+        ``only``: the shards to look at, where what the file holds of others is not kept current; none for all.
+        """
         path = Path(path).absolute()
         if not path.is_file():
             raise Unavailable(f"{path}: there is no event store")
         self._reader = Reader(path)
         self._reader.check()
+        self._only = frozenset(only)
         self._shards: dict[str, ReadOnlyShard] = {}
 
     def __enter__(self) -> Self:
@@ -107,14 +113,12 @@ class ReadOnlyEventStore:
 
     def shards(self) -> tuple[str, ...]:
         """Return the names of the shards that exist."""
-        return tuple(sorted([state.shard for _, state in self._reader.shards() if state.rules]))
+        return tuple(sorted([state.shard for _, state in self._begun()]))
 
     def shard(self, name: str) -> ReadOnlyShard:
         """Return a shard; raise ``Unavailable`` for one that does not exist."""
         if name not in self._shards:
-            self._shards |= {
-                state.shard: ReadOnlyShard(state.shard, number, self._reader) for number, state in self._reader.shards() if state.rules
-            }
+            self._shards |= {state.shard: ReadOnlyShard(state.shard, number, self._reader) for number, state in self._begun()}
         if name in self._shards:
             return self._shards[name]
         raise Unavailable(f"this node does not follow shard {name!r}")
@@ -127,15 +131,23 @@ class ReadOnlyEventStore:
     def come_to_end(self, shard: str, timeout_seconds: float) -> None:
         """Return at once: the file is the log."""
 
+    def demand_followed(self, shard: str) -> None:
+        """Return at once: whoever reads the file sees what there is."""
+
     def create_shard(self, name: str) -> ReadOnlyShard:
         """Return a shard that exists; this process begins none."""
         return self.shard(name)
+
+    def _begun(self) -> list[tuple[int, ShardState]]:
+        """Return the shards to look at that have begun, each with its number."""
+        every = [(number, state) for number, state in self._reader.shards() if state.rules]
+        return [(number, state) for number, state in every if state.shard in self._only] if self._only else every
 
     def close(self) -> None:
         """Close the file; idempotent."""
         self._reader.close()
 
 
-def open_read_only(path: Path) -> ReadOnlyEventStore:
-    """Open an event store for reading, also while another process writes it."""
-    return ReadOnlyEventStore(path)
+def open_read_only(path: Path, only: Collection[str] = ()) -> ReadOnlyEventStore:
+    """Open an event store for reading, also while another process writes it; ``only``: the shards to look at, none for all."""
+    return ReadOnlyEventStore(path, only)

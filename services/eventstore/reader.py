@@ -18,6 +18,7 @@ IDLE_MAX_CONNECTIONS: Final = 16
 _EVENTS: Final = "SELECT place, stream, version, event_id, header_hash, type, recorded_at, state FROM event"
 _STREAM_EVENTS: Final = f"{_EVENTS} WHERE stream_number = (SELECT number FROM stream WHERE shard = ? AND name = ?)"  # noqa: S608  fixed
 EVENT_BY_PLACE: Final = f"{_EVENTS} WHERE place = ?"
+EVENTS_BETWEEN: Final = f"{_EVENTS} WHERE place > ? AND place <= ? ORDER BY place LIMIT ?"
 EVENT_BY_ID: Final = f"{_EVENTS} WHERE shard = ? AND event_id = ?"
 STREAM_VERSION: Final = (
     "SELECT number, (SELECT max(version) FROM event WHERE stream_number = number) FROM stream WHERE shard = ? AND name = ?"

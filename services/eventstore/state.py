@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from services.eventstore import outcome as outcomes
 from services.eventstore import reader, tables
@@ -22,6 +22,10 @@ from services.eventstore.tables import POSITION_BITS
 
 STREAMS_CACHED: Final = 50_000
 """Each of two generations; a stream's entry takes about 250 bytes."""
+MARK_POSITIONS: Final = 256
+"""The digest is kept about so often: as many events are read to find a digest between two marks."""
+_EVENTS_A_READ: Final = 64
+"""Sixteen megabytes at most."""
 _ROWS_A_STATEMENT: Final = (64, 32, 16, 8, 4, 2, 1)
 _KEYS_A_LOOKUP: Final = 64
 
@@ -54,12 +58,20 @@ class Generations(Generic[Key, Value]):
         self._young, self._old = {}, {}
 
 
+class Mark(NamedTuple):
+    """A position of a shard, and its digest there."""
+
+    position: int
+    digest: bytes
+
+
 class Batch:
     """What one transaction has read and will write."""
 
     __slots__ = (
         "appends",
         "events",
+        "marks",
         "new_streams",
         "outcomes",
         "partitions",
@@ -84,15 +96,26 @@ class Batch:
         self.events: list[tuple[object, ...]] = []
         self.appends: list[tuple[object, ...]] = []
         self.new_streams: list[tuple[object, ...]] = []
+        self.marks: dict[str, list[Mark]] = {}
 
 
 class State:
     """The fold's memory and its ``Lookups``. One thread begins, applies and commits; ``committed`` and what reads it is for all."""
 
     def __init__(
-        self, path: Path, *, synchronous: str = "FULL", connect: tables.Connect = tables.connect, kind: int = tables.IS_THE_LOG
+        self,
+        path: Path,
+        *,
+        synchronous: str = "FULL",
+        connect: tables.Connect = tables.connect,
+        kind: int = tables.IS_THE_LOG,
+        mark_positions: int = MARK_POSITIONS,
     ) -> None:
-        """Open or create the file, in a time that does not grow with it; ``kind``: whether it is the log or was folded from one."""
+        """Open or create the file, in a time that does not grow with it; ``kind``: whether it is the log or was folded from one.
+
+        Of what was folded, the digest is marked every ``mark_positions``: it is what nodes compare.
+        """
+        self._mark_positions = mark_positions if kind == tables.FOLLOWS_A_LOG else tables.POSITION_MASK
         self._kind = kind
         self._path = path
         self._synchronous = synchronous
@@ -102,6 +125,7 @@ class State:
         self._partitions: dict[str, int] = {}
         self._begun: tuple[str, ...] = ()
         self._revoked: dict[str, dict[str, int]] = {}
+        self._marks: dict[str, Mark] = {}
         self._streams: Generations[tuple[str, str], tuple[int, int]] = Generations(STREAMS_CACHED)
         self._next_stream = 1
         self._batch = Batch()
@@ -127,6 +151,8 @@ class State:
             self._revoked[state.shard] = dict(self._rows("SELECT key_id, position FROM revoked WHERE shard = ?", (number,)))
             self._committed[state.shard] = state
             self._partitions[state.shard] = reader.partition_of(row)
+            if self._kind == tables.FOLLOWS_A_LOG and (mark := self.mark_before(state.shard, state.position)) is not None:
+                self._marks[state.shard] = mark
         self._note_begun()
         self._next_stream = (self._rows("SELECT max(stream_number) FROM event", ())[0][0] or 0) + 1
 
@@ -159,6 +185,26 @@ class State:
     def revoked_keys(self, shard: str) -> dict[str, int]:
         """Return the revoked keys of a shard, each with the position at which it was revoked."""
         return dict(self._revoked.get(shard, {}))
+
+    def newest_mark(self, shard: str) -> Mark | None:
+        """Return the last durable mark of a shard, None before there is one."""
+        return self._marks.get(shard)
+
+    def mark_before(self, shard: str, position: int) -> Mark | None:
+        """Return the last durable mark of a shard at or before a position."""
+        return self._mark("position <= ? ORDER BY position DESC", shard, position)
+
+    def mark_after(self, shard: str, position: int) -> Mark | None:
+        """Return the first durable mark of a shard behind a position."""
+        return self._mark("position > ? ORDER BY position", shard, position)
+
+    def events_between(self, shard: str, after: int, upto: int) -> Iterator[Stored]:
+        """Yield the durable events of a shard behind one position, up to another."""
+        first = self._numbers[shard] << POSITION_BITS
+        while rows := self._rows(reader.EVENTS_BETWEEN, (first | after, first | upto, _EVENTS_A_READ)):
+            events = [reader.stored_of(row) for row in rows]
+            yield from events
+            after = events[-1].position
 
     def begin(self, appends: Iterable[Append]) -> None:
         """Begin a batch; what the fold will ask about these appends is read in a few statements instead of many."""
@@ -200,6 +246,8 @@ class State:
         self._insert("stream", 3, batch.new_streams)
         self._insert("event", 10, batch.events)
         self._insert("append", 3, batch.appends)
+        for shard, marks in batch.marks.items():
+            self._insert("mark", 3, [(self._numbers[shard], *mark) for mark in marks])
         connection = self._connection
         if batch.tracking:
             connection.executemany(
@@ -354,6 +402,9 @@ class State:
         """Take accepted events into the batch."""
         batch, shard = self._batch, effects.state.shard
         first = number << POSITION_BITS
+        every, position = self._mark_positions, effects.state.position
+        if position // every > (effects.placed[0].position - 1) // every:
+            batch.marks.setdefault(shard, []).append(Mark(position, effects.state.digest))
         numbers: dict[str, int] = {}
         for stream, version in effects.streams.items():
             known = self._stream(shard, stream)
@@ -433,9 +484,16 @@ class State:
         if not batch.states.keys() <= self._partitions.keys():
             # Replaced, not changed: other threads may be going through it.
             self._partitions = {**{shard: batch.partitions.get(shard, 0) for shard in batch.states}, **self._partitions}
+        self._marks.update({shard: marks[-1] for shard, marks in batch.marks.items()})
         self._committed.update(batch.states)
         self._note_begun()
         self._batch = Batch()
+
+    def _mark(self, where: str, shard: str, position: int) -> Mark | None:
+        """Return the mark that comes first as asked."""
+        statement = f"SELECT position, digest FROM mark WHERE shard = ? AND {where} LIMIT 1"  # noqa: S608  words of ours
+        rows = self._rows(statement, (self._numbers.get(shard), position))
+        return Mark(*rows[0]) if rows else None
 
     def _rows(self, statement: str, parameters: Sequence[object]) -> list[reader.Row]:
         """Return all rows of a statement."""

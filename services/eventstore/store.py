@@ -17,6 +17,11 @@ from services.eventstore.state import State
 from services.runtime.errors import HubError, Unavailable
 
 
+def not_followed(shard: str) -> Unavailable:
+    """Return what is said of a shard that a node does not follow, or that nobody has begun."""
+    return Unavailable(f"this node does not follow shard {shard!r}")
+
+
 class NodeStore(ABC):
     """The shards in this node's state; the only store that writes the file."""
 
@@ -32,6 +37,7 @@ class NodeStore(ABC):
         with ExitStack() as undoing:
             self._lock = WriterLock(path)
             undoing.callback(self._lock.release)
+            self._before_opening()
             self._state = State(path, synchronous=synchronous, connect=connect, kind=kind)
             undoing.callback(self._state.close)
             self._reader = Reader(path)
@@ -39,6 +45,14 @@ class NodeStore(ABC):
             self._sequencer = self._open_sequencer(self._state, self._wake)
             undoing.pop_all()
         self._sequencer.on_failure = self._wake_all
+
+    @abstractmethod
+    def demand_followed(self, shard: str) -> None:
+        """Raise ``Unavailable`` for a shard that this node does not follow, whether there is one of that name or not."""
+
+    @abstractmethod
+    def _before_opening(self) -> None:
+        """Do what must be done to the file while nobody has it open; it is locked."""
 
     @abstractmethod
     def _open_sequencer(self, state: State, committed: Callable[[set[str]], None]) -> Sequencer:
@@ -73,7 +87,7 @@ class NodeStore(ABC):
             return found
         state = self._state.committed(name)
         if state is None or not state.rules:
-            raise Unavailable(f"this node does not follow shard {name!r}")
+            raise not_followed(name)
         with self._shards_lock:
             return self._shards.setdefault(name, NodeShard(name, self._state, self._reader, self._sequencer))
 

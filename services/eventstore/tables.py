@@ -76,6 +76,17 @@ CREATE TABLE revoked (
 ) STRICT, WITHOUT ROWID;
 """
 
+# Of a log that lies elsewhere: the digest behind the append that came to, or past, each multiple of so many positions. Files of before
+# there were marks get the table empty.
+MARKS: Final = """
+CREATE TABLE IF NOT EXISTS mark (
+  shard INTEGER NOT NULL,
+  position INTEGER NOT NULL,
+  digest BLOB NOT NULL,
+  PRIMARY KEY (shard, position)
+) STRICT, WITHOUT ROWID;
+"""
+
 WAL_MAX_PAGES: Final = 4_000
 """16 MiB of log before the writer copies it into the file: large enough to write a page once for many commits."""
 WRITER_CACHE_KIB: Final = 65_536
@@ -145,6 +156,8 @@ def _prepare(connection: sqlite3.Connection, path: Path, synchronous: str, kind:
         connection.executescript(f"BEGIN;{TABLES}PRAGMA application_id={kind};PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
     check_version(connection, path, kind)
     connection.execute("PRAGMA journal_mode=WAL")
+    if kind == FOLLOWS_A_LOG:
+        connection.execute(MARKS)
     _check_length(connection, path)
     _check_heads(connection, path)
 

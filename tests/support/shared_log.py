@@ -13,9 +13,10 @@ from services.runtime.errors import IntegrityError, Unavailable
 
 @dataclass
 class SharedLog:
-    """The partitions, each a list of records. ``clock`` returns Unix milliseconds."""
+    """The partitions, each a list of records. ``clock`` returns Unix milliseconds; ``may_grow``: nodes may add partitions."""
 
     partition_count: int = 8
+    may_grow: bool = True
     clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000
     partitions: dict[int, list[LogRecord]] = field(default_factory=dict)
     changed: threading.Condition = field(default_factory=threading.Condition)
@@ -75,6 +76,11 @@ class NodesLog:
 
     def partitions(self) -> int:
         return self.shared.partition_count
+
+    def widen(self, partitions: int) -> None:
+        if not self.shared.may_grow:
+            raise Unavailable("the log gets no partitions")
+        self.shared.partition_count = max(self.shared.partition_count, partitions)
 
     def close(self) -> None:
         self.is_closed = True

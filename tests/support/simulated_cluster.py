@@ -27,6 +27,8 @@ DAY_MS: Final = 86_400_000
 HEAL_MAX_ROUNDS: Final = 20
 """Each of 0.3 s. Without faults all is decided long before anyone's deadline."""
 SILENT_MAX_ROUNDS: Final = 90
+STRANGER: Final = "stranger"
+"""It is no node, and what it publishes is never what anybody holds."""
 OVERSIZED: Final = b"SHUB\x01\x01" + bytes(RECORD_MAX_BYTES)
 
 
@@ -201,6 +203,10 @@ class World:
                 frame.ShardPlaced("", 2),
                 frame.ShardPlaced("nowhere", 0),
                 frame.ShardPlaced("north", 1),
+                frame.DigestPublished("", 1, bytes(32)),
+                frame.DigestPublished(STRANGER, 0, bytes(32)),
+                frame.DigestPublished(STRANGER, 1, b"short"),
+                frame.DigestPublished(STRANGER, 1, random.randbytes(32)),
             )
         )
         if isinstance(control, frame.ShardPlaced) and control.shard == "north" and "north" not in self.model.places:

@@ -96,5 +96,8 @@ class NodeLink:
     def partitions(self) -> int:
         return self.log.partition_count
 
+    def widen(self, _partitions: int) -> None:
+        raise Unavailable("the log gets no partitions")
+
     def close(self) -> None:
         self.sends = self.reads = False

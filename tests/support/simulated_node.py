@@ -13,12 +13,12 @@ from typing import Any, Final
 
 from services.eventstore import frame
 from services.eventstore.fold import PROGRAM, Program, ShardState
-from services.eventstore.follower import Follower
+from services.eventstore.follower import Follower, Member
 from services.eventstore.log import Log
 from services.eventstore.port import Append, Result
 from services.eventstore.reader import Reader
 from services.eventstore.state import State
-from services.eventstore.tables import LOCK_WAIT_SECONDS
+from services.eventstore.tables import FOLLOWS_A_LOG, LOCK_WAIT_SECONDS
 from services.runtime.errors import HubError
 from tests.support.newer_rules import NEW_PROGRAM
 from tests.support.simulated_log import AFTER_SEND, BEFORE_SEND, NodeLink, SimulatedLog
@@ -28,6 +28,7 @@ DEADLINE_SECONDS: Final = 20.0
 BEFORE_COMMIT: Final = "between fold and commit"
 AFTER_COMMIT: Final = "after commit before answer"
 FAILED, FULL, COMMITTED = DISK_FAILURES = ("failed", "full", "failed behind the commit")
+MARK_POSITIONS: Final = 8
 POINTS: Final = (BEFORE_SEND, AFTER_SEND, BEFORE_COMMIT, AFTER_COMMIT)
 
 
@@ -76,6 +77,11 @@ class SteppedFollower(Follower):
     def _recover(self, failure: Exception, records: int) -> HubError:
         self.batch_failure = failure
         return super()._recover(failure, records)
+
+    def take_part(self) -> None:
+        """Exchange digests from the start on: what any node published is as true as ever, or no node's."""
+        assert self._digests is not None
+        self._digests.begin()
 
     def tick(self) -> None:
         """Look at the deadlines."""
@@ -176,7 +182,7 @@ class Node:
     def start(self) -> None:
         """Begin a process on the file; raise as ``Follower`` does."""
         self.link = NodeLink(self.log, sends=self.sends, reads=self.reads)
-        self.state = State(self.path, synchronous="OFF", connect=self._connect)
+        self.state = State(self.path, synchronous="OFF", connect=self._connect, kind=FOLLOWS_A_LOG, mark_positions=MARK_POSITIONS)
         try:
             self.follower = self._follow(self.state, self.link)
         except BaseException:
@@ -209,9 +215,22 @@ class Node:
         shutil.copyfile(self.copy, self.path)
 
     def _follow(self, state: State, link: Log) -> SteppedFollower:
-        return SteppedFollower(
-            state, self.path, link, ROOT, lambda _: self.at(AFTER_COMMIT), DEADLINE_SECONDS, program=self.program, now=self.now
+        follower = SteppedFollower(
+            state,
+            self.path,
+            link,
+            ROOT,
+            lambda _: self.at(AFTER_COMMIT),
+            DEADLINE_SECONDS,
+            member=Member(node_id=self.name, compared=self._compared),
+            program=self.program,
+            now=self.now,
         )
+        follower.take_part()
+        return follower
+
+    def _compared(self, is_same: bool) -> None:
+        self.seen[f"digests compared: {'equal' if is_same else 'different'}"] += 1
 
     def _connect(self, path: str) -> sqlite3.Connection:
         disk = sqlite3.connect(path, timeout=LOCK_WAIT_SECONDS, isolation_level=None, factory=Disk)

@@ -33,8 +33,13 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def node(folder: Path, shared: SharedLog, log: NodesLog | None = None, *, deadline_seconds: float = SECONDS) -> Iterator[ClusterEventStore]:
-    store = ClusterEventStore(folder / "events.sqlite", log or NodesLog(shared), root="national", deadline_seconds=deadline_seconds)
+def node(
+    folder: Path, shared: SharedLog, log: NodesLog | None = None, *, deadline_seconds: float = SECONDS, follows: tuple[str, ...] = ()
+) -> Iterator[ClusterEventStore]:
+    member = follower.Member(follows=follows)
+    store = ClusterEventStore(
+        folder / "events.sqlite", log or NodesLog(shared), root="national", member=member, deadline_seconds=deadline_seconds
+    )
     try:
         store.create_shard("national")
         yield store
@@ -85,14 +90,71 @@ def test_two_nodes_that_begin_the_same_shards_at_once_agree_where_each_lies(tmp_
         assert [one.shards() for one in nodes] == [("national", *names)] * 2
 
 
-def test_without_a_free_partition_a_new_shard_is_refused_until_there_is_one(tmp_path: Path) -> None:
-    shared = SharedLog(partition_count=2)
-    with node(tmp_path, shared) as store:
-        store.create_shard("north")
-        with pytest.raises(Unavailable, match="every partition of the log has a shard"):
+def test_without_a_free_partition_a_new_shard_gets_a_new_one_or_is_refused_until_there_is_one(tmp_path: Path) -> None:
+    shared = SharedLog(partition_count=1)
+    with two_nodes(tmp_path, shared) as (store, other):
+        north, seen = store.create_shard("north"), other.create_shard("north")
+        assert shared.partition_count == 2
+        accepted(seen, an_append("1", an_event("incident-a", 1)))
+        assert agree(north, seen)
+        shared.may_grow = False
+        with pytest.raises(Unavailable, match="the log gets no partitions"):
             store.create_shard("south")
         shared.partition_count = 3
         assert store.create_shard("south").name == "south"
+
+
+def test_a_node_follows_the_shards_it_is_told_to_and_names_those_it_does_not(tmp_path: Path) -> None:
+    shared = SharedLog()
+    with node(tmp_path / "all", shared) as every:
+        for name in ("north", "south"):
+            accepted(every.create_shard(name), an_append(name, an_event("incident-a", 1), shard=name))
+        with node(tmp_path / "some", shared, follows=("south", "west")) as some:
+            assert some.shards() == ("national", "south")
+            assert agree(every.shard("south"), some.shard("south"))
+            for refused in (some.shard, some.create_shard, some.demand_followed, lambda name: some.come_to_end(name, SECONDS)):
+                with pytest.raises(Unavailable, match="this node does not follow shard 'north'"):
+                    refused("north")
+            assert every.create_shard("west").name == "west"
+            some.come_to_end("west", SECONDS)
+            assert some.shards() == ("national", "south", "west"), "named before anybody began it"
+        accepted(every.shard("south"), an_append("2", an_event("incident-a", 2), shard="south"))
+        with node(tmp_path / "some", shared, follows=("north",)) as some:
+            assert some.shards() == ("national", "north"), "what it followed before is not current"
+        with node(tmp_path / "some", shared) as some:
+            assert some.shards() == every.shards()
+            assert all(agree(every.shard(name), some.shard(name)) for name in every.shards())
+
+
+def test_who_opens_a_node_is_told_how_far_it_has_come_and_may_end_it(tmp_path: Path) -> None:
+    shared = SharedLog()
+    told: list[tuple[int, int]] = []
+    with node(tmp_path / "first", shared) as first:
+        north = first.create_shard("north")
+        for version in range(1, 6):
+            accepted(north, an_append(str(version), an_event("incident-a", version)))
+        store = ClusterEventStore(tmp_path / "second.sqlite", NodesLog(shared), root="national", report=lambda *come: told.append(come))
+        store.close()
+        assert told[-1] == (8, 8)
+        assert told == sorted(told)
+        held = NodesLog(shared, is_held=True)
+        with pytest.raises(InterruptedError):
+            ClusterEventStore(tmp_path / "third.sqlite", held, root="national", report=enough)
+        assert held.is_closed
+
+
+def enough(_folded: int, _end: int) -> None:
+    raise InterruptedError
+
+
+def test_a_node_that_folds_nothing_for_a_while_does_not_wait_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follower, "STALL_MAX_SECONDS", 0.1)
+    monkeypatch.setattr(follower, "TELL_SECONDS", 0.05)
+    shared = SharedLog()
+    with node(tmp_path / "first", shared):
+        pass
+    with pytest.raises(Unavailable, match="nothing of the log was folded"):
+        ClusterEventStore(tmp_path / "second.sqlite", NodesLog(shared, is_held=True), root="national")
 
 
 def test_of_two_nodes_racing_for_a_version_one_wins_everywhere(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from services.eventstore.fold import (
     PROGRAM,
     RULES_VERSION,
     Decision,
+    Effects,
     Program,
     fold_append,
     fold_control,
@@ -204,6 +205,34 @@ def test_a_malformed_record_moves_the_offset_and_is_counted() -> None:
     log.record(b"garbage")
     state = log.state.shard_state("north")
     assert (state.next_offset, state.last_append_id, state.malformed) == (2, b"", 1)
+
+
+@pytest.mark.parametrize("digest", [bytes(32), b"\xff" * 32])
+def test_a_digest_changes_nothing_whether_it_is_right_or_not(digest: bytes) -> None:
+    log = Log()
+    log.append(an_append("1", an_event("incident-a", 1)))
+    before = log.state.shard_state("north")
+    said = frame.DigestPublished("node-1", 1_000, digest)
+    decision = log.control(said)
+    after = log.state.shard_state("north")
+    assert decision.effects == Effects(after, published=said)
+    assert after == before._replace(next_offset=before.next_offset + 1, last_append_id=after.last_append_id)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        frame.DigestPublished("", 1, bytes(32)),
+        frame.DigestPublished("node-1", 0, bytes(32)),
+        frame.DigestPublished("node-1", 2**63, bytes(32)),
+        frame.DigestPublished("node-1", 1, bytes(31)),
+    ],
+)
+def test_what_is_no_digest_is_malformed(said: frame.DigestPublished) -> None:
+    log = Log()
+    assert isinstance(log.control(said).result, Malformed)
+    assert log.state.shard_state("north").malformed == 1
+    assert isinstance(Log(begun=False).control(frame.DigestPublished("node-1", 1, bytes(32))).result, Malformed)
 
 
 def test_a_conflict_on_version_0_names_no_negative_version() -> None:

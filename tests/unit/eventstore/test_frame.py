@@ -43,6 +43,7 @@ controls = st.one_of(
     st.builds(frame.Genesis, texts, u32, st.lists(u32, max_size=3).map(tuple)),
     st.builds(frame.RulesChange, u32, st.lists(u32, max_size=3).map(tuple)),
     st.builds(frame.KeyRevoked, texts),
+    st.builds(frame.DigestPublished, texts, st.integers(0, 2**64 - 1), st.binary(max_size=40)),
 )
 
 
@@ -81,7 +82,10 @@ def test_a_body_in_pieces_is_an_append_or_malformed_and_never_an_error(append: A
     assert isinstance(frame.append_of(framed(bytes(record[:cut]))), Append | Malformed)
 
 
-@pytest.mark.parametrize("control", [frame.Genesis("north", 1, (1,)), frame.RulesChange(2, (1,)), frame.KeyRevoked("key-1")])
+@pytest.mark.parametrize(
+    "control",
+    [frame.Genesis("north", 1, (1,)), frame.RulesChange(2, (1,)), frame.KeyRevoked("key-1"), frame.DigestPublished("node-1", 1, bytes(32))],
+)
 def test_a_control_with_a_damaged_body_is_malformed(control: frame.Control) -> None:
     record = frame.encode_control(control, an_id("c"))
     assert isinstance(frame.control_of(framed(record[: frame.FRAME_BYTES] + b"\xff\xff")), Malformed)
@@ -92,7 +96,7 @@ def test_text_that_is_not_utf_8_is_malformed() -> None:
     assert isinstance(frame.append_of(framed(record)), Malformed)
 
 
-@pytest.mark.parametrize("kind", [0, 6, 200])
+@pytest.mark.parametrize("kind", [0, 7, 200])
 def test_a_record_kind_of_a_newer_program_stops_the_node(kind: int) -> None:
     record = bytearray(frame.encode_append(an_append("1", an_event("incident-a", 1))))
     record[4] = kind

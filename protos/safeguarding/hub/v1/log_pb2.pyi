@@ -332,3 +332,33 @@ class KeyRevokedControl(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___KeyRevokedControl: _TypeAlias = KeyRevokedControl  # noqa: Y015
+
+@_typing.final
+class DigestControl(_message.Message):
+    """What a node has folded: it changes nothing, and lets the other nodes compare."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NODE_ID_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    node_id: _builtins.str
+    """The node."""
+    position: _builtins.int
+    """A position of the shard, from 1."""
+    digest: _builtins.bytes
+    """The shard's digest at that position as this node holds it, 32 bytes."""
+    def __init__(
+        self,
+        *,
+        node_id: _builtins.str = ...,
+        position: _builtins.int = ...,
+        digest: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "node_id", b"node_id", "position", b"position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DigestControl: _TypeAlias = DigestControl  # noqa: Y015
