@@ -8,11 +8,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
-import grpc.aio
 import structlog
-from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
@@ -50,6 +48,7 @@ from services.agencies.partnership import Partnership
 from services.agencies.police import Police
 from services.agencies.relevant_agency import RelevantAgency
 from services.eventstore.codec import to_message
+from services.eventstore.follower import Member, Report, silent
 from services.eventstore.local import LocalEventStore, system_clock
 from services.eventstore.opening import Opener
 from services.eventstore.port import EventStore
@@ -69,13 +68,10 @@ from services.queries.oversight import Oversight
 from services.queries.proof import Proofs
 from services.queries.registry import Registry
 from services.queries.watching import Ticker
+from services.runtime.entrance import Entrance
 from services.runtime.errors import IntegrityError, Unavailable
-from services.runtime.health import Health
-from services.runtime.interceptors import RpcInterceptor
-from services.runtime.limits import CONCURRENT_MAX_RPCS
-from services.runtime.metrics import Metrics, MetricsServer, serve_metrics
+from services.runtime.metrics import Metrics
 from services.runtime.settings import Secret, Settings, SettingsError
-from services.runtime.transport import server_credentials, server_options
 from services.trust.identity import Identities
 from services.trust.key_places import open_key_store
 from services.trust.key_schema import code_of
@@ -101,7 +97,6 @@ CONTRACT: Final = (
 )
 """The files whose services the hub serves."""
 
-HEALTH_NAME: Final = "grpc.health.v1.Health"
 TELL_SECONDS: Final = 0.1
 """Whoever watches the hub's health hears that it stops before that watch, too, is ended. So long again new calls are told UNAVAILABLE,
 so that they stay away before the server ends: gRPC tells a call that meets that moment nothing but CANCELLED."""
@@ -133,11 +128,14 @@ class Parts:
 
 
 @contextmanager
-def open_parts(settings: Settings) -> Iterator[Parts]:
-    """Open a hub's stores and put its parts together; all is closed again on leaving, in reverse order."""
+def open_parts(settings: Settings, metrics: Metrics | None = None, report: Report = silent) -> Iterator[Parts]:
+    """Open a hub's stores and put its parts together; all is closed again on leaving, in reverse order.
+
+    A node on Kafka first folds all that the log holds: ``report`` is told how far it has come, and may end it by raising.
+    """
     with ExitStack() as closing:
-        metrics = Metrics(CollectorRegistry(), views=[view.name for view in VIEWS])
-        store = event_store(settings)
+        metrics = metrics or hub_metrics()
+        store = event_store(settings, metrics, report)
         closing.callback(store.close)
         log = log_name(store)
         keys = key_store(settings, log)
@@ -179,7 +177,12 @@ def open_parts(settings: Settings) -> Iterator[Parts]:
         )
 
 
-def event_store(settings: Settings) -> NodeStore:
+def hub_metrics() -> Metrics:
+    """Return a hub's metrics, all at nothing."""
+    return Metrics(CollectorRegistry(), views=[view.name for view in VIEWS])
+
+
+def event_store(settings: Settings, metrics: Metrics, report: Report) -> NodeStore:
     """Open the node's event store: embedded, or following Kafka's topic, which is checked first."""
     if not settings.kafka_bootstrap:
         return LocalEventStore(settings.event_store_file)
@@ -187,7 +190,8 @@ def event_store(settings: Settings) -> NodeStore:
 
     where = kafka.Kafka.of(settings)
     kafka.check_topic(where)
-    return kafka.open_store(settings.event_store_file, where, root=NATIONAL)
+    member = Member(node_id=settings.node_id, follows=settings.shards, compared=metrics.digest_compared)
+    return kafka.open_store(settings.event_store_file, where, root=NATIONAL, member=member, report=report)
 
 
 def log_name(store: EventStore) -> str | None:
@@ -302,62 +306,55 @@ def _hub_key(settings: Settings) -> ClientKey:
 class Hub:
     """A running hub: its server, its projector and its metrics."""
 
-    def __init__(self, parts: Parts) -> None:
-        """Prepare to serve ``parts``."""
+    def __init__(self, parts: Parts, entrance: Entrance | None = None) -> None:
+        """Prepare to serve ``parts``, behind an entrance that may be open already."""
         self._parts = parts
+        self._entrance = entrance or Entrance(parts.settings, parts.metrics, CONTRACT, lambda: "the hub is starting")
         self._gate = Gate(events_per_second=parts.settings.agency_events_per_second, monotonic_seconds=time.monotonic)
-        self._interceptor = RpcInterceptor(parts.metrics)
-        self._server = grpc.aio.server(
-            options=server_options(), interceptors=[self._interceptor], maximum_concurrent_rpcs=CONCURRENT_MAX_RPCS
-        )
         self._desk: Desk | None = None
-        self._health: Health | None = None
-        self._metrics_server: MetricsServer | None = None
         self._measuring: asyncio.Task[None] | None = None
-        self.address = ""
+
+    @property
+    def store(self) -> NodeStore:
+        """The event store that it serves."""
+        return self._parts.store
+
+    @property
+    def address(self) -> str:
+        """Where it serves; empty before it does."""
+        return self._entrance.address
 
     async def start(self) -> None:
         """Serve; returns when calls are answered. ``address`` then says where. Raises ``OSError`` if the port is taken."""
-        parts, settings = self._parts, self._parts.settings
-        identify = Identities(settings.trust_domain).caller
+        await self._entrance.listen()
+        parts = self._parts
+        server: Any = self._entrance.doors  # It takes what generated code gives to a server.
+        identify = Identities(parts.settings.trust_domain).caller
         for service in APPEND_SERVICES:
-            service.add_to_server(service(intake=parts.intake, identify=identify, gate=self._gate, metrics=parts.metrics), self._server)
+            service.add_to_server(service(intake=parts.intake, identify=identify, gate=self._gate, metrics=parts.metrics), server)
         ticker = Ticker(parts.views)
-        desk = Desk(views=parts.views, own=parts.own, registry=parts.registry, identify=identify, clock=now, ticker=ticker)
+        desk = Desk(
+            views=parts.views,
+            own=parts.own,
+            registry=parts.registry,
+            identify=identify,
+            clock=now,
+            ticker=ticker,
+            follows=parts.settings.shards,
+        )
         self._desk = desk
         chronology = Chronology(desk=desk, proofs=Proofs(parts.store, parts.registry), ticker=ticker)
-        chronology_pb2_grpc.add_ChronologyServiceServicer_to_server(chronology, self._server)
+        chronology_pb2_grpc.add_ChronologyServiceServicer_to_server(chronology, server)
         deadlines = Deadlines(desk=desk, rulebook=bundled_rulebook(), ticker=ticker)
-        deadlines_pb2_grpc.add_DeadlineServiceServicer_to_server(deadlines, self._server)
+        deadlines_pb2_grpc.add_DeadlineServiceServicer_to_server(deadlines, server)
         event_log = EventLog(desk=desk, store=parts.store, keys=parts.keys, ticker=ticker)
-        event_log_pb2_grpc.add_EventLogServiceServicer_to_server(event_log, self._server)
-        oversight_pb2_grpc.add_OversightServiceServicer_to_server(Oversight(desk=desk), self._server)
-        registry_pb2_grpc.add_RegistryServiceServicer_to_server(Registry(desk=desk), self._server)
-        names = [descriptor.full_name for file in CONTRACT for descriptor in file.services_by_name.values()]
-        self._health = Health(names)
-        await self._health.add_to(self._server)
-        reflection.enable_server_reflection([*names, HEALTH_NAME, reflection.SERVICE_NAME], self._server)
-        credentials = server_credentials(
-            key_file=settings.server_key_file,
-            certificate_file=settings.server_certificate_file,
-            authority_file=settings.authority_certificate_file,
-        )
-        host = settings.listen.rpartition(":")[0]
-        try:
-            port = self._server.add_secure_port(settings.listen, credentials)
-        except RuntimeError as error:
-            raise OSError(f"{settings.listen} cannot be listened on: is another hub running?") from error
-        if settings.metrics_listen:
-            try:
-                self._metrics_server = serve_metrics(settings.metrics_listen, parts.metrics.registry)
-            except OSError as error:
-                raise OSError(f"{settings.metrics_listen} cannot be listened on for metrics: {error.strerror}") from error
+        event_log_pb2_grpc.add_EventLogServiceServicer_to_server(event_log, server)
+        oversight_pb2_grpc.add_OversightServiceServicer_to_server(Oversight(desk=desk), server)
+        registry_pb2_grpc.add_RegistryServiceServicer_to_server(Registry(desk=desk), server)
         parts.projector.start()
-        await self._server.start()
-        self.address = f"{host}:{port}"
         parts.examiners.start()
         self._measuring = asyncio.create_task(self._measure())
-        await self._health.serving()
+        await self._entrance.open()
 
     async def _measure(self) -> None:
         """Keep the gauges current; what fails is logged and tried again."""
@@ -382,20 +379,16 @@ class Hub:
             self._measuring.cancel()
             await asyncio.wait([self._measuring])
             self._measuring = None
-        if self._health is not None:
-            await self._health.drain()
-            await asyncio.sleep(TELL_SECONDS)
-        self._gate.drain()
-        self._interceptor.drain()
+        await self._entrance.health.drain()
         await asyncio.sleep(TELL_SECONDS)
-        await self._server.stop(DRAIN_MAX_SECONDS)
+        self._gate.drain()
+        self._entrance.interceptor.drain()
+        await asyncio.sleep(TELL_SECONDS)
+        await self._entrance.close(DRAIN_MAX_SECONDS)
         if self._desk is not None:
             await asyncio.to_thread(self._desk.close)
         await self._parts.examiners.close()
         await asyncio.to_thread(self._parts.projector.stop, STOP_MAX_SECONDS)
-        if self._metrics_server is not None:
-            self._metrics_server.close()
-            self._metrics_server = None
 
 
 # ── founding ──

@@ -29,8 +29,9 @@ from safeguarding.hub.client.identity import Credentials, Identity
 from safeguarding.hub.client.outcomes import Outcome, Receipt, Refusal
 from services.cli.failures import Exit, Failure, wrong_usage
 from services.cli.output import emit, plain, say, tell
+from services.cli.stores import opened_log
 from services.eventstore.codec import to_message
-from services.eventstore.read_only import ReadOnlyEventStore, open_read_only
+from services.eventstore.read_only import ReadOnlyEventStore
 from services.runtime.settings import Settings
 
 CALL_MAX_SECONDS: Final = 15.0
@@ -131,7 +132,7 @@ def demand_home(settings: Settings) -> None:
 def read_log(settings: Settings) -> ReadOnlyEventStore:
     """Open the log in the hub's home for reading; fail if the home holds no hub."""
     demand_home(settings)
-    return open_read_only(settings.event_store_file)
+    return opened_log(settings)
 
 
 def agency_folder(settings: Settings, agency_id: str) -> Path:

@@ -25,8 +25,8 @@ from safeguarding.hub.client.identity import Credentials
 from services.bootstrap import VIEWS, now
 from services.cli.calling import address_of
 from services.cli.failures import Failure, words_of
-from services.cli.stores import opened_keys, opened_views
-from services.eventstore.read_only import open_read_only
+from services.cli.stores import opened_keys, opened_log, opened_views
+from services.eventstore.refold import Refold
 from services.runtime.errors import IntegrityError, Unavailable
 from services.runtime.settings import Settings
 
@@ -173,7 +173,7 @@ def _expiry(file: Path, advice: str) -> Check:
 
 def _keys(settings: Settings) -> Iterator[Check]:
     """Open the key store with the key-encryption key."""
-    with open_read_only(settings.event_store_file) as store, opened_keys(settings, store):
+    with opened_log(settings) as store, opened_keys(settings, store):
         what = settings.key_store_file.name if settings.keys_database_url is None else "the key database"
         yield Check("keys", Grade.OK, f"the key-encryption key opens {what}")
 
@@ -226,7 +226,7 @@ def _clock(settings: Settings) -> Iterator[Check]:
     if present < _EARLIEST:
         yield Check("clock", Grade.FAIL, f"the clock says {present:%Y-%m-%d %H:%M} UTC", _SET_CLOCK)
         return
-    with open_read_only(settings.event_store_file) as store:
+    with opened_log(settings) as store:
         last_ms = max((store.shard(name).head().recorded_at_ms for name in store.shards()), default=0)
     ahead_seconds = last_ms / 1_000 - present.timestamp()
     if ahead_seconds > CLOCK_MAX_BEHIND_SECONDS:
@@ -256,11 +256,15 @@ def _kafka(settings: Settings) -> Iterator[Check]:
         yield Check("kafka", Grade.FAIL, str(error), "have the topic's settings corrected before anything is lost")
     else:
         yield Check("kafka", Grade.OK, f"topic {settings.kafka_topic} at {', '.join(settings.kafka_bootstrap)}, {there} partitions")
+    cause = Refold(settings.event_store_file).cause
+    if cause is not None:
+        again = "was folded anew" if cause.is_done else "will be folded anew when it is started"
+        yield Check("digests", Grade.WARN, f"this node {again}: {cause.words}", "docs/runbooks/kafka.md says what to do")
 
 
 def _log(settings: Settings) -> Iterator[Check]:
     """Open the log, and see that the hub itself is enrolled."""
-    with open_read_only(settings.event_store_file) as store:
+    with opened_log(settings) as store:
         heads = {name: store.shard(name).head().position for name in store.shards()}
         is_enrolled = any(store.shard(name).stream_version(f"agency-{HUB_ID}") for name in heads)
     yield Check("log", Grade.OK, f"{sum(heads.values())} events in {len(heads)} shards")
@@ -273,7 +277,7 @@ def _views(settings: Settings) -> Iterator[Check]:
     if settings.database_url is None and not settings.view_store_file.exists():
         yield Check("views", Grade.WARN, "no view was built yet", "hub serve builds them")
         return
-    with open_read_only(settings.event_store_file) as store:
+    with opened_log(settings) as store:
         heads = {name: store.shard(name).head().position for name in store.shards()}
         with opened_views(settings, store) as views:
             for view in VIEWS:

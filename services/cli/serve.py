@@ -7,26 +7,34 @@ import contextlib
 import os
 import signal
 import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Annotated, Final
 
 import structlog
 import typer
 import uvloop
 
-from services.bootstrap import Hub, Parts, found_home, open_parts
+from services.bootstrap import CONTRACT, Hub, found_home, hub_metrics, open_parts
 from services.cli.failures import Exit, Failure, wrong_usage
 from services.cli.options import Home, Json, settings_of
 from services.cli.output import emit_line, say
+from services.cli.progress import progress
 from services.cli.stores import kek_of
 from services.eventstore.lock import InUse
+from services.eventstore.refold import Differs
 from services.eventstore.store import NodeStore
 from services.runtime import interpreter
+from services.runtime.entrance import Entrance
 from services.runtime.errors import Unavailable
 from services.runtime.fieldrules import validator
 from services.runtime.logs import configure_logging
 from services.runtime.settings import Settings
 
 LOOK_SECONDS: Final = 1.0
+FOLDING_SECONDS: Final = 10.0
+"""How often a line says how far the log is folded."""
 _LOG = structlog.get_logger("hub")
 
 
@@ -44,8 +52,9 @@ def serve(
     configure_logging(settings.log_format, settings.log_level)
     _settle(settings, found=found)
     try:
-        with open_parts(settings) as parts, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(parts, json=json))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            while runner.run(_Node(settings, json=json).live()):
+                _LOG.warning("hub.opening_again", node_id=settings.node_id)
     except InUse as error:
         raise Failure(Exit.UNAVAILABLE, str(error), "another hub may be serving this home; there can be one") from None
     except Unavailable as error:
@@ -68,38 +77,98 @@ def _settle(settings: Settings, *, found: bool) -> None:
     _LOG.info("hub.founded", log_origin=settings.log_origin, node_id=settings.node_id)
 
 
-async def _serve(parts: Parts, *, json: bool) -> None:
-    """Serve until a signal comes."""
-    settings, stopping = parts.settings, asyncio.Event()
-    loop = asyncio.get_running_loop()
+class _ToldToStop(Exception):  # no error
+    """A signal came while the node was coming to the end of its log."""
 
-    def stop(number: signal.Signals) -> None:
-        if not stopping.is_set():
+
+class _Node:
+    """One life of a node, from the opening of its stores to their closing."""
+
+    def __init__(self, settings: Settings, *, json: bool) -> None:
+        """Open nothing yet."""
+        self._settings = settings
+        self._json = json
+        self._stopping = asyncio.Event()
+        self._metrics = hub_metrics()
+        self._folded, self._end, self._told_at = 0, 0, 0.0
+
+    async def live(self) -> bool:
+        """Serve until a signal comes or the node cannot go on; tell whether to begin anew, to fold the log anew."""
+        settings, loop = self._settings, asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop, number)
+        interpreter.settle()
+        entrance = Entrance(settings, self._metrics, CONTRACT, self._why)
+        with ExitStack() as closing:
+            try:
+                if settings.kafka_bootstrap:
+                    await _listening(entrance)
+                with progress("folding the log") as bar:
+                    opened = open_parts(settings, self._metrics, lambda folded, end: self._come(folded, end, bar))
+                    parts = await asyncio.to_thread(closing.enter_context, opened)
+                await self._serve(Hub(parts, entrance))
+            except _ToldToStop:
+                parts = None
+            finally:
+                await entrance.close(0)
+        _LOG.info("hub.stopped", node_id=settings.node_id)
+        failure = parts.store.failure if parts is not None and parts.store.shares_log else None
+        if failure is None or self._stopping.is_set():
+            return False
+        if isinstance(failure, Differs) and failure.refolds:
+            return True
+        raise Failure(Exit.UNSOUND, f"this node cannot follow the log: {failure}", "docs/runbooks/kafka.md says what to do")
+
+    async def _serve(self, hub: Hub) -> None:
+        """Serve what is open."""
+        settings = self._settings
+        try:
+            try:
+                await hub.start()
+            except OSError as error:
+                raise _taken(error) from None
+            _note_address(settings, hub.address)
+            _announce(settings, hub.address, json=self._json)
+            await asyncio.to_thread(validator)  # loaded while nobody waits for it, not by the first event
+            await _until_told_or_unable(hub.store, self._stopping)
+        finally:
+            settings.address_file.unlink(missing_ok=True)
+            await hub.stop()
+
+    def _stop(self, number: signal.Signals) -> None:
+        """Take note of a signal."""
+        if not self._stopping.is_set():
             _LOG.info("hub.draining", signal=number.name)
-        stopping.set()  # the same signal often comes twice, to the process and to its group: the second is none of its own
+        self._stopping.set()  # the same signal often comes twice, to the process and to its group: the second is none of its own
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop, number)
-    interpreter.settle()
-    hub = Hub(parts)
+    def _come(self, folded: int, end: int, bar: Callable[[int, int], None]) -> None:
+        """Say how far the log is folded, and end that if a signal came; in the thread that opens the stores."""
+        if self._stopping.is_set():
+            raise _ToldToStop
+        self._folded, self._end = folded, end
+        self._metrics.coming_to_end(folded, end)
+        bar(folded, end)
+        if time.monotonic() > self._told_at + FOLDING_SECONDS:
+            _LOG.info("hub.folding", folded=folded, end=end)
+            self._told_at = time.monotonic()
+
+    def _why(self) -> str:
+        """Return what callers are told meanwhile."""
+        return f"this node has folded {self._folded} of the {self._end} records of its log; ask another, or later"
+
+
+async def _listening(entrance: Entrance) -> None:
+    """Have calls answered."""
     try:
-        await hub.start()
+        await entrance.listen()
     except OSError as error:
-        await hub.stop()
-        raise Failure(
-            Exit.UNAVAILABLE, str(error), "is another hub serving there? HUB_LISTEN and HUB_METRICS_LISTEN choose other ports"
-        ) from None
-    _note_address(settings, hub.address)
-    try:
-        _announce(settings, hub.address, json=json)
-        await asyncio.to_thread(validator)  # loaded while nobody waits for it, not by the first event
-        await _until_told_or_unable(parts.store, stopping)
-    finally:
-        settings.address_file.unlink(missing_ok=True)
-        await hub.stop()
-    _LOG.info("hub.stopped", node_id=settings.node_id)
-    if parts.store.shares_log and parts.store.failure is not None:
-        raise Failure(Exit.UNSOUND, f"this node cannot follow the log: {parts.store.failure}", "docs/runbooks/kafka.md says what to do")
+        await entrance.close(0)
+        raise _taken(error) from None
+
+
+def _taken(error: OSError) -> Failure:
+    """Return the failure of a node whose port is taken."""
+    return Failure(Exit.UNAVAILABLE, str(error), "is another hub serving there? HUB_LISTEN and HUB_METRICS_LISTEN choose other ports")
 
 
 async def _until_told_or_unable(store: NodeStore, stopping: asyncio.Event) -> None:

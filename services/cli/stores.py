@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from domain.kernel.ids import NATIONAL
 from projections.kernel.database import ViewDatabase
 from services.bootstrap import key_encryption_key, key_store, log_name, view_database
 from services.cli.failures import wrong_usage
 from services.eventstore.port import EventStore
+from services.eventstore.read_only import ReadOnlyEventStore, open_read_only
 from services.runtime.settings import Settings
 from services.trust.keystore import KeyStore
 
@@ -19,6 +21,11 @@ def kek_of(settings: Settings) -> bytes:
         return key_encryption_key(settings)
     except ValueError as error:
         raise wrong_usage(str(error), "HUB_KEK or the file trust/kek holds it; without it no body can be read") from None
+
+
+def opened_log(settings: Settings) -> ReadOnlyEventStore:
+    """Return what this node's file holds of the shards that it follows."""
+    return open_read_only(settings.event_store_file, (NATIONAL, *settings.shards) if settings.shards else ())
 
 
 @contextmanager

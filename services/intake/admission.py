@@ -159,7 +159,8 @@ class Admitter:
         return Flight(group.admissions, future)
 
     def _check_shard(self, candidate: Candidate) -> None:
-        """Only the event that establishes a partnership may name a shard that does not exist."""
+        """Only the event that establishes a partnership may name a shard that does not exist, and nothing one that lies elsewhere."""
+        self._store.demand_followed(candidate.shard)
         if candidate.shard not in self._store.shards() and not candidate.begins_shard:
             raise NotPermitted("wire.shard_unknown", "there is no such shard")
 

@@ -92,14 +92,19 @@ class Desk:
         identify: Callable[[Context], AgencyId],
         clock: Callable[[], datetime],
         ticker: Ticker,
+        follows: tuple[str, ...] = (),
     ) -> None:
-        """``clock`` returns aware UTC instants. Views are read by threads of its own, so that readers never keep appends waiting."""
+        """``clock`` returns aware UTC instants; ``follows``: the shards that this node follows besides the national one, none for all.
+
+        Views are read by threads of its own, so that readers never keep appends waiting.
+        """
         self.clock = clock
         self._views = views
         self._own = own
         self._registry = registry
         self._identify = identify
         self._ticker = ticker
+        self._follows = follows
         self._threads = ThreadPoolExecutor(QUERY_MAX_THREADS, thread_name_prefix="query")
 
     def close(self) -> None:
@@ -141,6 +146,16 @@ class Desk:
         if entry is None or entry.is_suspended:
             raise NotPermitted("wire.agency_suspended", "the agency is suspended")
 
+    def demand_followed(self, shards: Iterable[str]) -> None:
+        """Raise ``Unavailable`` for a question about a shard that this node does not follow; none named means all there are."""
+        if not self._follows:
+            return
+        named = sorted(set(shards))
+        if not named:
+            raise Unavailable(f"this node follows {', '.join(self._follows)} alone; ask one that follows every shard")
+        if elsewhere := [shard for shard in named if shard != NATIONAL and shard not in self._follows]:
+            raise Unavailable(f"this node does not follow shard {elsewhere[0]!r}")
+
     # ── looking ──
 
     async def look(self, view: str, work: Callable[[Reading], T]) -> T:
@@ -152,6 +167,7 @@ class Desk:
         wanted = {shard: position for shard, position in sorted(least) if position}
         if not wanted:
             return
+        self.demand_followed(wanted)
         loop = asyncio.get_running_loop()
         until = loop.time() + MIN_POSITION_MAX_SECONDS
         with self._ticker.listening(*views, shard=next(iter(wanted)) if len(wanted) == 1 else None, unchanged=True) as bell:

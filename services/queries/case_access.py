@@ -54,6 +54,7 @@ async def enter(desk: Desk, asker: Asker, case: CaseAsked, work: Callable[[Readi
     Raises ``NotFound``, with the refusal on the log, for a case that is not there or not the asker's; ``NotPermitted`` if it is suspended.
     """
     desk.admit(asker.agency_id)
+    desk.demand_followed([case.shard])
     today = london_day(desk.clock())
 
     def look(reading: Reading) -> T | _Denial:

@@ -143,6 +143,7 @@ class Deadlines(DeadlineServiceServicer):
     ) -> Listed:
         """Return a page of what the asker may see and wants to see, judged and read in one look; raise ``NotPermitted`` if suspended."""
         self._desk.admit(asker.agency_id)
+        self._desk.demand_followed(wanted.shards)
         today = london_day(self._desk.clock())
 
         def look(reading: Reading) -> Listed:

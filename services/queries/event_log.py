@@ -78,6 +78,7 @@ class EventLog(EventLogServiceServicer):
         """
         check_fields(request)
         asker = self._desk.asker(context)
+        self._desk.demand_followed([request.shard])
         if request.shard not in self._store.shards():
             await self._desk.denied(asker, Resource.EVENTS, DenialReason.NOT_LINKED)
             raise no_such_case()

@@ -96,6 +96,7 @@ class Oversight(OversightServiceServicer):
         return asker
 
     async def _wait_for(self, least: Iterable[MinPosition]) -> None:
+        self._desk.demand_followed(())
         await self._desk.wait_for([(one.shard, one.position) for one in least], OVERSIGHT.name)
 
     def _today(self) -> date:

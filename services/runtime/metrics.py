@@ -71,6 +71,7 @@ CODES: Final = frozenset(
         "UNAUTHENTICATED",
     }
 )
+DIGESTS: Final = frozenset({"equal", "different"})
 _RPC_LABELS: Final = ("grpc_type", "grpc_service", "grpc_method")
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
 
@@ -94,8 +95,12 @@ class Metrics:
         self._deadlines = Gauge("hub_deadlines", "Deadlines, by band.", ("band",), registry=registry)
         self._store_bytes = Gauge("hub_store_bytes", "Size of the databases.", ("store",), registry=registry)
         self._replay_mismatches = Counter("hub_replay_mismatch", "Event ids sent again with other bytes.", registry=registry)
+        self._digests = Counter("hub_digests_compared", "Digests of other nodes, beside this one's.", ("result",), registry=registry)
+        self._records_folded = Gauge("hub_start_records_folded", "Records of the log folded since the start.", registry=registry)
+        self._records_end = Gauge("hub_start_records_end", "Records of the log at the start: it serves from there on.", registry=registry)
         # A count that is not there cannot be seen to rise from nothing.
-        for counter, labels in ((self._appends, OUTCOMES), (self._refusals, REFUSALS), (self._verify_failures, CHECKS)):
+        closed = ((self._appends, OUTCOMES), (self._refusals, REFUSALS), (self._verify_failures, CHECKS), (self._digests, DIGESTS))
+        for counter, labels in closed:
             for label in labels:
                 counter.labels(label)
 
@@ -135,6 +140,15 @@ class Metrics:
     def replay_mismatch(self) -> None:
         """Count an event id that was sent again with other bytes: an alarm."""
         self._replay_mismatches.inc()
+
+    def digest_compared(self, is_same: bool) -> None:  # told by the event store, which knows no labels
+        """Count a digest that another node published, by whether this node holds the same."""
+        self._digests.labels("equal" if is_same else "different").inc()
+
+    def coming_to_end(self, folded: int, end: int) -> None:
+        """Set how many records of the log this node has folded at its start, of how many."""
+        self._records_folded.set(folded)
+        self._records_end.set(end)
 
     def append_took(self, seconds: float) -> None:
         """Note how long a request of events took."""

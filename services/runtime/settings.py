@@ -80,9 +80,9 @@ class Settings:
     trust_domain: str = "hub.example"
     """SPIFFE trust domain of certificates."""
     node_id: str = "node-1"
-    """This node's name."""
+    """This node's name, which no other node of the hub may bear: nodes compare digests by it."""
     shards: tuple[str, ...] = ()
-    """Shards this node follows, by comma; empty for all."""
+    """Shards this node follows besides the national one, by comma; empty for all. On Kafka only."""
     kafka_bootstrap: tuple[str, ...] = ()
     """Kafka brokers, host:port by comma; empty for the embedded store."""
     kafka_topic: str = "hub.events.v1"
@@ -359,6 +359,7 @@ _READ: Final[dict[str, Callable[[object], object]]] = {
 
 
 _TOGETHER: Final = (
+    ("shards", ("kafka_bootstrap",), "HUB_SHARDS needs HUB_KAFKA_BOOTSTRAP: an embedded hub has no other node to follow the rest"),
     ("kafka_certificate_file", ("kafka_ca_file", "kafka_key_file"), "HUB_KAFKA_CERTIFICATE_FILE needs HUB_KAFKA_CA_FILE and _KEY_FILE"),
     ("kafka_key_file", ("kafka_ca_file", "kafka_certificate_file"), "HUB_KAFKA_KEY_FILE needs HUB_KAFKA_CA_FILE and _CERTIFICATE_FILE"),
     ("kafka_user", ("kafka_ca_file", "kafka_password"), "HUB_KAFKA_USER needs HUB_KAFKA_PASSWORD, and HUB_KAFKA_CA_FILE to send it by TLS"),

@@ -68,7 +68,7 @@ class Second:
 def second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Second]:
     shared = SharedLog()
 
-    def store_of(settings: Settings) -> NodeStore:
+    def store_of(settings: Settings, *_: object) -> NodeStore:
         return ClusterEventStore(settings.event_store_file, NodesLog(shared), root=NATIONAL)
 
     monkeypatch.setattr(bootstrap, "event_store", store_of)
@@ -121,11 +121,11 @@ async def test_an_agency_that_another_node_enrolled_is_known_before_its_event_is
 async def test_a_partnership_that_finds_no_partition_begins_at_the_next_attempt(second: Second) -> None:
     established = replace(a_partnership_established(), name="Southmoor (synthetic)")
     shared = second.log.shared
-    shared.partition_count = 2
+    shared.partition_count, shared.may_grow = 2, False
     async with second.hub.client(OPERATOR_ID, shard="southmoor") as client:
         (refused,) = await client.append_many([Draft(event=to_message(established))], deadline_seconds=2)
         assert isinstance(refused, Unresolved), refused
-        assert "every partition of the log has a shard" in refused.reason
+        assert "the log gets no partitions" in refused.reason
         shared.partition_count = 3
         (again,) = await client.resume()
         assert isinstance(again, Receipt), again

@@ -51,6 +51,7 @@ CLOSED: Final[dict[str, set[str]]] = {
     "view": {view.name for view in VIEWS},
     "band": {band.value for band in Band},
     "store": {"events", "keys", "views"},
+    "result": set(metrics.DIGESTS),
 }
 """Every label of a metric, and all that it may ever be."""
 PROMISED: Final = {
@@ -66,6 +67,9 @@ PROMISED: Final = {
     "hub_deadlines",
     "hub_store_bytes",
     "hub_replay_mismatch_total",
+    "hub_digests_compared_total",
+    "hub_start_records_folded",
+    "hub_start_records_end",
 }
 
 

@@ -60,6 +60,20 @@ def test_failed_checks_are_counted_by_check(metrics: Metrics, registry: Collecto
     assert samples(registry, "hub_verify_failures_total") == {("hub_verify_failures_total", "commitment"): 2.0}
 
 
+def test_digests_are_counted_by_whether_they_are_the_same(metrics: Metrics, registry: CollectorRegistry) -> None:
+    assert registry.get_sample_value("hub_digests_compared_total", {"result": "different"}) == 0.0
+    for is_same in (True, True, False):
+        metrics.digest_compared(is_same)
+    assert registry.get_sample_value("hub_digests_compared_total", {"result": "equal"}) == 2.0
+    assert registry.get_sample_value("hub_digests_compared_total", {"result": "different"}) == 1.0
+
+
+def test_how_far_a_start_has_come_is_shown(metrics: Metrics, registry: CollectorRegistry) -> None:
+    metrics.coming_to_end(3, 9)
+    assert registry.get_sample_value("hub_start_records_folded") == 3.0
+    assert registry.get_sample_value("hub_start_records_end") == 9.0
+
+
 def test_gauges_show_the_last_value(metrics: Metrics, registry: CollectorRegistry) -> None:
     metrics.projection_lag("deadlines", positions=9, seconds=4.0)
     metrics.projection_lag("deadlines", positions=2, seconds=0.5)

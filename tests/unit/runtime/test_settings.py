@@ -122,12 +122,19 @@ def test_a_file_that_is_no_toml_is_refused(tmp_path: Path) -> None:
 )
 def test_shards_are_separated_by_commas(text: str, shards: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HUB_SHARDS", text)
+    monkeypatch.setenv("HUB_KAFKA_BOOTSTRAP", "broker:9092")
     assert load_settings().shards == shards
 
 
 def test_shards_in_the_file_are_a_list(tmp_path: Path) -> None:
-    in_file(tmp_path, 'shards = ["northmoor", "southmoor"]')
+    in_file(tmp_path, 'shards = ["northmoor", "southmoor"]\nkafka_bootstrap = "broker:9092"')
     assert load_settings(home=tmp_path).shards == ("northmoor", "southmoor")
+
+
+def test_an_embedded_hub_follows_every_shard(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUB_SHARDS", "northmoor")
+    with pytest.raises(SettingsError, match="HUB_SHARDS needs HUB_KAFKA_BOOTSTRAP: an embedded hub has no other node"):
+        load_settings()
 
 
 def test_numbers_are_numbers_in_the_file_and_digits_in_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
