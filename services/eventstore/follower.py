@@ -368,9 +368,8 @@ class Follower(Sequencer):
         """Tell whoever waits; the first decision of an append id is the one that counts, and later ones repeat it."""
         answers = Answers()
         for shard, append_id, result in decided:
-            again = replace(result, duplicate=True) if isinstance(result, Accepted) else result
             for number, proposed in enumerate(self._taken(shard, append_id)):
-                answers.give(proposed, again if number else result)
+                answers.give(proposed, replace(result, duplicate=True) if number and isinstance(result, Accepted) else result)
         answers.send()
 
     def _forget_answered(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Final, Generic, NamedTuple, TypeVar
@@ -462,16 +463,14 @@ class State:
             while size < len(some):
                 size *= 2
             filled = (number, *some, *([some[-1]] * (size - len(some))))
-            yield from self._rows(f"{statement} ({','.join('?' * size)})", filled)
+            yield from self._rows(_with_keys(statement, size), filled)
 
     def _insert(self, table: str, columns: int, rows: list[tuple[object, ...]]) -> None:
         """Insert many rows with few statements: each one gives the interpreter lock away, and 64 callers wait for it."""
         at = 0
         for size in _ROWS_A_STATEMENT:
-            row = f"({','.join('?' * columns)})"
             while len(rows) - at >= size:
-                values = tuple(chain.from_iterable(rows[at : at + size]))
-                self._connection.execute(f"INSERT INTO {table} VALUES {','.join([row] * size)}", values)  # noqa: S608  a table of ours
+                self._connection.execute(_inserting(table, columns, size), tuple(chain.from_iterable(rows[at : at + size])))
                 at += size
 
     def _publish(self, batch: Batch) -> None:
@@ -503,6 +502,19 @@ class State:
 _STREAMS_AMONG: Final = (
     "SELECT name, number, (SELECT max(version) FROM event WHERE stream_number = number) FROM stream WHERE shard = ? AND name IN"
 )
+
+
+@cache
+def _inserting(table: str, columns: int, rows: int) -> str:
+    """Return the statement that inserts so many rows."""
+    row = f"({','.join('?' * columns)})"
+    return f"INSERT INTO {table} VALUES {','.join([row] * rows)}"  # noqa: S608  a table of ours
+
+
+@cache
+def _with_keys(statement: str, keys: int) -> str:
+    """Return a statement that ends in IN, for so many keys."""
+    return f"{statement} ({','.join('?' * keys)})"
 
 
 def _stored(event: ProposedEvent, placed: Placed) -> Stored:
