@@ -18,6 +18,7 @@ from kafka import errors as kafka_errors
 from kafka.admin import ConfigResource, ConfigResourceType
 
 from services.eventstore import library
+from services.eventstore.arrivals import Arrivals
 from services.eventstore.cluster import ClusterEventStore
 from services.eventstore.follower import ALONE, Member, Report, silent
 from services.eventstore.log import ASK_MAX_SECONDS, LogRecord
@@ -27,8 +28,19 @@ from services.runtime.settings import Settings
 
 TOPIC: Final = "hub.events.v1"
 SEND_MAX_SECONDS: Final = 10.0
+LOOK_MAX_SECONDS: Final = 1.0
+"""For a partition that the brokers do not all know of yet."""
 CLOSE_SECONDS: Final = 1.0
 IN_SYNC_MIN: Final = 2
+BATCH_MAX_BYTES: Final = 256 * 1024
+"""Of what one request writes to one partition."""
+FETCH_MAX_RECORDS: Final = 1_000
+READ_AHEAD_MAX_BYTES: Final = 8 * 1024 * 1024
+FETCH_SECONDS: Final = 0.25
+"""A fetch that finds nothing is answered after this."""
+FETCH_PAUSE_SECONDS: Final = 0.05
+"""Between two fetches while these bring only what the acknowledgements told before. For so long another node's record may go unseen, if
+nothing that this node writes comes to lie behind it, and nobody asks for the log's end."""
 _MILLISECONDS: Final = 1_000
 _BOOTSTRAP_MS: Final = int(ASK_MAX_SECONDS * _MILLISECONDS)
 
@@ -53,7 +65,10 @@ _PRODUCER: Final[Mapping[str, Any]] = {
     "retry_backoff_ms": 100,
     "reconnect_backoff_max_ms": 1_000,
     "metadata_max_age_ms": 5_000,
+    # One request at a time: what comes meanwhile makes up the next one, so that a request holds as much as there is to send.
     "linger_ms": 0,
+    "max_in_flight_requests_per_connection": 1,
+    "batch_size": BATCH_MAX_BYTES,
     "max_request_size": RECORD_MAX_BYTES + 64 * 1024,
     "allow_auto_create_topics": False,
     "metrics_enabled": False,
@@ -63,7 +78,7 @@ _CONSUMER: Final[Mapping[str, Any]] = {
     "enable_auto_commit": False,
     "auto_offset_reset": "none",
     "fetch_min_bytes": 1,
-    "fetch_max_wait_ms": 250,
+    "fetch_max_wait_ms": int(FETCH_SECONDS * _MILLISECONDS),
     "request_timeout_ms": 2_000,
     "retry_backoff_ms": 100,
     "reconnect_backoff_max_ms": 1_000,
@@ -116,13 +131,26 @@ class Kafka:
 
 
 class KafkaLog:
-    """A topic as the log that a node follows."""
+    """A topic as the log that a node follows; what the node itself writes comes to it by the acknowledgement, without a fetch."""
 
     def __init__(self, kafka: Kafka) -> None:
         """Connect; raise ``Unavailable`` if no broker answers, or the topic does not exist."""
         self._kafka = kafka
         self._topic = kafka.topic
         self._asking_lock = threading.Lock()
+        self._arriving = threading.Lock()
+        """Held to touch what of the log has come and is to come."""
+        self._arrived = threading.Condition(self._arriving)
+        self._may_fetch = threading.Condition(self._arriving)
+        self._arrivals = Arrivals(READ_AHEAD_MAX_BYTES)
+        self._offsets: Mapping[int, int] = {}
+        self._follows = 0
+        """How often it was said what to follow: what was fetched for an earlier time is not wanted any more."""
+        self._failure: Exception | None = None
+        self._is_awaited = False
+        """Somebody asked for the end, and waits for what has not come yet."""
+        self._is_closed = False
+        self._sent_to: set[int] = set()
         with ExitStack() as undoing:
             self._producer = kafka.producer()
             undoing.callback(self._producer.close, timeout=CLOSE_SECONDS)
@@ -130,41 +158,55 @@ class KafkaLog:
             undoing.callback(self._consumer.close)
             self._asking = kafka.consumer()
             undoing.callback(self._asking.close)
-            self.partitions()
+            if not self._ask(lambda _: self._asking.partitions_for_topic(self._topic), ASK_MAX_SECONDS):
+                raise _missing(self._topic)
             undoing.pop_all()
+        self._fetching = threading.Thread(target=self._fetch, name="eventstore-fetching", daemon=True)
+        self._fetching.start()
 
     def send(self, partition: int, key: bytes, value: bytes, failed: Callable[[Exception], None]) -> None:
         """Hand a record over; ``failed`` is called, from any thread, when its outcome is unknown."""
         try:
+            if partition not in self._sent_to:
+                self._look_for(partition)
             sent = self._producer.send(self._topic, value=value, key=key, partition=partition)
         except kafka_errors.KafkaError as error:
             raise Unavailable(f"Kafka takes no record: {_words(error)}") from error
+        sent.add_callback(self._acknowledged, value)
         sent.add_errback(failed)
 
     def follow(self, offsets: Mapping[int, int]) -> None:
         """Read these partitions from now on, each from the given offset."""
-        self._consumer.assign([TopicPartition(self._topic, partition) for partition in offsets])
-        for partition, offset in offsets.items():
-            self._consumer.seek(TopicPartition(self._topic, partition), offset)
+        with self._arriving:
+            self._arrivals.follow(offsets)
+            self._offsets = dict(offsets)
+            self._follows += 1
+            self._failure = None
+            self._may_fetch.notify()
 
     def poll(self, seconds: float, most: int) -> Sequence[LogRecord]:
         """Return what came, in offset order in each partition."""
-        try:
-            polled = self._consumer.poll(timeout_ms=int(seconds * _MILLISECONDS), max_records=most)
-        except (kafka_errors.OffsetOutOfRangeError, kafka_errors.NoOffsetForPartitionError, kafka_errors.LogTruncationError) as error:
-            raise IntegrityError(f"the log does not hold what is to be read next: {_words(error)}") from error
-        except kafka_errors.KafkaError as error:
-            raise Unavailable(f"Kafka does not answer: {_words(error)}") from error
-        return [
-            LogRecord(place.partition, record.offset, record.timestamp, record.value or b"")
-            for place, records in polled.items()
-            for record in records
-        ]
+        with self._arriving:
+            self._arrived.wait_for(lambda: self._arrivals.is_ready or self._failure is not None or self._is_closed, seconds)
+            is_fetching = self._failure is None and not self._arrivals.is_full
+            records = self._arrivals.take(most)
+            failure = None
+            if not records:
+                failure, self._failure = self._failure, None
+            if not is_fetching:
+                self._may_fetch.notify()
+        if failure is not None:
+            raise failure
+        return records
 
     def end(self, partition: int, seconds: float) -> int:
         """Return the offset behind the partition's last record; raise ``Unavailable`` without an answer in time."""
         place = TopicPartition(self._topic, partition)
         end: int = self._ask(lambda timeout_ms: self._asking.end_offsets([place], timeout_ms=timeout_ms)[place], seconds)
+        with self._arriving:
+            if self._arrivals.lacks(partition, end):
+                self._is_awaited = True
+                self._may_fetch.notify()
         return end
 
     def partitions(self) -> int:
@@ -195,10 +237,100 @@ class KafkaLog:
 
     def close(self) -> None:
         """Close the clients; idempotent."""
+        with self._arriving:
+            self._is_closed = True
+            self._arrived.notify()
+            self._may_fetch.notify()
         self._producer.close(timeout=CLOSE_SECONDS)
+        self._fetching.join(CLOSE_SECONDS)
         self._consumer.close()
         with self._asking_lock:
             self._asking.close()
+
+    def _look_for(self, partition: int) -> None:
+        """Have the producer know a partition, also one added a moment ago; raise ``Unavailable`` if there is none."""
+        deadline = monotonic() + LOOK_MAX_SECONDS
+        while partition not in self._producer.partitions_for(self._topic):
+            left = deadline - monotonic()
+            if left <= 0:
+                raise Unavailable(f"topic {self._topic!r} has no partition {partition}")
+            looked = threading.Event()
+            # The client has no other way to have it look again before metadata_max_age_ms is over.
+            self._producer._metadata.request_update().add_both(lambda _, looked=looked: looked.set())  # noqa: SLF001
+            looked.wait(left)
+        self._sent_to.add(partition)
+
+    def _acknowledged(self, value: bytes, taken: Any) -> None:
+        """Take note, on the producer's thread, that a record is on the log: all replicas in sync have it, so a fetch would give it too."""
+        with self._arriving:
+            # Where fetching fails, what it says comes first: the log may not be the one that acknowledged before.
+            if self._failure is None:
+                self._arrivals.acknowledged(LogRecord(taken.partition, taken.offset, taken.timestamp, value))
+            if self._arrivals.is_ready:
+                self._arrived.notify()
+            if self._arrivals.has_gap:
+                self._may_fetch.notify()
+
+    def _fetch(self) -> None:
+        """Fetch until closed; the only thread that touches the consumer until then."""
+        followed = 0
+        while True:
+            with self._arriving:
+                while not (self._is_closed or (self._follows and self._failure is None and not self._arrivals.is_full)):
+                    self._may_fetch.wait(FETCH_SECONDS)
+                if self._is_closed:
+                    return
+                follows, offsets, self._is_awaited = self._follows, self._offsets, False
+            records: list[LogRecord] = []
+            failure: Exception | None = None
+            try:
+                if follows != followed:
+                    self._assign(offsets)
+                    followed = follows
+                records = self._fetched()
+            except Exception as error:  # noqa: BLE001  whoever polls must hear it, not the thread's end
+                failure = error
+            self._arrive(follows, records, failure)
+
+    def _arrive(self, follows: int, records: list[LogRecord], failure: Exception | None) -> None:
+        """Hand on what a fetch brought, unless other is followed by now; pause when it was known."""
+        with self._arriving:
+            if follows != self._follows:
+                return
+            is_any_new = True
+            try:
+                is_any_new = self._arrivals.fetched(records)
+            except IntegrityError as error:
+                failure = error
+            self._failure = failure
+            if self._arrivals.is_ready or failure is not None:
+                self._arrived.notify()
+            if records and not is_any_new:
+                self._may_fetch.wait_for(lambda: self._is_urgent(follows), FETCH_PAUSE_SECONDS)
+
+    def _is_urgent(self, follows: int) -> bool:
+        """Tell whether there is to be no pause in fetching."""
+        return self._is_closed or self._is_awaited or follows != self._follows or self._arrivals.has_gap
+
+    def _assign(self, offsets: Mapping[int, int]) -> None:
+        """Tell the consumer what to read."""
+        self._consumer.assign([TopicPartition(self._topic, partition) for partition in offsets])
+        for partition, offset in offsets.items():
+            self._consumer.seek(TopicPartition(self._topic, partition), offset)
+
+    def _fetched(self) -> list[LogRecord]:
+        """Return what the consumer has within ``FETCH_SECONDS``, in offset order in each partition."""
+        try:
+            polled = self._consumer.poll(timeout_ms=int(FETCH_SECONDS * _MILLISECONDS), max_records=FETCH_MAX_RECORDS)
+        except (kafka_errors.OffsetOutOfRangeError, kafka_errors.NoOffsetForPartitionError, kafka_errors.LogTruncationError) as error:
+            raise IntegrityError(f"the log does not hold what is to be read next: {_words(error)}") from error
+        except kafka_errors.KafkaError as error:
+            raise Unavailable(f"Kafka does not answer: {_words(error)}") from error
+        return [
+            LogRecord(place.partition, record.offset, record.timestamp, record.value or b"")
+            for place, records in polled.items()
+            for record in records
+        ]
 
     def _ask(self, question: Callable[[int], Any], seconds: float) -> Any:
         """Ask the brokers something, one question at a time."""
@@ -281,8 +413,13 @@ def _existing(admin: Any, topic: str) -> Any:
     """Return what the brokers say of a topic; raise ``Unavailable`` if there is none."""
     found = _described(admin, topic)
     if found is None:
-        raise Unavailable(f"topic {topic!r} does not exist; make it with: hub kafka init")
+        raise _missing(topic)
     return found
+
+
+def _missing(topic: str) -> Unavailable:
+    """Return what to say where there is no topic."""
+    return Unavailable(f"topic {topic!r} does not exist; make it with: hub kafka init")
 
 
 def _described(admin: Any, topic: str) -> Any:

@@ -101,7 +101,7 @@ class World:
         """A node folds a batch of whatever size."""
         node = self.busy(lambda _: True)
         if node is not None:
-            node.fold(self.random.choice((1, 2, 5, 20, 1_000)), self.random.randrange(PARTITIONS))
+            node.fold(self.random.choice((1, 2, 5, 20, 1_000)), self.random.randrange(PARTITIONS), fetches=self.random.random() < 0.7)
             if node.follower is None:
                 self.clients.lost(node)
 
@@ -136,7 +136,7 @@ class World:
             how = self.random.choice(("acknowledgement lost", "lost", "late"))
             self.seen[f"flight: {how}"] += 1
             if how == "acknowledgement lost":
-                self.land(flight)
+                self.land(flight, is_acknowledged=False)
             if how == "late":
                 flight.given_up = True
             elif flight in self.log.flights:
@@ -335,11 +335,13 @@ class World:
                 self.log.write(flight.partition, flight.value)
         return [flight for flight in self.log.flights if flight.link.sends]
 
-    def land(self, flight: Flight) -> None:
-        """Write a record on its way."""
+    def land(self, flight: Flight, *, is_acknowledged: bool = True) -> None:
+        """Write a record on its way, and tell its producer unless that gave it up before."""
         self.seen["flight: taken"] += 1
         self.log.flights.remove(flight)
-        self.log.write(flight.partition, flight.value)
+        record = self.log.write(flight.partition, flight.value)
+        if is_acknowledged and not flight.given_up:
+            flight.link.arrivals.acknowledged(record)
 
     def pass_time(self, seconds: float) -> None:
         self.now += seconds

@@ -6,11 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from services.eventstore.arrivals import Arrivals
 from services.eventstore.log import LogRecord
 from services.runtime.errors import IntegrityError, Unavailable
 
 BEFORE_SEND: Final = "before send"
 AFTER_SEND: Final = "after send"
+ARRIVED_MAX_BYTES: Final = 4_000
+"""So few that some acknowledgements are dropped, and their records come by the fetch."""
 
 
 @dataclass(eq=False, slots=True)
@@ -35,12 +38,13 @@ class SimulatedLog:
     partitions: dict[int, list[LogRecord]] = field(default_factory=dict)
     flights: list[Flight] = field(default_factory=list)
 
-    def write(self, partition: int, value: bytes) -> None:
-        """Put a record at the end of a partition."""
+    def write(self, partition: int, value: bytes) -> LogRecord:
+        """Put a record at the end of a partition and return it."""
         records = self.partitions.setdefault(partition, [])
         record = LogRecord(partition, len(records), self.now_ms, value)
         records.append(record)
         self.taken(record)
+        return record
 
     def length(self, partition: int) -> int:
         """Return the offset behind a partition's last record."""
@@ -58,9 +62,12 @@ class NodeLink:
         """How many records a poll returns at most."""
         self.first = 0
         """From which of the followed partitions on a poll reads."""
+        self.fetches = True
+        """Whether a poll fetches, or gives only what acknowledgements told."""
         self.at: Callable[[str], None] = lambda _: None
         """Called before and after a record is handed over."""
         self.offsets: dict[int, int] = {}
+        self.arrivals = Arrivals(ARRIVED_MAX_BYTES)
 
     def send(self, partition: int, _key: bytes, value: bytes, failed: Callable[[Exception], None]) -> None:
         self.at(BEFORE_SEND)
@@ -71,22 +78,15 @@ class NodeLink:
 
     def follow(self, offsets: Mapping[int, int]) -> None:
         self.offsets = dict(offsets)
+        self.arrivals.follow(offsets)
 
     def poll(self, _seconds: float, most: int) -> Sequence[LogRecord]:
-        if not self.reads:
-            raise Unavailable("cut off")
         most = min(most, self.most)
-        found: list[LogRecord] = []
-        order = sorted(self.offsets)
-        first = self.first % max(len(order), 1)
-        for partition in order[first:] + order[:first]:
-            offset = self.offsets[partition]
-            if offset > self.log.length(partition):
-                raise IntegrityError(f"partition {partition} ends before offset {offset}")
-            came = self.log.partitions.get(partition, [])[offset : offset + most - len(found)]
-            self.offsets[partition] = offset + len(came)
-            found.extend(came)
-        return found
+        if self.reads and self.fetches:
+            self.arrivals.fetched(self._fetched(most))
+        if not self.reads and not self.arrivals.is_ready:
+            raise Unavailable("cut off")
+        return self.arrivals.take(most)
 
     def end(self, partition: int, _seconds: float) -> int:
         if not self.reads:
@@ -101,3 +101,17 @@ class NodeLink:
 
     def close(self) -> None:
         self.sends = self.reads = False
+
+    def _fetched(self, most: int) -> list[LogRecord]:
+        """Return what the log has next."""
+        found: list[LogRecord] = []
+        order = sorted(self.offsets)
+        first = self.first % max(len(order), 1)
+        for partition in order[first:] + order[:first]:
+            offset = self.offsets[partition]
+            if offset > self.log.length(partition):
+                raise IntegrityError(f"partition {partition} ends before offset {offset}")
+            came = self.log.partitions.get(partition, [])[offset : offset + most - len(found)]
+            self.offsets[partition] = offset + len(came)
+            found.extend(came)
+        return found

@@ -249,16 +249,18 @@ class Node:
             return False
         return True
 
-    def fold(self, most: int, first: int) -> None:
-        """Fold what the log gives, ``most`` records; hold the state against the model."""
+    def fold(self, most: int, first: int, *, fetches: bool = True) -> None:
+        """Fold what the log gives, ``most`` records, fetching them or not; hold the state against the model."""
         if self.follower is None or self.link is None:
             return
-        self.link.most, self.link.first = most, first
+        self.link.most, self.link.first, self.link.fetches = most, first, fetches
         before = {name: self.standing(name).next_offset for name in self.model.ledgers}
         self.follower.decided = ()
         if self.step(SteppedFollower.fold):
             self.check_standing()
             self._check_decided(before, self.follower.decided)
+            if not fetches and self.follower.decided:
+                self.seen["flight: folded before it was fetched"] += 1
             assert isinstance(self.follower.batch_failure, sqlite3.OperationalError | None), self.follower.batch_failure
             if self.follower.broken is not None:
                 self._check_stopped(self.follower.broken)

@@ -39,6 +39,7 @@ REACHED: Final = (
     *(f"crash: {point}" for point in (*POINTS, "idle")),
     *(f"restart: {how}" for how in ("from its file", "without its file", "from an old copy", "while cut off")),
     *(f"flight: {how}" for how in ("taken", "not in order", "acknowledgement lost", "lost", "late", "doubled", "of a dead node")),
+    "flight: folded before it was fetched",
     *("cut: sends", "cut: reads", "time: deadline passed", "clock: a day on", "clock: a day back"),
     *(f"disk: {how}" for how in DISK_FAILURES),
     *("closed: drained",),
