@@ -18,6 +18,8 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
 )
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from nacl.bindings import crypto_sign_open
+from nacl.exceptions import BadSignatureError
 
 from domain.agency.events import KeyAlgorithm
 from services.runtime.errors import SignatureInvalid
@@ -26,6 +28,7 @@ from services.trust.files import write_public, write_secret
 HEADER_PAYLOAD_TYPE: Final = b"application/vnd.safeguarding-hub.event-header.v1+protobuf"
 SALT_BYTES: Final = 32
 ED25519_PUBLIC_KEY_BYTES: Final = 32
+ED25519_SIGNATURE_BYTES: Final = 64
 P256_PUBLIC_KEY_BYTES: Final = 65
 """An uncompressed point (SEC 1, 2.3.3): 0x04, x, y."""
 
@@ -88,12 +91,27 @@ def verify_bytes(key: PublicKey, signature: bytes, payload_type: bytes, payload:
     """Raise ``SignatureInvalid`` by ``rule`` unless ``key`` signed this payload as one of this type."""
     message = pae(payload_type, payload)
     try:
-        if isinstance(key, Ed25519PublicKey):
-            key.verify(signature, message)
-        else:
+        if isinstance(key, EllipticCurvePublicKey):
             key.verify(signature, message, _ECDSA_SHA256)
+        elif not _is_sound_to_libsodium(key, signature, message):
+            key.verify(signature, message)
     except InvalidSignature:
         raise SignatureInvalid(rule, "the signature is not this key's over these bytes") from None
+
+
+def _is_sound_to_libsodium(key: Ed25519PublicKey, signature: bytes, message: bytes) -> bool:
+    """Tell whether libsodium takes a signature, in half the time of OpenSSL: verifying is what an event costs most.
+
+    Both compare R byte for byte (RFC 8032, 5.1.7, without the cofactor), and libsodium refuses more (an R of low order): what it takes
+    OpenSSL takes too, and what it refuses OpenSSL decides.
+    """
+    if len(signature) != ED25519_SIGNATURE_BYTES:
+        return False
+    try:
+        crypto_sign_open(signature + message, key.public_bytes_raw())
+    except BadSignatureError:
+        return False
+    return True
 
 
 class SigningKey:
