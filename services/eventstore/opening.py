@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Protocol
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Final, Protocol
 
 from google.protobuf.message import DecodeError
 
+from domain.kernel.copies import replace
 from domain.kernel.events import Event, Recorded
+from domain.kernel.ids import EventId
 from safeguarding.hub.v1.envelope_pb2 import EventHeader
 from safeguarding.hub.v1.log_pb2 import LoggedEvent
-from services.eventstore.codec import decode_trusted, recorded_from
-from services.eventstore.port import Stored
+from services.eventstore.codec import decode_trusted, recorded_from, recorded_instant
+from services.eventstore.port import ProposedEvent, Stored
 from services.runtime.errors import IntegrityError
 from services.trust.keystore import Destroyed
 from services.trust.sealing import open_sealed
+
+EXPECTED_MAX_EVENTS: Final = 2_000
+"""More than views that keep up are behind; what is pushed out is opened as any other."""
+EXPECTED_MAX_BYTES: Final = 16 * 1024
+"""Larger events are opened as any other, so that what is expected takes at most some 32 MiB."""
 
 
 class UnreadableEvent(IntegrityError):
@@ -28,12 +37,32 @@ class DataKeys(Protocol):
         """Return the key's 32 bytes or ``DESTROYED``; raise ``IntegrityError`` for one that never existed."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Expected:
+    """What an event's bytes say to whoever sealed them here."""
+
+    state: bytes
+    data_key_id: str
+    recorded: Recorded
+
+
 class Opener:
-    """Opens stored events. It keeps no keys: what was destroyed a moment ago does not open any more."""
+    """Opens stored events, from any thread. It keeps no keys: what was destroyed a moment ago does not open any more."""
 
     def __init__(self, keys: DataKeys) -> None:
         """Open with these keys."""
         self._keys = keys
+        self._expected: OrderedDict[EventId, _Expected] = OrderedDict()
+
+    def expect(self, proposed: ProposedEvent, data_key_id: str, recorded: Recorded) -> None:
+        """Take note of what an event says that was sealed here and may soon be on the log: whoever opens it first need not decrypt it.
+
+        Only the very bytes proposed are taken for it, and only while its data key exists.
+        """
+        if len(proposed.state) <= EXPECTED_MAX_BYTES:
+            self._expected[recorded.event_id] = _Expected(proposed.state, data_key_id, recorded)
+            if len(self._expected) > EXPECTED_MAX_EVENTS:
+                self._expected.popitem(last=False)
 
     def open(self, shard: str, stored: Stored) -> Recorded:
         """Return the event; without its body (``event`` is None) if its data key was destroyed.
@@ -41,6 +70,9 @@ class Opener:
         Raise ``UnreadableEvent`` if it does not open or its header, type or body cannot be read, and ``IntegrityError`` if its data
         key never existed (a key store that was lost or restored from too old a copy: nothing is wrong with the event).
         """
+        expected = self._expected.pop(EventId(stored.event_id), None) if self._expected else None
+        if expected is not None and expected.state == stored.state and expected.recorded.shard == shard:
+            return self._as_expected(expected, stored)
         try:
             logged = LoggedEvent.FromString(stored.state)
             header = EventHeader.FromString(logged.header)
@@ -52,6 +84,17 @@ class Opener:
             return recorded_from(shard, stored, header, logged, event)
         except IntegrityError as error:
             raise UnreadableEvent(f"the event at {shard}/{stored.position} cannot be read: {error}") from error
+
+    def _as_expected(self, expected: _Expected, stored: Stored) -> Recorded:
+        """Return an event that was expected, at the place where it came to lie."""
+        gone = isinstance(self._keys.get(expected.data_key_id), Destroyed)
+        return replace(
+            expected.recorded,
+            position=stored.position,
+            version=stored.version,
+            recorded_at=recorded_instant(stored.recorded_at_ms),
+            event=None if gone else expected.recorded.event,
+        )
 
 
 def _event(event_type: str, logged: LoggedEvent, key: bytes) -> Event:

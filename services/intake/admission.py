@@ -14,6 +14,7 @@ from domain.kernel.ids import AgencyId, EventId
 from domain.kernel.rules import Refused
 from domain.kernel.times import check_times
 from safeguarding.hub.v1.log_pb2 import LoggedEvent
+from services.eventstore.opening import Opener
 from services.eventstore.port import Append, EventStore, Expectation, ProposedEvent, Result
 from services.intake.candidate import Candidate
 from services.intake.registry import RegistryFollower
@@ -115,14 +116,16 @@ class Admitter:
         streams: Streams,
         registry: RegistryFollower,
         keys: KeyStore,
+        opener: Opener,
         clock: Callable[[], datetime],
         node_id: str,
     ) -> None:
-        """``clock`` returns aware UTC instants."""
+        """``clock`` returns aware UTC instants; ``opener`` is told what to expect."""
         self._store = store
         self._streams = streams
         self._registry = registry
         self._keys = keys
+        self._opener = opener
         self._clock = clock
         self._node_id = node_id
 
@@ -156,6 +159,7 @@ class Admitter:
         future = shard.append(append)
         for admission in group.admissions:
             admission.proposal.future = future
+            self._opener.expect(admission.proposed, admission.candidate.data_key_id, admission.proposal.recorded)
         return Flight(group.admissions, future)
 
     def _check_shard(self, candidate: Candidate) -> None:

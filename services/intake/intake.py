@@ -62,7 +62,9 @@ class Intake:
         self._log_origin = log_origin
         self._log_ends = LogEnds(store)
         self._streams = Streams(self._load)
-        self._admitter = Admitter(store=store, streams=self._streams, registry=registry, keys=keys, clock=clock, node_id=node_id)
+        self._admitter = Admitter(
+            store=store, streams=self._streams, registry=registry, keys=keys, opener=opener, clock=clock, node_id=node_id
+        )
 
     async def append(self, caller: AgencyId, events: Sequence[SignedEvent], *, atomic: bool = False) -> list[Outcome]:
         """Return one outcome for each event, in order. With ``atomic`` all are accepted, or none."""

@@ -15,8 +15,8 @@ from services.trust.signing import SALT_BYTES
 DATA_KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
 HEADER_HASH_BYTES: Final = 32
-CIPHERS_KEPT: Final = 256
-"""Making a cipher takes longer than opening a body with it, and what is said of one case mostly comes together.
+CIPHERS_KEPT: Final = 2_048
+"""Making a cipher takes longer than opening a body with it, and so many cases may well be spoken of at a time.
 
 Whoever seals or opens has asked the key store for the key, and a key store that destroys one has all ciphers forgotten.
 """

@@ -28,6 +28,7 @@ from safeguarding.hub.v1.append_pb2 import Outcome
 from safeguarding.hub.v1.envelope_pb2 import SignedEvent
 from services.bootstrap import now
 from services.eventstore.codec import to_message
+from services.eventstore.opening import Opener
 from services.intake.admission import GROUP_MAX_EVENTS
 from services.intake.intake import Intake
 from services.intake.registry import RegistryFollower
@@ -44,7 +45,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
         yield hub
 
 
-def an_intake(hub: RunningHub) -> Intake:
+def an_intake(hub: RunningHub, opener: Opener | None = None) -> Intake:
     """Another intake on the hub's log, with memories of its own."""
     parts = hub.parts
     trust_root = RegistryState(*load_public_key(hub.settings.operator_public_key_file))
@@ -52,7 +53,7 @@ def an_intake(hub: RunningHub) -> Intake:
         store=parts.store,
         registry=RegistryFollower(parts.store, parts.opener, trust_root),
         keys=parts.keys,
-        opener=parts.opener,
+        opener=opener or parts.opener,
         examiners=parts.examiners,
         metrics=parts.metrics,
         clock=now,
@@ -102,6 +103,23 @@ async def test_a_finding_is_in_the_receipt_and_the_event_that_mends_it_says_so(s
     reloaded = an_intake(served)
     states = [one._streams.get(SHARD, f"rapid_review-{case_id}").decided for one in (intake, reloaded)]
     assert states[0] == states[1]
+
+
+async def test_what_an_intake_expects_an_event_to_open_to_is_what_its_bytes_open_to(served: RunningHub) -> None:
+    opener, case_id = Opener(served.parts.keys), str(uuid.uuid4())
+    intake, shard = an_intake(served, opener), served.parts.store.shard(SHARD)
+    await say(intake, served, COUNCIL, case_id, a_notification(), a_proceeding(str(uuid.uuid4())))
+    steps = (RapidReviewOpened(), RapidReviewCompleted(summary="Synthetic."), SentToPanel())
+    await say(intake, served, BUSINESS_UNIT, case_id, *steps)
+    for partner in (COUNCIL, SECOND_COUNCIL, ICB, POLICE):
+        await say(intake, served, partner, case_id, PartnerSignedOff(by_role="Partner"))
+    lies = [stored for area in ("incident", "rapid_review") for stored in shard.read_stream(f"{area}-{case_id}")]
+    read = [Opener(served.parts.keys).open(SHARD, stored) for stored in lies]
+    expected = [stored.event_id in opener._expected for stored in lies]
+    assert [opener.open(SHARD, stored) for stored in lies] == read
+    assert any(one.findings for one in read)
+    assert any(one.mended for one in read)
+    assert expected.count(True) >= len(lies) - 1, "an intake reads a stream's former events itself at most"
 
 
 async def test_two_intakes_contending_for_a_stream_lose_nothing_and_double_nothing(served: RunningHub) -> None:

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from domain.kernel.events import Event, LawfulBasis, Marking, Purpose, Recorded
 from safeguarding.hub.v1.log_pb2 import LoggedEvent
-from services.eventstore.opening import Opener, UnreadableEvent
-from services.eventstore.port import Stored
+from services.eventstore import opening
+from services.eventstore.opening import EXPECTED_MAX_BYTES, Opener, UnreadableEvent
+from services.eventstore.port import ProposedEvent, Stored
 from services.runtime.errors import IntegrityError
 from tests.support.builders import CASE, COUNCIL, SHARD, a_notification, an_event_id
 from tests.support.sealed import KeysInMemory, a_logged_event
@@ -95,3 +97,53 @@ def test_every_way_in_which_an_event_cannot_be_read_names_its_place() -> None:
     ):
         with pytest.raises(UnreadableEvent, match=f"{SHARD}/5"):
             Opener(keys).open(SHARD, stored(state, event_type))
+
+
+def expecting(keys: KeysInMemory, state: bytes) -> Opener:
+    """An opener that expects these bytes, told apart by the role that it was given for the one in them."""
+    opener, at = Opener(keys), stored(state)
+    said = replace(
+        Opener(keys).open(SHARD, at), position=0, version=1, recorded_at=datetime(2024, 3, 4, 9, tzinfo=UTC), actor_role="expected"
+    )
+    proposed = ProposedEvent(at.stream, at.version, at.event_id, at.header_hash, "key", at.type, state)
+    opener.expect(proposed, f"case-{CASE}", said)
+    return opener
+
+
+def test_an_expected_event_opens_once_to_what_it_was_said_to_be_at_the_place_where_it_came_to_lie() -> None:
+    keys = KeysInMemory()
+    state = logged(keys, a_notification()).SerializeToString()
+    opener, read = expecting(keys, state), Opener(keys).open(SHARD, stored(state))
+    assert opener.open(SHARD, stored(state)) == replace(read, actor_role="expected")
+    assert opener.open(SHARD, stored(state)) == read
+
+
+def test_other_bytes_and_other_shards_are_not_what_was_expected() -> None:
+    keys = KeysInMemory()
+    state, other = (logged(keys, a_notification()).SerializeToString() for _ in range(2))
+    assert expecting(keys, state).open(SHARD, stored(other)).actor_role == "tester"
+    assert expecting(keys, state).open("elsewhere", stored(state)).actor_role == "tester"
+
+
+def test_an_expected_event_opens_without_its_body_once_its_key_is_destroyed_and_not_at_all_while_that_is_lost() -> None:
+    keys = KeysInMemory()
+    state = logged(keys, a_notification()).SerializeToString()
+    destroyed, lost = expecting(keys, state), expecting(keys, state)
+    bring_back = keys.hide(f"case-{CASE}")
+    with pytest.raises(IntegrityError):
+        lost.open(SHARD, stored(state))
+    bring_back()
+    keys.destroy(f"case-{CASE}")
+    assert (opened := destroyed.open(SHARD, stored(state))).event is None
+    assert opened.actor_role == "expected"
+
+
+def test_few_events_are_expected_and_none_that_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = KeysInMemory()
+    small = logged(keys, a_notification()).SerializeToString()
+    large = logged(keys, a_notification()).SerializeToString() + b"\x52\x00" * (EXPECTED_MAX_BYTES // 2)
+    monkeypatch.setattr(opening, "EXPECTED_MAX_EVENTS", 0)
+    assert expecting(keys, small).open(SHARD, stored(small)).actor_role == "tester"
+    monkeypatch.setattr(opening, "EXPECTED_MAX_EVENTS", 1)
+    assert expecting(keys, small).open(SHARD, stored(small)).actor_role == "expected"
+    assert expecting(keys, large).open(SHARD, stored(large)).actor_role == "tester"
