@@ -31,11 +31,12 @@ def outcomes_of(events: Sequence[Signed], answer: wire.AppendEventsResponse) -> 
 
 def _outcome(event: Signed, outcome: wire.Outcome) -> Receipt | Refusal:
     """Return one outcome."""
-    if outcome.WhichOneof("result") == "refusal":
+    if outcome.HasField("refusal"):
         return refusal_from(outcome.refusal, event.event_id)
-    if outcome.receipt.event_id != event.event_id:
+    receipt = outcome.receipt
+    if receipt.event_id != event.event_id:
         raise BrokenAnswer("the hub answered with the receipt of another event")
-    return receipt_from(outcome.receipt)
+    return receipt_from(receipt)
 
 
 def _refused_with_its_request(event: Signed, status: Status) -> Refusal:
