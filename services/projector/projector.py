@@ -28,6 +28,9 @@ LOOK_FOR_SHARDS_SECONDS: Final = 0.1
 """How often a quiet projector looks whether there is a new shard; a new event in a shard it follows wakes it at once."""
 REST_SECONDS: Final = 0.03
 """After every round: a lone event is in the views at once, while under load many events share what a round costs."""
+REST_TIMES_ROUND: Final = 4.0
+REST_MAX_SECONDS: Final = 0.2
+"""A round that took longer is followed by so many times its own duration, up to this: the more comes, the more events share a round."""
 RETRY_SECONDS: Final = 0.5
 """After a failure that is not an event's fault (disk full, lost key), when a shard is tried again."""
 CLAIM_SECONDS: Final = 1.0
@@ -159,12 +162,13 @@ class Projector:
     def _round(self) -> None:
         """Bring the views to the head of every shard that has moved."""
         shards = self._rung_shards() | self._follow_new_shards() | self._due_again()
+        began = time.monotonic()
         for shard in shards:
             while not self._stopping.is_set() and self._project_or_note(shard) and self._is_at_work():
                 pass
         self._database.tidy()
         if shards:
-            self._stopping.wait(REST_SECONDS)
+            self._stopping.wait(min(REST_MAX_SECONDS, max(REST_SECONDS, REST_TIMES_ROUND * (time.monotonic() - began))))
 
     def _stand_by(self) -> None:
         """Tell who waits on this node how far the views have come; what rings meanwhile is for the projector that works."""
