@@ -50,7 +50,7 @@ def apply(rulebook: Rulebook, connection: Connection, tables: Tables, batch: Seq
     if any(recorded.event_type in PARTNERSHIP_EVENTS for recorded in batch):
         # A partnership's own terms bear on the clocks of all its cases.
         touched |= set(connection.execute(select(tables[CASES].c.case_id).where(tables[CASES].c.shard == shard)).scalars())
-    terms = terms_of(connection, tables, [shard]).get(shard)
+    terms = terms_of(connection, tables, [shard]).get(shard) if touched else None
     for cases in _chunks(sorted(touched)):
         before = facts_by_case(connection, tables, shard, cases)
         for name in (INSTANCES, CASES) if before else ():  # a case without former facts has no rows yet: most are so in a rebuild

@@ -80,7 +80,12 @@ def apply_batch(
         return frozenset()
     parked = _parked_streams(connection, places[0].shard)
     for place, position in behind:
-        fresh = [item for item in batch if item.position > position and concerns(place.view, item)]
+        handles = place.view.handles  # as ``concerns`` has it, without a call for every event and view
+        fresh = [
+            item
+            for item in batch
+            if item.position > position and (item.event_type in handles if isinstance(item, Recorded) else concerns(place.view, item))
+        ]
         if fresh:
             _Parking(connection, place, parked.get((place.view.name, place.generation), set()), finds_fault=finds_fault).take(fresh)
     if moves := [{**place.key, "upto_position": upto_position} for place, position in behind if position]:
@@ -118,10 +123,12 @@ class _Parking:
 
     def take(self, items: Sequence[Recorded | Unreadable]) -> None:
         """Apply all at once; if that fails, one after the other, to find the event that cannot be taken."""
-        open_items = [item for item in items if item.stream not in self._parked]
-        for item in items:
-            if item.stream in self._parked:
-                self._pass_over(item)
+        open_items = items
+        if self._parked:
+            open_items = [item for item in items if item.stream not in self._parked]
+            for item in items:
+                if item.stream in self._parked:
+                    self._pass_over(item)
         events = [item for item in open_items if isinstance(item, Recorded)]
         if len(events) < len(open_items) or self._failure(events) is not None:
             for item in open_items:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from types import ModuleType
 from typing import Any, Final
 
@@ -211,8 +212,9 @@ def signed_instant(signed_at: Timestamp) -> datetime:
     return _EPOCH + timedelta(0, signed_at.seconds, signed_at.nanos // 1_000)
 
 
+@lru_cache(maxsize=1_024)
 def recorded_instant(unix_ms: int) -> datetime:
-    """Return when an event was recorded, aware UTC."""
+    """Return when an event was recorded, aware UTC; the events of one commit share it."""
     return _EPOCH + timedelta(0, 0, 0, unix_ms)
 
 
