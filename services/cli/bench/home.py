@@ -29,7 +29,7 @@ from services.cli.bench.measuring import cpu_seconds_of, thread_cpu_seconds_of
 from services.cli.synthetic.england import Area, england
 from services.eventstore.codec import to_message
 from services.runtime.interpreter import child_environment, program
-from services.runtime.settings import Settings, load_settings
+from services.runtime.settings import FILE_NAME, Settings, load_settings
 from services.trust.possession import registration
 
 AREAS: Final = 4
@@ -71,8 +71,10 @@ class Home:
         return HubClient(address, sender=self.sender(agency_id, shard), identity=identity)
 
 
-def found(folder: Path) -> Home:
-    """Found a hub, enrol the agencies of a few areas with the Panel, and establish their partnerships."""
+def found(folder: Path, **in_file: str) -> Home:
+    """Found a hub, enrol the agencies of a few areas with the Panel, and establish their partnerships; ``in_file``: its settings' file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / FILE_NAME).write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in in_file.items()))
     settings = load_settings(home=folder, listen="127.0.0.1:0", metrics_listen="", agency_events_per_second=0)
     found_home(settings)
     home = Home(settings, england(AREAS))

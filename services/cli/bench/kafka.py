@@ -7,30 +7,36 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Final
 
+from services.cli.bench.home import AREAS
 from services.cli.bench.measuring import throughput, with_threads
 from services.cli.bench.plan import EVENT_BYTES, Pass, Plan, Recorder, Throughput
 from services.cli.bench.recorders import MANY_EVENTS, SHARD, appends, measured_by_threads_and_tasks
 from services.eventstore.cluster import ClusterEventStore
 from services.eventstore.kafka import Kafka, make_topic, open_store
+from services.eventstore.port import Result
+from services.eventstore.shard import NodeShard
 
 HUB_ON_KAFKA: Final = "hub, store port on Kafka"
 RAW: Final = "kafka-python, raw produce"
+REFOLDED: Final = "the topic folded from the beginning"
+RESUMED: Final = "the state taken up again, its last record checked"
 PIPELINED_MAX: Final = 256
 """So many records are under way at once where calls are pipelined."""
 WAIT_MAX_SECONDS: Final = 60.0
+GROWN_EVENTS: Final = 300
+GROWN_UNDER_WAY: Final = 8
 _PARTITIONS: Final = 2
 
 
 def measure_kafka(folder: Path, plan: Plan, bootstrap: str, progress: Callable[[str], None]) -> tuple[list[Recorder], list[Pass]]:
     """Measure the client alone, a node's store, and a log folded from the beginning and taken up again. A topic is made and left."""
-    brokers = tuple(bootstrap.split(","))
-    kafka = Kafka(bootstrap=brokers, topic=f"hub.events.bench.{uuid.uuid4().hex}")
-    make_topic(kafka, partitions=_PARTITIONS, replication=min(len(brokers), 3))
+    kafka = _topic(bootstrap, _PARTITIONS)
     progress("producing with the Kafka client alone")
     found = _raw(kafka, plan)
     progress("recording at the store port of a node on Kafka, unsigned")
@@ -43,12 +49,37 @@ def measure_kafka(folder: Path, plan: Plan, bootstrap: str, progress: Callable[[
         many = _pipelined(plan.seconds_each, lambda: shard.append(next(source)).result)
         found.append(Recorder(name=HUB_ON_KAFKA, style="pipelined", throughput=many))
         events = shard.head().position
-    progress(f"folding {events:,} events of the topic from the beginning, and taking the state up again")
-    passes = [
-        _opening("the topic folded from the beginning", folder / "refolded.sqlite", kafka, events),
-        _opening("the state taken up again, its last record checked", path, kafka, events),
-    ]
-    return found, passes
+        progress(f"folding {events:,} events of the topic from the beginning")
+        passes = [_opening(REFOLDED, folder / "refolded.sqlite", kafka, events)]
+        progress(f"growing the state to {plan.cold_start_events:,} events, and taking it up again")
+        events += _grow(shard, plan.cold_start_events - events)
+    return found, [*passes, _opening(RESUMED, path, kafka, events)]
+
+
+def _grow(shard: NodeShard, events: int) -> int:
+    """Append at least so many events, many to a record; return how many."""
+    source, under_way, grown = appends(GROWN_EVENTS), deque[Future[Result]](), 0
+    while grown < events:
+        under_way.append(shard.append(next(source)))
+        grown += GROWN_EVENTS
+        if len(under_way) >= GROWN_UNDER_WAY:
+            under_way.popleft().result(WAIT_MAX_SECONDS)
+    for future in under_way:
+        future.result(WAIT_MAX_SECONDS)
+    return grown
+
+
+def topic_for_a_hub(bootstrap: str) -> dict[str, str]:
+    """Make a topic for a hub of the bench; return the settings that name it. It is left."""
+    kafka = _topic(bootstrap, partitions=1 + AREAS)
+    return {"kafka_bootstrap": bootstrap, "kafka_topic": kafka.topic}
+
+
+def _topic(bootstrap: str, partitions: int) -> Kafka:
+    brokers = tuple(bootstrap.split(","))
+    kafka = Kafka(bootstrap=brokers, topic=f"hub.events.bench.{uuid.uuid4().hex}")
+    make_topic(kafka, partitions=partitions, replication=min(len(brokers), 3))
+    return kafka
 
 
 def _raw(kafka: Kafka, plan: Plan) -> list[Recorder]:

@@ -143,6 +143,7 @@ class Report:
     floor: Floor
     recorders: tuple[Recorder, ...]
     signed: tuple[Throughput, ...]
+    signed_on_kafka: tuple[Throughput, ...]
     passes: tuple[Pass, ...]
     reads: tuple[Reads, ...]
     cold_start: ColdStart

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from services.cli.bench.plan import Report, Throughput
+from collections.abc import Sequence
+
+from services.cli.bench.plan import Floor, Report, Throughput
 from services.cli.output import say, show
 
 LEAST_SHOWN_US = 1.0
@@ -49,7 +51,12 @@ def _show_recorders(report: Report) -> None:
 
 
 def _show_signed(report: Report) -> None:
-    floor = report.floor
+    _show_signed_as("Signed end to end: SDK, mutual TLS, hub in another process, receipts", report.signed, report.floor)
+    if report.signed_on_kafka:
+        _show_signed_as("The same with the hub on Kafka", report.signed_on_kafka, report.floor)
+
+
+def _show_signed_as(title: str, signed: Sequence[Throughput], floor: Floor) -> None:
     rows = [
         (
             *_load(one),
@@ -58,11 +65,11 @@ def _show_signed(report: Report) -> None:
             f"{one.hub_cpu_us or 0:,.0f}",
             f"{one.client_cpu_us or 0:,.0f}",
         )
-        for one in report.signed
+        for one in signed
     ]
     columns = (*_LOAD_COLUMNS, "x SQLite floor", "x signature floor", "hub CPU us/event", "client CPU us/event")
-    show("Signed end to end: SDK, mutual TLS, hub in another process, receipts", columns, rows, right=range(9))
-    threads = report.signed[-1].hub_threads_cpu_us
+    show(title, columns, rows, right=range(9))
+    threads = signed[-1].hub_threads_cpu_us
     if threads:
         words = "; ".join(f"{thread} {used:,.0f}" for thread, used in threads.items() if used >= LEAST_SHOWN_US)
         say(f"hub CPU us/event in the last line, by thread: {words}")

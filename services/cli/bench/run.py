@@ -17,25 +17,21 @@ import grpc
 import uvloop
 
 from services.bootstrap import open_parts
+from services.cli.bench.aims import aims, kafka_aims
 from services.cli.bench.coldstart import measure_cold_start
 from services.cli.bench.filling import Filler
 from services.cli.bench.floor import measure_floor
 from services.cli.bench.home import Home, found
-from services.cli.bench.kafka import measure_kafka
-from services.cli.bench.plan import Aim, ColdStart, Pass, Plan, Reads, Recorder, Report, Throughput
+from services.cli.bench.kafka import measure_kafka, topic_for_a_hub
+from services.cli.bench.plan import ColdStart, Pass, Plan, Reads, Report, Throughput
 from services.cli.bench.reads import measure_reads
-from services.cli.bench.recorders import HUB, compared, measure_recorders
-from services.cli.bench.signed import BATCH_EVENTS, measure_signed
-from services.cli.bench.views import begin_views, measure_catch_up, measure_rebuild
+from services.cli.bench.recorders import compared, measure_recorders
+from services.cli.bench.signed import measure_signed
+from services.cli.bench.views import begin_views, measure_catch_up, measure_postgresql, measure_rebuild
 from services.runtime.interpreter import usable_cores
 
-SIGNED_AIM_PER_SECOND: Final = 2_500.0
-STORE_AIM_TIMES_PEER: Final = 2.0
-REBUILD_AIM_PER_SECOND: Final = 15_000.0
-READ_AIM_RATIO: Final = 1.5
-"""Reading from a store a hundred times as large takes at most this much as long: independent, within the noise."""
-COLD_START_AIM_SECONDS: Final = 3.0
-COLD_START_AIM_EVENTS: Final = 1_000_000
+PART_MORE: Final = 10
+"""Live projection into PostgreSQL is measured over a tenth of the large store."""
 
 Bar = Callable[[str], AbstractContextManager[Callable[[int, int], None]]]
 
@@ -56,31 +52,40 @@ def measure(folder: Path, plan: Plan, postgresql: str | None, kafka: str | None,
     floor = measure_floor(folder, plan.seconds_each)
     recorders, skipped = measure_recorders(folder, plan, postgresql, telling.words)
     on_kafka: list[Pass] = []
+    signed_on_kafka: tuple[Throughput, ...] = ()
     if kafka is None:
         skipped.append("Kafka: no brokers were named (--kafka BOOTSTRAP)")
     else:
         more, on_kafka = measure_kafka(folder, plan, kafka, telling.words)
         recorders += more
+        telling.words("a hub on Kafka")
+        signed_on_kafka = _signed(found(folder / "signed-on-kafka", **topic_for_a_hub(kafka)), plan, telling)
     beside = compared(recorders, floor.sqlite_commits_per_second)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        signed = runner.run(measure_signed(found(folder / "signed"), plan, telling.words))
-    passes, reads, cold_start = _grown(folder / "grown", plan, telling)
+    signed = _signed(found(folder / "signed"), plan, telling)
+    passes, reads, cold_start = _grown(folder / "grown", plan, postgresql, telling)
     return Report(
         plan=plan,
         environment=surroundings,
         floor=floor,
         recorders=beside,
         signed=signed,
+        signed_on_kafka=signed_on_kafka,
         passes=(*on_kafka, *passes),
         reads=reads,
         cold_start=cold_start,
-        aims=_aims(beside, signed, passes, reads, cold_start),
+        aims=(*aims(beside, signed, passes, reads, cold_start), *kafka_aims(beside, signed_on_kafka, on_kafka)),
         skipped=tuple(skipped),
         seconds=round(time.perf_counter() - began, 1),
     )
 
 
-def _grown(folder: Path, plan: Plan, telling: Telling) -> tuple[tuple[Pass, ...], tuple[Reads, ...], ColdStart]:
+def _signed(home: Home, plan: Plan, telling: Telling) -> tuple[Throughput, ...]:
+    """Measure signed events end to end."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(measure_signed(home, plan, telling.words))
+
+
+def _grown(folder: Path, plan: Plan, postgresql: str | None, telling: Telling) -> tuple[tuple[Pass, ...], tuple[Reads, ...], ColdStart]:
     """Grow one store and measure at each size: reads at the small one, views and reads at the large one, a cold start at the end."""
     home = found(folder)
     filler = Filler(home, plan.population)
@@ -97,6 +102,11 @@ def _grown(folder: Path, plan: Plan, telling: Telling) -> tuple[tuple[Pass, ...]
                 passes.append(measure_rebuild(parts, views, bar))
     telling.words(f"reading chronologies, {plan.large_events:,} events in the store")
     reads.append(measure_reads(home, filler.cases, plan.large_events, plan.reads))
+    if postgresql is not None:
+        telling.words("views in PostgreSQL")
+        more = plan.large_events + plan.large_events // PART_MORE
+        with open_parts(home.settings) as parts:
+            passes += measure_postgresql(parts, postgresql, lambda: filler.fill(parts, more, lambda _done, _total: None))
     if plan.cold_start_events > plan.large_events:
         _grow(home, filler, plan.cold_start_events, telling)
     telling.words("cold start")
@@ -110,33 +120,6 @@ def _grow(home: Home, filler: Filler, events: int, telling: Telling) -> Pass:
             filler.fill(parts, events, bar)
         telling.words("views catch up")
         return measure_catch_up(parts)
-
-
-def _aims(
-    recorders: tuple[Recorder, ...], signed: tuple[Throughput, ...], passes: tuple[Pass, ...], reads: tuple[Reads, ...], cold: ColdStart
-) -> tuple[Aim, ...]:
-    """Hold what was found against what the hub is meant to reach."""
-    most = max(one.throughput.callers for one in recorders)
-    single = [one for one in recorders if one.name == HUB and one.throughput.callers == most and one.throughput.events_a_call == 1]
-    beside_peer = max(one.times_peer or 0.0 for one in single)
-    batches = next(one.per_second for one in signed if one.events_a_call == BATCH_EVENTS)
-    ratio = round(reads[-1].p50_ms / reads[0].p50_ms, 2)
-    rebuild = passes[-1].per_second
-    return (
-        _least(f"unsigned, one event an append, {most} callers: times eventsourcing's SQLite recorder", STORE_AIM_TIMES_PEER, beside_peer),
-        _least(f"signed end to end in batches of {BATCH_EVENTS}, events a second", SIGNED_AIM_PER_SECOND, batches),
-        _least("rebuild of all views, events a second", REBUILD_AIM_PER_SECOND, rebuild),
-        _most(f"chronology read p50, {reads[-1].events_in_store:,} against {reads[0].events_in_store:,} events", READ_AIM_RATIO, ratio),
-        _most(f"cold start with {cold.events_in_store:,} events, seconds", COLD_START_AIM_SECONDS, cold.seconds),
-    )
-
-
-def _least(what: str, target: float, found: float) -> Aim:
-    return Aim(what=f"{what}, at least", target=target, found=found, is_met=found >= target)
-
-
-def _most(what: str, target: float, found: float) -> Aim:
-    return Aim(what=f"{what}, at most", target=target, found=found, is_met=found <= target)
 
 
 def environment() -> dict[str, str]:

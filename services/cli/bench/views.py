@@ -4,28 +4,74 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from typing import Final
 
-from services.bootstrap import Parts
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
+
+from projections.kernel.database import ViewDatabase
+from services.bootstrap import VIEWS, Parts, workplace
 from services.cli.bench.plan import Pass
+from services.eventstore.local import system_clock
+from services.projector.projector import Projector
 from services.projector.rebuild import Progress
 
-CATCH_UP_MAX_SECONDS = 3_600.0
+CATCH_UP_MAX_SECONDS: Final = 3_600.0
+STOP_MAX_SECONDS: Final = 10.0
+REBUILD_OF_ALL: Final = "rebuild of all views"
+BUILT_IN_POSTGRESQL: Final = "views built in PostgreSQL"
+LIVE_INTO_POSTGRESQL: Final = "projection, live, into PostgreSQL"
 
 
 def begin_views(parts: Parts) -> None:
     """Have the projector build every view over a log that holds little yet."""
     parts.projector.start()
-    _wait(parts)
+    _wait(parts, parts.projector)
 
 
 def measure_catch_up(parts: Parts) -> Pass:
     """Start the projector over live views that are behind, and wait until all are at the head."""
-    behind = max(sum(lag.positions for lag in parts.projector.lag() if lag.view == view.name) for view in parts.views.views)
-    began, cpu = time.perf_counter(), _cpu_seconds()
-    parts.projector.start()
-    _wait(parts)
-    return _pass("projection, live", behind, began, cpu)
+    return _caught_up("projection, live", parts, parts.projector)
+
+
+def measure_postgresql(parts: Parts, url: str, more: Callable[[], None]) -> list[Pass]:
+    """Measure the same views in PostgreSQL: built from the beginning, then live after ``more`` has put further events on the log.
+
+    They lie in a schema of their own, which is removed afterwards.
+    """
+    with _own_schema(url) as schema:
+        passes = []
+        for what in (BUILT_IN_POSTGRESQL, LIVE_INTO_POSTGRESQL):
+            with closing(ViewDatabase(schema, VIEWS)) as views:
+                projector = Projector(parts.store, parts.opener, views, system_clock, workplace(parts.settings))
+                try:
+                    passes.append(_caught_up(what, parts, projector))
+                finally:
+                    projector.stop(STOP_MAX_SECONDS)
+            if len(passes) == 1:
+                more()
+        return passes
+
+
+@contextmanager
+def _own_schema(url: str) -> Iterator[str]:
+    """Give the URL of an empty schema of a database."""
+    named = make_url(url).set(drivername="postgresql+psycopg")
+    schema = f"hub_bench_{uuid.uuid4().hex}"
+    engine = create_engine(named, isolation_level="AUTOCOMMIT")
+    try:
+        with engine.connect() as connection:
+            connection.execute(text(f"CREATE SCHEMA {schema}"))
+        try:
+            yield named.update_query_dict({"options": f"-csearch_path={schema}"}).render_as_string(hide_password=False)
+        finally:
+            with engine.connect() as connection:
+                connection.execute(text(f"DROP SCHEMA {schema} CASCADE"))
+    finally:
+        engine.dispose()
 
 
 def measure_rebuild(parts: Parts, views: Sequence[str], progress: Callable[[int, int], None]) -> Pass:
@@ -37,16 +83,26 @@ def measure_rebuild(parts: Parts, views: Sequence[str], progress: Callable[[int,
 
     began, cpu = time.perf_counter(), _cpu_seconds()
     parts.projector.rebuild(views, report)
-    return _pass(f"rebuild of {'all views' if len(views) > 1 else views[0]}", events, began, cpu)
+    return _pass(REBUILD_OF_ALL if len(views) > 1 else f"rebuild of {views[0]}", events, began, cpu)
 
 
-def _wait(parts: Parts) -> None:
+def _caught_up(what: str, parts: Parts, projector: Projector) -> Pass:
+    """Start a projector whose views are behind, and wait until all are at the head."""
+    lag = projector.lag()
+    behind = max(sum(one.positions for one in lag if one.view == view.name) for view in VIEWS)
+    began, cpu = time.perf_counter(), _cpu_seconds()
+    projector.start()
+    _wait(parts, projector)
+    return _pass(what, behind, began, cpu)
+
+
+def _wait(parts: Parts, projector: Projector) -> None:
     """Wait until every view has every event; raise ``RuntimeError`` if one cannot take an event of the bench."""
-    for view in parts.views.views:
+    for view in VIEWS:
         for shard in parts.store.shards():
-            if not parts.projector.wait_for(view.name, shard, parts.store.shard(shard).head().position, CATCH_UP_MAX_SECONDS):
+            if not projector.wait_for(view.name, shard, parts.store.shard(shard).head().position, CATCH_UP_MAX_SECONDS):
                 raise RuntimeError(f"view {view.name} did not catch up with shard {shard}")
-    parked = {view: streams for view, streams in parts.projector.parked().items() if streams}
+    parked = {view: streams for view, streams in projector.parked().items() if streams}
     if parked:
         raise RuntimeError(f"views could not take events of the bench: {parked}")
 

@@ -11,15 +11,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+from sqlalchemy.engine import make_url
 
-from services.cli.bench.kafka import HUB_ON_KAFKA, RAW, measure_kafka
+from services.cli.bench.kafka import HUB_ON_KAFKA, RAW, REFOLDED, RESUMED
 from services.cli.bench.measuring import percentile, thread_cpu_seconds_of
 from services.cli.bench.plan import QUICK, Recorder, Report, Throughput
-from services.cli.bench.recorders import HUB, PEER, compared, measure_recorders
+from services.cli.bench.recorders import HUB, PEER, POSTGRESQL, compared, measure_recorders
 from services.cli.bench.report import show_report
 from services.cli.bench.run import Telling, measure
 from services.cli.bench.signed import _drafts
+from services.cli.bench.views import BUILT_IN_POSTGRESQL, LIVE_INTO_POSTGRESQL
 from services.cli.output import emit
 from services.cli.progress import progress
 
@@ -76,13 +79,25 @@ def test_a_run_measures_hub_and_peer_with_the_same_callers_and_the_store_at_two_
 
 
 @pytest.mark.timeout(300)
-def test_a_node_on_kafka_is_measured_beside_the_client_alone(tmp_path: Path, kafka_bootstrap: str) -> None:
-    recorders, passes = measure_kafka(tmp_path, TINY, kafka_bootstrap, [].append)
-    of_the_hub = [one for one in recorders if one.name == HUB_ON_KAFKA]
+def test_a_hub_on_kafka_with_views_in_postgresql_is_measured_beside_the_client_alone(
+    tmp_path: Path, kafka_bootstrap: str, postgresql_url: str
+) -> None:
+    report = measure(tmp_path, TINY, postgresql_url, kafka_bootstrap, Telling([].append, progress))
+    of_the_hub = [one for one in report.recorders if one.name == HUB_ON_KAFKA]
     assert {(one.throughput.callers, one.throughput.events_a_call) for one in of_the_hub} == {(1, 1), (4, 1), (1, 10), (4, 10)}
-    assert [(one.style, one.throughput.events_a_call) for one in recorders if one.name == RAW] == [("synchronous", 1), ("pipelined", 10)]
+    raw = [(one.style, one.throughput.events_a_call) for one in report.recorders if one.name == RAW]
+    assert raw == [("synchronous", 1), ("pipelined", 10)]
+    passes = {one.what: one.events for one in report.passes}
     events = sum(one.throughput.events for one in of_the_hub)
-    assert [one.events for one in passes] == [events, events]
+    assert (passes[REFOLDED], passes[RESUMED] >= max(TINY.cold_start_events, events)) == (events, True)
+    assert (passes[BUILT_IN_POSTGRESQL] >= TINY.large_events, passes[LIVE_INTO_POSTGRESQL] >= 1) == (True, True)
+    assert [one.events_a_call for one in report.signed_on_kafka] == [1, 1, 100]
+    assert len([aim for aim in report.aims if aim.what.startswith("on Kafka, ")]) == 5 + any(
+        one.name == POSTGRESQL for one in report.recorders
+    )
+    with psycopg.connect(make_url(postgresql_url).set(drivername="postgresql").render_as_string(hide_password=False)) as connection:
+        left = connection.execute("SELECT count(*) FROM information_schema.schemata WHERE schema_name LIKE 'hub_bench%'").fetchone()
+    assert left == (0,)
 
 
 @pytest.mark.timeout(300)
