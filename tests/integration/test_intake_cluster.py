@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Iterator
+from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from domain.agency.events import AgencyEnrolled
 from domain.kernel.agencies import OPERATOR_ID, kind_of
 from domain.kernel.ids import NATIONAL, AgencyId
+from safeguarding.hub.client.client import HubClient
 from safeguarding.hub.client.drafts import Draft, Sender, sign
 from safeguarding.hub.client.identity import Identity
 from safeguarding.hub.client.outcomes import Receipt, Unresolved
@@ -22,8 +24,12 @@ from services import bootstrap
 from services.bootstrap import make_identity, now
 from services.eventstore.cluster import ClusterEventStore
 from services.eventstore.codec import to_message
+from services.eventstore.fold import Outcome as Fate
+from services.eventstore.fold import Positions
 from services.eventstore.opening import Opener
+from services.eventstore.outcome import from_bytes
 from services.eventstore.store import NodeStore
+from services.eventstore.tables import open_reader
 from services.intake import log_ends
 from services.intake.intake import Intake
 from services.intake.registry import RegistryFollower
@@ -32,11 +38,24 @@ from services.runtime.settings import Settings
 from services.trust.possession import registration
 from services.trust.registry import RegistryState
 from services.trust.signing import load_public_key
-from tests.support.builders import COUNCIL, LIVE_FROM, SHARD, a_notification, a_partnership_established, a_proceeding
+from tests.support.builders import (
+    COUNCIL,
+    ICB,
+    LIVE_FROM,
+    POLICE,
+    SHARD,
+    a_notification,
+    a_partnership_established,
+    a_proceeding,
+    a_share,
+    an_entry,
+)
 from tests.support.hub import RunningHub, running_hub
 from tests.support.shared_log import NodesLog, SharedLog
 
 HELD_SECONDS = 0.3
+MEMBERS = (COUNCIL, ICB, POLICE)
+TELLERS_EACH, EVENTS_EACH = 6, 10
 
 
 @dataclass
@@ -62,6 +81,12 @@ class Second:
         self.log.is_held = False
         (outcome,) = await asked
         return outcome
+
+
+def outcomes(state: Path) -> list[type[Fate]]:
+    """Return what became of every append that a node has folded."""
+    with closing(open_reader(state)) as connection:
+        return [type(from_bytes(result)) for (result,) in connection.execute("SELECT result FROM append")]
 
 
 @pytest.fixture
@@ -157,3 +182,18 @@ async def test_a_receipt_that_another_node_gave_is_given_again(second: Second) -
     assert (await asked).position == receipt.position
     with pytest.raises(NotFound):
         await second.intake.receipt(COUNCIL, SHARD, b"x" * 16)
+
+
+async def test_callers_who_contend_for_a_stream_on_one_node_cause_no_void(second: Second) -> None:
+    case_id = str(uuid.uuid4())
+    await second.hub.said(COUNCIL, a_notification(), case_id=case_id)
+
+    async def tell(client: HubClient) -> None:
+        for _ in range(EVENTS_EACH):
+            await client.append(to_message(a_share(an_entry(str(uuid.uuid4())))), case_id=case_id)
+
+    async with AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(second.hub.client(agency_id)) for agency_id in MEMBERS]
+        await asyncio.gather(*(tell(client) for client in clients for _ in range(TELLERS_EACH)))
+    assert set(outcomes(second.hub.settings.event_store_file)) == {Positions}
+    assert second.hub.parts.store.shard(SHARD).stream_version(f"sharing-{case_id}") == len(MEMBERS) * TELLERS_EACH * EVENTS_EACH
