@@ -213,15 +213,12 @@ def key_store(settings: Settings, log: str | None) -> KeyStore:
         raise SettingsError(f"HUB_KEYS_DATABASE_URL is set, and data keys lie in {file}: hub data-keys move")
     if settings.keys_database_url is None and log is not None and not file.exists():
         raise IntegrityError(f"the log refers to data keys, and {file} is missing: restore it, or set HUB_KEYS_DATABASE_URL")
+    keys = open_key_store(key_place(settings), key_encryption_key(settings))
     try:
-        keys = open_key_store(key_place(settings), key_encryption_key(settings))
-        try:
-            keys.belong_to(log)
-        except BaseException:
-            keys.close()
-            raise
-    except DBAPIError as error:
-        raise Unavailable(f"the key database that HUB_KEYS_DATABASE_URL names does not let the hub in ({code_of(error)})") from None
+        keys.belong_to(log)
+    except BaseException:
+        keys.close()
+        raise
     return keys
 
 
