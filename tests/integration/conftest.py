@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from domain.kernel.ids import NATIONAL
 from tests.support.hub import RunningHub, running_hub
+from tests.support.reading import caught_up
 
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
-    """One hub for all tests of a module: each test uses a case of its own."""
+    """One hub for all tests of a module, its views built: each test uses a case of its own."""
     home: Path = tmp_path_factory.mktemp("hub")
     with running_hub(home) as running:
+        asyncio.run(caught_up(running, running.parts.store.shard(NATIONAL).head().position, NATIONAL))
         yield running
