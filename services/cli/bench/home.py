@@ -94,6 +94,13 @@ def found(folder: Path, **in_file: str) -> Home:
     return home
 
 
+def another_node(home: Home, folder: Path) -> Home:
+    """Make the home of a second node of a hub on Kafka and PostgreSQL."""
+    command = [*program("services.cli.main"), "nodes", "prepare", "second", "--into", str(folder), "--home", str(home.settings.home)]
+    subprocess.run(command, env=child_environment(), check=True, stdout=subprocess.DEVNULL, timeout=START_MAX_SECONDS)  # noqa: S603  # our own program
+    return Home(load_settings(home=folder, listen="127.0.0.1:0", metrics_listen="", agency_events_per_second=0), home.areas)
+
+
 def _established(area: Area) -> Draft:
     event = PartnershipEstablished(
         name=area.name,

@@ -89,6 +89,17 @@ class Floor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Contention:
+    """Signed events through several nodes whose callers all tell of the same streams."""
+
+    nodes: int
+    streams: int
+    throughput: Throughput
+    voids: int
+    """Records that the fold made void because another node's came before; each was judged anew and written again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pass:
     """One pass over the log by all views together."""
 
@@ -144,6 +155,7 @@ class Report:
     recorders: tuple[Recorder, ...]
     signed: tuple[Throughput, ...]
     signed_on_kafka: tuple[Throughput, ...]
+    contention: tuple[Contention, ...]
     passes: tuple[Pass, ...]
     reads: tuple[Reads, ...]
     cold_start: ColdStart

@@ -54,6 +54,13 @@ def _show_signed(report: Report) -> None:
     _show_signed_as("Signed end to end: SDK, mutual TLS, hub in another process, receipts", report.signed, report.floor)
     if report.signed_on_kafka:
         _show_signed_as("The same with the hub on Kafka", report.signed_on_kafka, report.floor)
+    if report.contention:
+        rows = [
+            (f"{one.nodes}", f"{one.streams:,}", *_load(one.throughput), f"{one.voids:,}", f"{one.voids / one.throughput.events:.2f}")
+            for one in report.contention
+        ]
+        columns = ("nodes", "streams", *_LOAD_COLUMNS, "voids", "voids an event")
+        show("Signed events through several nodes on Kafka that contend for streams", columns, rows, right=range(9))
 
 
 def _show_signed_as(title: str, signed: Sequence[Throughput], floor: Floor) -> None:

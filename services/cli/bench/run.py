@@ -19,13 +19,15 @@ import uvloop
 from services.bootstrap import open_parts
 from services.cli.bench.aims import aims, kafka_aims
 from services.cli.bench.coldstart import measure_cold_start
+from services.cli.bench.contending import measure_contention
 from services.cli.bench.filling import Filler
 from services.cli.bench.floor import measure_floor
-from services.cli.bench.home import Home, found
+from services.cli.bench.home import Home, another_node, found
 from services.cli.bench.kafka import measure_kafka, topic_for_a_hub
-from services.cli.bench.plan import ColdStart, Pass, Plan, Reads, Report, Throughput
+from services.cli.bench.plan import ColdStart, Contention, Pass, Plan, Reads, Report, Throughput
 from services.cli.bench.reads import measure_reads
 from services.cli.bench.recorders import compared, measure_recorders
+from services.cli.bench.schema import own_schema
 from services.cli.bench.signed import measure_signed
 from services.cli.bench.views import begin_views, measure_catch_up, measure_postgresql, measure_rebuild
 from services.runtime.interpreter import usable_cores
@@ -60,6 +62,11 @@ def measure(folder: Path, plan: Plan, postgresql: str | None, kafka: str | None,
         recorders += more
         telling.words("a hub on Kafka")
         signed_on_kafka = _signed(found(folder / "signed-on-kafka", **topic_for_a_hub(kafka)), plan, telling)
+    contention: tuple[Contention, ...] = ()
+    if kafka is None or postgresql is None:
+        skipped.append("nodes that contend: they need Kafka and PostgreSQL")
+    else:
+        contention = _contended(folder / "contended", plan, kafka, postgresql, telling)
     beside = compared(recorders, floor.sqlite_commits_per_second)
     signed = _signed(found(folder / "signed"), plan, telling)
     passes, reads, cold_start = _grown(folder / "grown", plan, postgresql, telling)
@@ -70,6 +77,7 @@ def measure(folder: Path, plan: Plan, postgresql: str | None, kafka: str | None,
         recorders=beside,
         signed=signed,
         signed_on_kafka=signed_on_kafka,
+        contention=contention,
         passes=(*on_kafka, *passes),
         reads=reads,
         cold_start=cold_start,
@@ -83,6 +91,15 @@ def _signed(home: Home, plan: Plan, telling: Telling) -> tuple[Throughput, ...]:
     """Measure signed events end to end."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(measure_signed(home, plan, telling.words))
+
+
+def _contended(folder: Path, plan: Plan, kafka: str, postgresql: str, telling: Telling) -> tuple[Contention, ...]:
+    """Found a hub on Kafka and PostgreSQL, prepare a second node's home, and measure both at once."""
+    with own_schema(postgresql) as schema:
+        first = found(folder / "first", **topic_for_a_hub(kafka), keys_database_url=schema, database_url=schema)
+        both = (first, another_node(first, folder / "second"))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(measure_contention(both, plan, telling.words))
 
 
 def _grown(folder: Path, plan: Plan, postgresql: str | None, telling: Telling) -> tuple[tuple[Pass, ...], tuple[Reads, ...], ColdStart]:

@@ -30,6 +30,7 @@ BATCHES_UNDER_WAY: Final = 8
 CASES: Final = 400
 """Events go round these cases, so that no case grows longer than cases do."""
 WARM_SECONDS: Final = 0.3
+DAY: Final = date(2024, 1, 15)
 
 
 async def measure_signed(home: Home, plan: Plan, progress: Callable[[str], None]) -> tuple[Throughput, ...]:
@@ -39,7 +40,7 @@ async def measure_signed(home: Home, plan: Plan, progress: Callable[[str], None]
         async with AsyncExitStack() as stack:
             agencies = (*area.partners, area.business_unit)
             clients = [await stack.enter_async_context(home.client(served.address, agency_id, area.shard)) for agency_id in agencies]
-            cases = await _refer(clients[0], area.council)
+            cases = await refer(clients[0], area.council, CASES)
             await _measure(served, clients, cases, 1, min(plan.seconds_each, WARM_SECONDS), single=True)
             found = []
             for callers in plan.callers:
@@ -50,9 +51,9 @@ async def measure_signed(home: Home, plan: Plan, progress: Callable[[str], None]
             return tuple(found)
 
 
-async def _refer(client: HubClient, council: AgencyId) -> tuple[str, ...]:
-    """Begin the cases that the measured events speak of."""
-    cases = tuple(new_case_id() for _ in range(CASES))
+async def refer(client: HubClient, council: AgencyId, count: int) -> tuple[str, ...]:
+    """Begin so many cases for measured events to speak of."""
+    cases = tuple(new_case_id() for _ in range(count))
     referral = to_message(CaseReferred(reason=f"Synthetic referral by {council}.", children=(ChildId(new_case_id()),)))
     _receipts(await client.append_many([Draft(event=referral, case_id=case_id) for case_id in cases]))
     return cases
@@ -82,7 +83,7 @@ async def _measure(
 def _drafts(cases: Sequence[str]) -> Iterator[Draft]:
     """Yield what agencies share, case by case: one chronology entry each, some 900 bytes as signed."""
     for number in itertools.count(1):
-        entry = an_entry(f"R-{number}", on=date(2024, 1, 15))
+        entry = an_entry(f"R-{number}", on=DAY)
         event = to_message(InformationShared(entries=(entry,), family_told=FamilyTold(told=True)))
         for case_id in cases:
             yield Draft(event=event, case_id=case_id)

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from typing import Final
-
-from sqlalchemy import create_engine, text
-from sqlalchemy.engine import make_url
 
 from projections.kernel.database import ViewDatabase
 from services.bootstrap import VIEWS, Parts, workplace
 from services.cli.bench.plan import Pass
+from services.cli.bench.schema import own_schema
 from services.eventstore.local import system_clock
 from services.projector.projector import Projector
 from services.projector.rebuild import Progress
@@ -42,7 +39,7 @@ def measure_postgresql(parts: Parts, url: str, more: Callable[[], None]) -> list
 
     They lie in a schema of their own, which is removed afterwards.
     """
-    with _own_schema(url) as schema:
+    with own_schema(url) as schema:
         passes = []
         for what in (BUILT_IN_POSTGRESQL, LIVE_INTO_POSTGRESQL):
             with closing(ViewDatabase(schema, VIEWS)) as views:
@@ -54,24 +51,6 @@ def measure_postgresql(parts: Parts, url: str, more: Callable[[], None]) -> list
             if len(passes) == 1:
                 more()
         return passes
-
-
-@contextmanager
-def _own_schema(url: str) -> Iterator[str]:
-    """Give the URL of an empty schema of a database."""
-    named = make_url(url).set(drivername="postgresql+psycopg")
-    schema = f"hub_bench_{uuid.uuid4().hex}"
-    engine = create_engine(named, isolation_level="AUTOCOMMIT")
-    try:
-        with engine.connect() as connection:
-            connection.execute(text(f"CREATE SCHEMA {schema}"))
-        try:
-            yield named.update_query_dict({"options": f"-csearch_path={schema}"}).render_as_string(hide_password=False)
-        finally:
-            with engine.connect() as connection:
-                connection.execute(text(f"DROP SCHEMA {schema} CASCADE"))
-    finally:
-        engine.dispose()
 
 
 def measure_rebuild(parts: Parts, views: Sequence[str], progress: Callable[[int, int], None]) -> Pass:

@@ -15,6 +15,7 @@ import psycopg
 import pytest
 from sqlalchemy.engine import make_url
 
+from services.cli.bench.contending import STREAMS
 from services.cli.bench.kafka import HUB_ON_KAFKA, RAW, REFOLDED, RESUMED
 from services.cli.bench.measuring import percentile, thread_cpu_seconds_of
 from services.cli.bench.plan import QUICK, Recorder, Report, Throughput
@@ -95,6 +96,10 @@ def test_a_hub_on_kafka_with_views_in_postgresql_is_measured_beside_the_client_a
     assert len([aim for aim in report.aims if aim.what.startswith("on Kafka, ")]) == 5 + any(
         one.name == POSTGRESQL for one in report.recorders
     )
+    assert [(one.nodes, one.streams, one.throughput.events > 0, one.voids >= 0) for one in report.contention] == [
+        (2, streams, True, True) for streams in STREAMS
+    ]
+    show_report(report)
     with psycopg.connect(make_url(postgresql_url).set(drivername="postgresql").render_as_string(hide_password=False)) as connection:
         left = connection.execute("SELECT count(*) FROM information_schema.schemata WHERE schema_name LIKE 'hub_bench%'").fetchone()
     assert left == (0,)
