@@ -9,11 +9,13 @@ from typing import Final, TypeVar
 from domain.kernel.decider import Context
 from domain.kernel.events import Event, Recorded
 from domain.kernel.ids import AgencyId, EventId
+from domain.kernel.moulds import quick
 from domain.kernel.rules import Refused, Rule
 
 T = TypeVar("T")
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
     """One event of a stream as a later correction may point at it."""

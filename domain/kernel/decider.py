@@ -10,11 +10,13 @@ from typing import Any, Generic, TypeVar
 from domain.kernel.agencies import AgencyKind, kind_of
 from domain.kernel.events import Event, Recorded
 from domain.kernel.ids import AgencyId, EventId, Shard, Stream
+from domain.kernel.moulds import quick
 from domain.kernel.rules import Finding, Rule
 
 S = TypeVar("S")
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """What an event is judged with besides its own stream: who says it, where, when, and the other streams it may look at."""

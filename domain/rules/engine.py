@@ -11,6 +11,7 @@ from typing import Any
 
 from domain.calendar import Calendar, OutsideCalendar, add_hours, add_months, add_working_days, london_day, working_days_between
 from domain.kernel.events import Recorded
+from domain.kernel.moulds import quick
 from domain.rules.catalogue import Choose, ClockRule, ClockRules, Direction, Trigger, Unit
 from domain.rules.facts import Attribute, Fact, reduce
 from domain.rules.instances import ClockInstance, EventReference, PartnershipTerms, Reason
@@ -36,6 +37,7 @@ class _Case:
         return self.by_type.get(event_type, ())
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Start:
     """A fact that starts a clock for a key, and when; both None if its body is gone."""

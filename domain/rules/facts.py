@@ -12,6 +12,7 @@ from typing import TypeAlias
 from domain.kernel.agencies import AgencyKind, kind_of
 from domain.kernel.events import Recorded
 from domain.kernel.ids import identity_of
+from domain.kernel.moulds import quick
 
 Attribute: TypeAlias = bool | int | str | list["Attribute"] | dict[str, "Attribute"] | None
 """What JSON can say; instants and days as ISO 8601 text."""
@@ -20,6 +21,7 @@ Wanted: TypeAlias = dict[str, "Wanted"]
 """A tree of field names; a name without names below it is wanted whole."""
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
     """One event of a case, reduced to what clocks need. ``gone``: its body can no longer be opened, so it has no attributes."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from domain.kernel.ids import ClockId
+from domain.kernel.moulds import quick
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,6 +16,7 @@ class PartnershipTerms:
     written_confirmation_hours: int
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventReference:
     """Which event of the log did it: where it is, what it is, who signed it."""
@@ -36,6 +38,7 @@ class Reason:
     told: tuple[str, ...]
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClockInstance:
     """What one clock demands in one case, as far as known; independent of the moment at which it is looked at."""

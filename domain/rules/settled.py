@@ -9,6 +9,7 @@ from typing import Final
 
 from domain.kernel.agencies import AgencyKind
 from domain.kernel.facts import counting
+from domain.kernel.moulds import quick
 from domain.rules.facts import Attribute, Fact
 
 _NOTIFIED: Final = "incident.notified.v1"
@@ -26,6 +27,7 @@ _AMENDABLE: Final = ("incident_authority", "residence_authority", _AWARE, "notif
 _OLDEST_CARE_LEAVER_YEARS: Final = 24  # Working Together 2023 ch. 5: up to and including 24
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
     """One thing said, as it stands: how it was first said, every correction of it, and what other facts add to it."""

@@ -12,6 +12,7 @@ from domain.kernel.agencies import PANEL_ID
 from domain.kernel.corrections import NOTHING_SAID, SaidSoFar
 from domain.kernel.events import Marking
 from domain.kernel.ids import AgencyId, EventId, RequestId, Stream, stream
+from domain.kernel.moulds import quick
 from domain.partnership.state import Established, Partnership
 from domain.sharing.events import LegalGate
 
@@ -37,6 +38,7 @@ class Request:
     answer: Answer = Answer.OPEN
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
     """An entry of the chronology: whose it is and the marking its author gave it."""

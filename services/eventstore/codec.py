@@ -25,6 +25,7 @@ import domain.partnership.events
 import domain.rapid_review.events
 import domain.sharing.events  # noqa: F401  # these seven fill EVENT_TYPES
 from domain.kernel.events import EVENT_TYPES, Event, LawfulBasis, Marking, Purpose, Recorded
+from domain.kernel.moulds import assembler
 from safeguarding.hub.v1 import (
     access_pb2,
     agency_pb2,
@@ -38,7 +39,7 @@ from safeguarding.hub.v1 import (
 )
 from safeguarding.hub.v1.envelope_pb2 import EventHeader
 from safeguarding.hub.v1.log_pb2 import LoggedEvent
-from services.eventstore.conversion import Read, Unwritable, Write, assembler, misfits, reader, writer
+from services.eventstore.conversion import Read, Unwritable, Write, misfits, reader, writer
 from services.eventstore.inspection import Inspect, inspector, is_text_rule
 from services.eventstore.port import Stored
 from services.runtime.errors import IntegrityError, Invalid, Violation

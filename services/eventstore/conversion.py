@@ -8,7 +8,7 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 from functools import cache
-from typing import Annotated, Any, Final, NewType, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, NewType, Union, cast, get_args, get_origin, get_type_hints
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
@@ -17,9 +17,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.date_pb2 import Date
 
 from domain.kernel.events import Narrative
+from domain.kernel.moulds import compiled, moulds
 from services.runtime.errors import Violation
 
-T = TypeVar("T")
 Read = Callable[[Any], Any]
 """From a message (for a field: from the message that holds it) to a domain value."""
 Write = Callable[[Any], Any]
@@ -92,40 +92,13 @@ def reader(message: Descriptor, cls: Any) -> Read:
     It is written out as Python and compiled, as dataclasses are: one line a field, since a rebuild reads every event of the log and
     the generated ``__init__`` of a frozen class alone would take a third of its time.
     """
-    names = _moulds(cls)
+    names = moulds(cls)
     defaults = {field.name: None if field.default is MISSING else field.default for field in fields(cls)}
     lines = ["def read(source):", " has = source.HasField", " value = mould()"]
     for name, kind in kinds(cls).items():
         lines.append(f" value.{name} = {_expression(message.fields_by_name[name], kind, defaults[name], names)}")
     lines += [" value.__class__ = cls", " return value"]
-    return cast("Read", _compiled("read", lines, names))
-
-
-def assembler(cls: type[T]) -> Callable[..., T]:
-    """Return the function that makes a dataclass from the values of all its fields, in their order: as ``reader`` does, and as fast."""
-    given = [field.name for field in fields(cast("Any", cls))]
-    lines = [f"def assemble({', '.join(given)}):", " value = mould()", *(f" value.{name} = {name}" for name in given)]
-    lines += [" value.__class__ = cls", " return value"]
-    return cast("Callable[..., T]", _compiled("assemble", lines, _moulds(cls)))
-
-
-def _moulds(cls: Any) -> dict[str, Any]:
-    """Return what a compiled function needs to make a dataclass field by field, in place of its ``__init__``.
-
-    A mould has the slots of the frozen class, and they can be set: what is made in it becomes of the class when it is whole. That takes
-    half the time of setting the slots of the class past its own ``__setattr__``.
-    """
-    if hasattr(cls, "__post_init__"):
-        raise TypeError(f"{cls.__name__} has a __post_init__, which would be passed over")
-    plain = {"__init__": object.__init__, "__setattr__": object.__setattr__, "__delattr__": object.__delattr__}
-    mould = type(f"{cls.__name__}Mould", cls.__bases__, {"__slots__": cls.__dict__["__slots__"], **plain})
-    return {"cls": cls, "mould": mould}
-
-
-def _compiled(name: str, lines: list[str], names: dict[str, Any]) -> Any:
-    """Compile a function whose text is made of field names of the contract and the domain alone."""
-    exec("\n".join(lines), names)  # noqa: S102
-    return names[name]
+    return cast("Read", compiled("read", lines, names))
 
 
 def _expression(descriptor: FieldDescriptor, kind: Kind, absent: Any, names: dict[str, Any]) -> str:

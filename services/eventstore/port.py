@@ -10,7 +10,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
+from domain.kernel.moulds import quick
 
+
+@quick
 @dataclass(frozen=True, slots=True)
 class Expectation:
     """``stream`` must be at ``version``; 0 means that it must not exist. With ``event_id`` (16 bytes) that event must be at the version.
@@ -24,6 +27,7 @@ class Expectation:
     event_id: bytes = b""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ProposedEvent:
     """One event of an append. ``event_id``: 16 bytes; ``header_hash``: 32 bytes; ``key_id`` empty for what no agency signed."""
@@ -57,6 +61,7 @@ class Append:
     tracking: Tracking | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Placed:
     """Where an accepted event lies. ``recorded_at_ms``: Unix milliseconds; ``leaf``: 32 bytes."""
@@ -117,6 +122,7 @@ class Malformed:
 Result = Accepted | Conflict | PartialDuplicate | Mismatch | Revoked | Malformed
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Stored:
     """One event on the log."""

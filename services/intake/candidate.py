@@ -14,10 +14,10 @@ from domain.areas import AREAS
 from domain.incident.state import incident_stream
 from domain.kernel.events import Event, Recorded
 from domain.kernel.ids import NATIONAL, AgencyId, EventId, RuleId, Shard, Stream, category_of, identity_of
+from domain.kernel.moulds import assembler, quick
 from domain.partnership.events import PartnershipEstablished
 from safeguarding.hub.v1.envelope_pb2 import SignedEvent
 from services.eventstore.codec import LAWFUL_BASES, MARKINGS, PURPOSES, decode_event, decode_trusted, signed_instant
-from services.eventstore.conversion import assembler
 from services.runtime.errors import Invalid, NotPermitted, Violation
 from services.runtime.limits import EVENT_MAX_BYTES
 from services.trust.keystore import case_key_id
@@ -35,6 +35,7 @@ CATEGORY_OF: Final = {event.EVENT_TYPE: decider.category for decider in AREAS fo
 _recorded: Final = assembler(Recorded)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """One event of a request, ready to be judged."""

@@ -10,6 +10,7 @@ from typing import Final
 from google.protobuf.message import DecodeError
 
 from domain.kernel.ids import AgencyId, KeyId
+from domain.kernel.moulds import quick
 from safeguarding.hub.v1.envelope_pb2 import EventHeader, Signature, SignedEvent
 from services.runtime.errors import Invalid, NotPermitted, SignatureInvalid, Violation
 from services.runtime.fieldrules import check_fields
@@ -37,6 +38,7 @@ CHECKS: Final = (
 """Every check by the rule that its failure names."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class VerifiedEvent:
     """An event whose sender, signature and body are established; its bytes are those received."""
