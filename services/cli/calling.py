@@ -23,9 +23,10 @@ from domain.kernel.agencies import OPERATOR_ID
 from domain.kernel.events import Event, Purpose
 from domain.kernel.ids import NATIONAL
 from safeguarding.hub.client.blocking import BlockingHubClient
-from safeguarding.hub.client.client import CHANNEL_OPTIONS, NOT_NOW, HubClient
+from safeguarding.hub.client.client import NOT_NOW, HubClient
 from safeguarding.hub.client.drafts import Draft, Sender
 from safeguarding.hub.client.identity import Credentials, Identity
+from safeguarding.hub.client.nodes import CHANNEL_OPTIONS
 from safeguarding.hub.client.outcomes import Outcome, Receipt, Refusal
 from services.cli.failures import Exit, Failure, wrong_usage
 from services.cli.output import emit, plain, say, tell

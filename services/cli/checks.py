@@ -20,8 +20,8 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 
 from domain.kernel.agencies import HUB_ID, OPERATOR_ID
 from projections.kernel.database import ViewDatabase
-from safeguarding.hub.client.client import CHANNEL_OPTIONS
 from safeguarding.hub.client.identity import Credentials
+from safeguarding.hub.client.nodes import CHANNEL_OPTIONS
 from services.bootstrap import VIEWS, now
 from services.cli.calling import address_of
 from services.cli.failures import Failure, words_of

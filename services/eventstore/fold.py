@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 
 from services.eventstore import frame
-from services.eventstore.conversion import assembler
+from domain.kernel.moulds import assembler
 from services.eventstore.port import (
     Accepted,
     Append,

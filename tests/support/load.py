@@ -24,7 +24,7 @@ from typing import Final
 import grpc
 from google.protobuf.message import Message
 
-from safeguarding.hub.client import client, sending
+from safeguarding.hub.client import nodes, sending
 from safeguarding.hub.client.client import HubClient
 from safeguarding.hub.client.drafts import Draft, Sender, Signed, stream_of
 from safeguarding.hub.client.identifiers import new_case_id
@@ -303,8 +303,8 @@ async def follow(plan: Plan) -> None:
 def main() -> None:
     """Follow the plan of the command line."""
     sending.BACKOFF_MAX_SECONDS = BACKOFF_MAX_SECONDS  # type: ignore[misc]
-    patient = {name: value for name, value in client.CHANNEL_OPTIONS if "backoff" not in name}
-    client.CHANNEL_OPTIONS = (  # type: ignore[misc, assignment]
+    patient = {name: value for name, value in nodes.CHANNEL_OPTIONS if "backoff" not in name}
+    nodes.CHANNEL_OPTIONS = (  # type: ignore[misc, assignment]
         *patient.items(),
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.min_reconnect_backoff_ms", 100),

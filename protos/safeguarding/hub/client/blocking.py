@@ -11,9 +11,10 @@ from typing import Any, Self, TypeVar
 import grpc
 from google.protobuf.message import Message
 
-from safeguarding.hub.client.client import CHANNEL_OPTIONS, DEADLINE_SECONDS, HubClient, receipt_or_raise
+from safeguarding.hub.client.client import DEADLINE_SECONDS, HubClient, receipt_or_raise
 from safeguarding.hub.client.drafts import Draft, Sender, Signed
 from safeguarding.hub.client.identity import Identity
+from safeguarding.hub.client.nodes import CHANNEL_OPTIONS
 from safeguarding.hub.client.outcomes import Outcome, Receipt
 
 T = TypeVar("T")
@@ -27,10 +28,9 @@ class BlockingHubClient:
 
     def __init__(self, target: str, *, sender: Sender, identity: Identity) -> None:
         """Prepare; nothing is sent and no file is opened yet."""
-        self._target = target
         self._identity = identity
         self._client = HubClient(target, sender=sender, identity=identity)
-        self._channel: grpc.Channel | None = None
+        self._channels: dict[str, grpc.Channel] = {}
 
     def __enter__(self) -> Self:
         """Open the outbox and the channel."""
@@ -50,8 +50,8 @@ class BlockingHubClient:
             self._wait(self._client.close())
         finally:
             self._end_loop()
-            if self._channel is not None:
-                self._channel.close()
+            for channel in self._channels.values():
+                channel.close()
 
     def _end_loop(self) -> None:
         """Stop the thread."""
@@ -65,10 +65,11 @@ class BlockingHubClient:
 
     @property
     def channel(self) -> grpc.Channel:
-        """A channel for the contract's query stubs (give their calls ``query_metadata`` and a timeout)."""
-        if self._channel is None:
-            self._channel = grpc.secure_channel(self._target, self._identity.credentials.for_channel(), options=CHANNEL_OPTIONS)
-        return self._channel
+        """A channel to the node spoken to now, for the contract's query stubs (give their calls ``query_metadata`` and a timeout)."""
+        address = self._client.address
+        if address not in self._channels:
+            self._channels[address] = grpc.secure_channel(address, self._identity.credentials.for_channel(), options=CHANNEL_OPTIONS)
+        return self._channels[address]
 
     @property
     def sender(self) -> Sender:

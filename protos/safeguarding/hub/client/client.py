@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import grpc
 from google.protobuf.message import Message
@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 from safeguarding.hub.client.drafts import Draft, NotSendable, Sender, Signed, check
 from safeguarding.hub.client.identity import Identity
 from safeguarding.hub.client.keeping import SIGN_MAX_EVENTS, Keeping, Order
+from safeguarding.hub.client.nodes import Nodes, addresses_of
 from safeguarding.hub.client.outbox import Kept
 from safeguarding.hub.client.outcomes import (
     AppendRefused,
@@ -36,11 +37,6 @@ UNARY_MAX_SECONDS: Final = 10.0
 UNDECIDED_MAX_PARCELS: Final = 2_000
 """Over this, appending waits before it takes more."""
 _HEADER_MAX_BYTES: Final = 1_024
-CHANNEL_OPTIONS: Final = (
-    ("grpc.max_receive_message_length", 4 * 1024 * 1024),
-    ("grpc.initial_reconnect_backoff_ms", 200),
-    ("grpc.max_reconnect_backoff_ms", 5_000),
-)
 NOT_NOW: Final = frozenset(
     {
         grpc.StatusCode.UNAVAILABLE,
@@ -57,12 +53,13 @@ class HubClient:
 
     Every event is signed and kept in the outbox before it is sent, and sent again, byte for byte, until the hub has decided it:
     after a lost connection, a hub that is not available, or a restart of this process (``resume``). Sending twice is harmless.
-    Use it as ``async with HubClient(...) as hub``. ``target`` is ``host:port``.
+    Use it as ``async with HubClient(...) as hub``. ``target`` is ``host:port``, or that of several nodes of the hub, separated by commas:
+    it begins with the first and goes on with the next whenever one fails.
     """
 
     def __init__(self, target: str, *, sender: Sender, identity: Identity) -> None:
         """Prepare; nothing is sent and no file is opened yet."""
-        self._target = target
+        self._addresses = addresses_of(target)
         self._sender = sender
         self._identity = identity
         self._stub_class = append_stub(sender.agency_id)
@@ -75,9 +72,8 @@ class HubClient:
         self._entry = asyncio.Lock()
         self._keeping = Keeping(self._sender, self._identity, self._hand_on)
         await self._keeping.open()
-        self._channel = grpc.aio.secure_channel(self._target, self._identity.credentials.for_channel(), options=CHANNEL_OPTIONS)
-        self._stub: Any = self._stub_class(self._channel)
-        self._sending = Sending(self._stub.AppendEvents, self._find_receipt, self._keeping.settle, self._keeping.settle_soon)
+        self._nodes = Nodes(self._addresses, self._identity.credentials, self._stub_class)
+        self._sending = Sending(self._nodes, self._find_receipt, self._keeping.settle, self._keeping.settle_soon)
         self._open = True
         return self
 
@@ -91,12 +87,17 @@ class HubClient:
             self._open = False
             await self._sending.close()
             await self._keeping.close()
-            await self._channel.close()
+            await self._nodes.close()
+
+    @property
+    def address(self) -> str:
+        """The node that is spoken to now."""
+        return self._nodes.address
 
     @property
     def channel(self) -> grpc.aio.Channel:
-        """The channel, for the contract's query stubs (give their calls ``query_metadata`` and a timeout)."""
-        return self._channel
+        """The channel to the node spoken to now, for the contract's query stubs (give their calls ``query_metadata`` and a timeout)."""
+        return self._nodes.channel
 
     @property
     def sender(self) -> Sender:
@@ -197,19 +198,21 @@ class HubClient:
         loop = asyncio.get_running_loop()
         ends_at, attempt = loop.time() + deadline_seconds, 0
         while True:
+            address = self._nodes.address
             try:
                 return await self._find_receipt(shard, event_id)
             except grpc.aio.AioRpcError as error:
                 pause = backoff_seconds(attempt)
                 if error.code() not in NOT_NOW or loop.time() + pause >= ends_at:
                     raise CallFailed(error.code(), error.details() or "") from error
+                self._nodes.leave(address)
             await asyncio.sleep(pause)
             attempt += 1
 
     async def _find_receipt(self, shard: str, event_id: bytes) -> Receipt | None:
         """Ask once for a receipt."""
         try:
-            answer = await self._stub.GetReceipt(GetReceiptRequest(shard=shard, event_id=event_id), timeout=UNARY_MAX_SECONDS)
+            answer = await self._nodes.stub.GetReceipt(GetReceiptRequest(shard=shard, event_id=event_id), timeout=UNARY_MAX_SECONDS)
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.NOT_FOUND:
                 return None

@@ -14,6 +14,7 @@ import grpc
 
 from safeguarding.hub.client.answers import BrokenAnswer, outcomes_of
 from safeguarding.hub.client.drafts import Signed
+from safeguarding.hub.client.nodes import Nodes
 from safeguarding.hub.client.outcomes import CallFailed, ClientClosed, Outcome, Receipt, Refusal, Unresolved
 from safeguarding.hub.client.waiting import Waiting
 from safeguarding.hub.v1 import append_pb2 as wire
@@ -99,11 +100,10 @@ def backoff_seconds(attempt: int, least: float = 0.0) -> float:
 class Sending:
     """Sends parcels in order until each is decided, its deadline is over, or the hub rejects the call itself."""
 
-    def __init__(
-        self, append: Callable[..., Any], find_receipt: FindReceipt, settle: Settle, settle_soon: Callable[[Iterable[bytes]], None]
-    ) -> None:
-        """Take the stub's ``AppendEvents``, the way to look a receipt up, and the two ways to forget what is decided."""
-        self._append = append
+    def __init__(self, nodes: Nodes, find_receipt: FindReceipt, settle: Settle, settle_soon: SettleSoon) -> None:
+        """Take whom to send to, the way to look a receipt up, and the two ways to forget what is decided."""
+        self._nodes = nodes
+        self._is_left = False
         self._find_receipt = find_receipt
         self._settle = settle
         self._settle_soon = settle_soon
@@ -134,20 +134,24 @@ class Sending:
             while not self._ready:
                 self._changed.clear()
                 await self._changed.wait()
+            address = self._nodes.address
             try:
                 await self._converse()
+                if self._is_left:
+                    self._nodes.leave(address)
             except grpc.aio.AioRpcError as error:
                 if error.code() in _FINAL_CODES:
                     self._fail_all(CallFailed(error.code(), error.details() or ""))
                 else:
-                    await self._retry(f"{error.code().name}: {error.details()}")
+                    await self._retry(address, f"{error.code().name}: {error.details()}")
             except (TimeoutError, BrokenAnswer) as error:
-                await self._retry(str(error) or "the hub did not answer in time")
+                await self._retry(address, str(error) or "the hub did not answer in time")
             except Exception as error:  # noqa: BLE001  # a full disk, say: whoever waits must hear it, and the next may fare better
                 self._fail_all(error)
 
-    async def _retry(self, trouble: str) -> None:
-        """Put what got no answer back in its order, and wait a little longer each time."""
+    async def _retry(self, address: str, trouble: str) -> None:
+        """Put what got no answer back in its order, for the next node, and wait a little longer each time."""
+        self._nodes.leave(address)
         while self._in_flight:
             for parcel in reversed(self._in_flight.pop()):
                 parcel.doubtful = True
@@ -165,8 +169,9 @@ class Sending:
         self._ready.clear()
 
     async def _converse(self) -> None:
-        """Hold one stream: write requests while the window allows, read their answers, end it when idle or old."""
-        call = self._append(timeout=STREAM_MAX_SECONDS)
+        """Hold one stream: write requests while the window allows, read their answers, end it when idle or old, or its node is left."""
+        self._is_left = False
+        call = self._nodes.stub.AppendEvents(timeout=STREAM_MAX_SECONDS)
         reading = asyncio.create_task(self._read(call))
         try:
             with suppress(asyncio.InvalidStateError, grpc.aio.AioRpcError):
@@ -180,10 +185,10 @@ class Sending:
             call.cancel()
 
     async def _write(self, call: Any, reading: asyncio.Task[None]) -> None:
-        """Write requests until the stream is idle or old, or reading it has ended."""
+        """Write requests until the stream is idle or old, its node is left, or reading it has ended."""
         loop = asyncio.get_running_loop()
         rotate_at = loop.time() + STREAM_ROTATE_SECONDS
-        while not reading.done() and loop.time() < rotate_at:
+        while not reading.done() and not self._is_left and loop.time() < rotate_at:
             self._changed.clear()
             if self._ready and len(self._in_flight) < WINDOW_MAX_REQUESTS:
                 parcels = self._next_request()
@@ -269,6 +274,8 @@ class Sending:
         least = max((refusal.retry_after_ms or 0) for refusal in refusals) / 1_000
         # A node that gave up waiting for a decision may still be given one: only the next answer tells.
         parcel.doubtful = parcel.doubtful or not refusals[0].whole_request
+        # It took the request but could not have it decided: another node may reach the log.
+        self._is_left = self._is_left or (self._nodes.are_several and not refusals[0].whole_request)
         parcel.trouble = next(refusal.reason for refusal in refusals if refusal.helps_to_retry)
         task = asyncio.create_task(self._resubmit(parcel, backoff_seconds(parcel.attempts, least)))
         self._later.add(task)
