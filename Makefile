@@ -11,10 +11,10 @@ DEV := $(VENV)/.dev
 BROKERS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run kafka test test-faults check format proto lock bench wheels clean
+.PHONY: help setup demo demo-cluster run kafka postgresql test test-faults check format proto lock bench wheels clean
 
 help: ## say what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # Our code is compiled here as pip compiles what it installs: where Python writes no such files itself, each start would do it anew.
 $(RUNTIME): requirements/runtime.txt pyproject.toml
@@ -36,11 +36,17 @@ setup: $(DEV) ## make the virtual environment and install everything into it
 demo: $(RUNTIME) ## see the hub do what it is for, in about a minute
 	@$(BIN)/hub demo $(ARGS)
 
+demo-cluster: $(RUNTIME) ## the same on three Kafka brokers, PostgreSQL and two nodes, of which some are killed
+	@$(BIN)/hub demo --cluster $(ARGS)
+
 run: $(RUNTIME) ## serve a hub from ./hub-data, founded there if there is none
 	@$(BIN)/hub serve --found $(ARGS)
 
 kafka: $(RUNTIME) ## serve an Apache Kafka for the hub; BROKERS=3 for three, DIR=folder to keep its data
 	@$(BIN)/python -m deploy.kafka --brokers $(BROKERS) $(if $(DIR),--dir "$(DIR)")
+
+postgresql: $(RUNTIME) ## serve a PostgreSQL for the hub; DIR=folder to keep its data
+	@$(BIN)/python -m deploy.postgresql $(if $(DIR),--dir "$(DIR)")
 
 # Kafka's jars are fetched before the tests, since a test has less time than a slow network takes. Without Java the tests say what is missing.
 test: $(DEV) ## run all tests

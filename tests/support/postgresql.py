@@ -17,8 +17,9 @@ import pytest
 from psycopg import sql
 from sqlalchemy.engine import make_url
 
+from deploy.postgresql.__main__ import ANNOUNCED
+from deploy.postgresql.server import PostgresqlMissing, programs
 from tests.support.keeping import Service, say_what_was_skipped
-from tests.support.postgresql_keeper import ANNOUNCED, PostgresqlMissing, programs
 
 NAMED: Final = "HUBTEST_DATABASE_URL"
 """Names a server that runs already, postgresql+psycopg://…, on which databases may be made; then none is started here."""
@@ -26,7 +27,7 @@ REQUIRED: Final = "HUBTEST_REQUIRE_POSTGRESQL"
 """Set to 1 where a run without PostgreSQL proves too little: tests that need it fail then, and are not skipped."""
 ENGINES: Final = ("sqlite", "postgresql")
 _MARK: Final = "no PostgreSQL: "
-_SERVICE: Final = Service("PostgreSQL", "tests.support.postgresql_keeper", (), ANNOUNCED, start_max_seconds=60.0)
+_SERVICE: Final = Service("PostgreSQL", "deploy.postgresql", ("--until-stdin-closes",), ANNOUNCED, start_max_seconds=60.0)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
