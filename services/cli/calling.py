@@ -147,10 +147,10 @@ def agency_folder(settings: Settings, agency_id: str) -> Path:
     return folder
 
 
-def sdk_client(settings: Settings, agency_id: str, *, shard: str, source: str, actor_role: str) -> HubClient:
-    """Return an asynchronous SDK client that speaks for an agency of this home."""
+def sdk_client(settings: Settings, agency_id: str, *, shard: str, source: str, actor_role: str, target: str = "") -> HubClient:
+    """Return an asynchronous SDK client that speaks for an agency of this home, to its hub unless another ``target`` is named."""
     sender = Sender(agency_id=agency_id, source=source, shard=shard, log_origin=settings.log_origin, actor_role=actor_role)
-    return HubClient(address_of(settings), sender=sender, identity=Identity.from_folder(agency_folder(settings, agency_id)))
+    return HubClient(target or address_of(settings), sender=sender, identity=Identity.from_folder(agency_folder(settings, agency_id)))
 
 
 def operator_appends(settings: Settings, events: Sequence[Event], *, shard: str = NATIONAL) -> list[Outcome]:

@@ -398,6 +398,17 @@ def check_topic(kafka: Kafka) -> int:
     return len(found["partitions"])
 
 
+def leaders(kafka: Kafka) -> dict[int, int]:
+    """Return which broker leads each partition of the topic, by its id; -1 where none does."""
+    admin = kafka.admin()
+    try:
+        return {each["partition_index"]: each["leader_id"] for each in _existing(admin, kafka.topic)["partitions"]}
+    except kafka_errors.KafkaError as error:
+        raise Unavailable(f"Kafka does not describe topic {kafka.topic!r}: {_words(error)}") from error
+    finally:
+        admin.close()
+
+
 def holds_records(kafka: Kafka) -> bool:
     """Tell whether anything was ever written to the topic's first partition, with which every log begins."""
     with closing(KafkaLog(kafka)) as log:

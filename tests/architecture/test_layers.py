@@ -61,6 +61,7 @@ def test_the_contracts_are_those_of_the_architecture() -> None:
         "service-layers",
         "area-layers",
         "client-stands-alone",
+        "deploy-stands-beside",
     }
     for name in ("service-layers", "area-layers"):
         assert found[name]["exhaustive"] == "True", "a new package has to be given its place"

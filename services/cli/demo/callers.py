@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -27,19 +28,33 @@ class Tally:
     """What became of everything that was sent."""
 
     events: int = 0
-    receipts: int = 0
+    held: list[Receipt] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
     unexpected: list[str] = field(default_factory=list)
     """What was not as it should have been."""
     newest: dict[str, int] = field(default_factory=dict)
     """The highest position of a receipt in each shard: whoever reads asks for views that are as new."""
+    waits: list[tuple[float, float]] = field(default_factory=list)
+    """When an agency began to wait for answers, and when it had them, on the monotonic clock."""
+
+    @property
+    def receipts(self) -> int:
+        """How many receipts there are."""
+        return len(self.held)
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Note how long an agency waits for its answers."""
+        began = time.monotonic()
+        yield
+        self.waits.append((began, time.monotonic()))
 
     def count(self, outcomes: Sequence[Outcome]) -> None:
         """Take outcomes in."""
         self.events += len(outcomes)
         for outcome in outcomes:
             if isinstance(outcome, Receipt):
-                self.receipts += 1
+                self.held.append(outcome)
                 self.newest[outcome.shard] = max(self.newest.get(outcome.shard, 0), outcome.position)
             elif isinstance(outcome, Refusal):
                 self.refusals.append(outcome)
@@ -64,9 +79,10 @@ class _Line:
 class Callers:
     """Clients of many agencies. One stays open while it is used, and if ``stays`` says so of its agency, until all are closed."""
 
-    def __init__(self, settings: Settings, *, stays: Callable[[str], bool]) -> None:
-        """Open nothing yet."""
+    def __init__(self, settings: Settings, target: str, *, stays: Callable[[str], bool]) -> None:
+        """Open nothing yet. ``target``: where the hub is, or its nodes are."""
         self._settings = settings
+        self._target = target
         self._stays = stays
         self._opening = asyncio.Semaphore(OPENING_MAX_CLIENTS)
         self._lines: dict[str, _Line] = {}
@@ -80,7 +96,7 @@ class Callers:
             async with line.lock:
                 if line.client is None:
                     async with self._opening:
-                        client = sdk_client(self._settings, agency, shard=shard, source=SOURCE, actor_role="system")
+                        client = sdk_client(self._settings, agency, target=self._target, shard=shard, source=SOURCE, actor_role="system")
                         line.client = await client.__aenter__()
             yield line.client
         finally:

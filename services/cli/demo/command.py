@@ -4,38 +4,50 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import typer
 
-from services.bootstrap import found_home
+from services.cli.demo.serving import OneHub, Stage
 from services.cli.demo.showing import Showing, prepared
-from services.cli.failures import Exit, Failure, wrong_usage
+from services.cli.failures import Exit, wrong_usage
 from services.cli.options import Json, settings_of
 from services.cli.output import emit, plain, say
 from services.cli.output import tell as warn
 from services.cli.synthetic.generator import DEFAULT_SEED
-from services.runtime.settings import Settings
 
 
 def demo(
     keep: Annotated[Path | None, typer.Option("--keep", metavar="DIR", help="Leave the hub in this folder, to be explored.")] = None,
     seed: Annotated[int, typer.Option("--seed", help="Another synthetic England with the same counts.")] = DEFAULT_SEED,
+    cluster: Annotated[
+        bool, typer.Option("--cluster", help="On two nodes, three Kafka brokers and PostgreSQL; a broker and a node are killed meanwhile.")
+    ] = False,
+    database_url: Annotated[
+        str | None, typer.Option("--database-url", metavar="URL", help="With --cluster: an empty PostgreSQL database; else one is started.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Show what the hub does: a hub of its own, one case told in full, England 2020 beside the Panel's published figures.
 
     Everything is synthetic. Every event is signed by the agency that owes it and sent over mutual TLS; everything shown is read back
     through the hub's services. It takes about a minute. The exit code is 5 if anything is not as it should be.
+
+    With --cluster the same takes place on a cluster, which needs Java, Maven and PostgreSQL and takes some minutes: a broker that leads and
+    the node that all agencies speak to are killed in the middle, and in the end every receipt is looked for on both nodes.
     """
     began = time.monotonic()
-    with _home(keep) as home:
-        settings = settings_of(home, listen="127.0.0.1:0", metrics_listen="")
-        _found(settings)
-        showing = prepared(settings, seed, keep, _silent if json else _print)
+    if database_url is not None and not cluster:
+        raise wrong_usage("--database-url names a cluster's database", "give --cluster too")
+    with _home(keep) as home, ExitStack() as ending:
+        if cluster:
+            stage = ending.enter_context(_cluster(home, database_url, kept=keep is not None, json=json))
+        else:
+            stage = OneHub(settings_of(home, listen="127.0.0.1:0", metrics_listen=""), keep)
+        showing = prepared(stage, seed, _silent if json else _print)
         showing.run()
         seconds = round(time.monotonic() - began, 1)
     if json:
@@ -58,14 +70,11 @@ def _home(keep: Path | None) -> Iterator[Path]:
         yield Path(folder) / "hub"
 
 
-def _found(settings: Settings) -> None:
-    try:
-        found_home(settings)
-    except FileExistsError as error:
-        raise wrong_usage(str(error), "give --keep a folder that does not exist yet") from None
-    except OSError as error:
-        hint = "give --keep a folder in one that may be written to"
-        raise Failure(Exit.UNAVAILABLE, f"{settings.home} cannot be written: {error.strerror}", hint) from None
+def _cluster(folder: Path, database_url: str | None, *, kept: bool, json: bool) -> AbstractContextManager[Stage]:
+    """Give a cluster; what happens to it is said as it happens, on standard error."""
+    from services.cli.demo.cluster import a_cluster  # noqa: PLC0415  # with Kafka's client, which one hub does without
+
+    return a_cluster(folder, database_url, (lambda _line: None) if json else warn, kept=kept)
 
 
 def _print(lines: Iterable[str]) -> None:
@@ -87,4 +96,5 @@ def _document(showing: Showing, seconds: float) -> dict[str, Any]:
         "tables": {number: comparison.as_document() for number, comparison in showing.comparisons.items()},
         "verify": None if verdict is None else {"passed": verdict.passed, **plain(verdict)},
         "seconds": seconds,
+        **showing.stage.document(),
     }

@@ -29,6 +29,8 @@ from services.trust.signing import SigningKey
 
 AREAS_AT_ONCE: Final = 8
 IDENTITIES_AT_ONCE: Final = 8
+APPEND_MAX_SECONDS: Final = 180.0
+"""For a hub that has lost a broker or a node, on a busy machine."""
 ARRANGEMENTS_BEGAN_ON: Final = date(2019, 9, 29)
 """The day by which every area's arrangements had to be in force (Working Together: transitional guidance 2018)."""
 
@@ -81,7 +83,7 @@ def establishments(areas: Sequence[Area], cast: Cast) -> Iterator[Draft]:
 async def enrol(callers: Callers, drafts: Sequence[Draft], tally: Tally) -> None:
     """Let the operator append all of this through the admin service."""
     async with callers.of(OPERATOR_ID, NATIONAL) as operator:
-        outcomes = await operator.append_many(drafts)
+        outcomes = await operator.append_many(drafts, deadline_seconds=APPEND_MAX_SECONDS)
     tally.count(outcomes)
     for outcome in outcomes:
         tally.demand(isinstance(outcome, Receipt), f"enrolling: {outcome}")
@@ -126,7 +128,8 @@ async def _send_stage(shard: Shard, steps: Sequence[Step], callers: Callers, tal
 
     async def append(agency: AgencyId, drafts: Sequence[Draft]) -> None:
         async with callers.of(agency, shard) as client:
-            outcomes = await client.append_many(drafts)
+            with tally.waiting():
+                outcomes = await client.append_many(drafts, deadline_seconds=APPEND_MAX_SECONDS)
         tally.count(outcomes)
         for outcome in outcomes:
             tally.demand(isinstance(outcome, Receipt), f"{agency} in {shard}: {outcome}")

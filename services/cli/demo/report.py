@@ -72,14 +72,19 @@ def introduction() -> Iterator[str]:
 
 def founded(address: str, agencies: Sequence[str]) -> Iterator[str]:
     """Yield who takes part."""
-    names = {"la": "councils", "icb": "integrated care boards", "police": "police forces", "partnership": "partnerships"}
-    kinds = [agency.partition("-")[0] for agency in agencies]
-    counts = ", ".join([*(f"{kinds.count(kind)} {words}" for kind, words in names.items()), "a school, a youth justice service, the Panel"])
     yield from heading("A hub of its own")
     yield from paragraph(
         f"It serves gRPC with mutual TLS at {address}, in a process of its own, and has founded its own certificate authority."
-        f" {len(agencies)} agencies have a certificate and a signing key each: {counts}."
+        f" {takers(agencies)}"
     )
+
+
+def takers(agencies: Sequence[str]) -> str:
+    """Say who takes part."""
+    names = {"la": "councils", "icb": "integrated care boards", "police": "police forces", "partnership": "partnerships"}
+    kinds = [agency.partition("-")[0] for agency in agencies]
+    counts = ", ".join([*(f"{kinds.count(kind)} {words}" for kind, words in names.items()), "a school, a youth justice service, the Panel"])
+    return f"{len(agencies)} agencies have a certificate and a signing key each: {counts}."
 
 
 def sent(incidents: int, tally: Tally, seconds: float) -> Iterator[str]:

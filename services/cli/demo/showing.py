@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import Final
 
 import uvloop
@@ -24,16 +23,14 @@ from services.cli.demo.callers import Callers, Tally
 from services.cli.demo.england import enrol, enrolments, establishments, make_identities, members, send, serves_many
 from services.cli.demo.reading import reading_as
 from services.cli.demo.saying import Cast, Saying, at
-from services.cli.demo.serving import serving
+from services.cli.demo.serving import Stage
 from services.cli.demo.story import choose, told_case
 from services.cli.demo.telling import Told, tell
 from services.cli.demo.today import HISTORY_ENDS_BEFORE, live_case
 from services.cli.printed import compared, counted
 from services.cli.progress import progress
 from services.cli.synthetic.generator import Population, england_2020
-from services.cli.verify import verdict_of
 from services.projector.verification import Verdict
-from services.runtime.settings import Settings
 
 YEAR: Final = (date(2020, 1, 1), date(2020, 12, 31))
 COUNT_DAY: Final = date(2021, 3, 31)
@@ -48,10 +45,9 @@ LONGEST_OVERDUE: Final = 3
 
 @dataclass(slots=True)
 class Showing:
-    """One showing: the hub's home, who plays, and what came of it."""
+    """One showing: where it takes place, who plays, and what came of it."""
 
-    settings: Settings
-    keep: Path | None
+    stage: Stage
     population: Population
     cast: Cast
     sayings: Sequence[Saying]
@@ -65,10 +61,10 @@ class Showing:
         """Serve the hub, tell it everything, read it back, and hold it against what it should be."""
         shards = members(self.population.areas, self.cast)
         self.show(report.introduction())
-        with serving(self.settings) as served:
+        with self.stage.served():
             with progress("certificates and keys") as done:
-                keys = make_identities(self.settings, list(shards), done)
-            self.show(report.founded(served.address(), list(shards)))
+                keys = make_identities(self.stage.settings, list(shards), done)
+            self.show(self.stage.introduced(list(shards)))
             live_from = london_day(_now()) - HISTORY_ENDS_BEFORE
             operator = [*enrolments(shards, keys, live_from), *establishments(self.population.areas, self.cast)]
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -77,20 +73,25 @@ class Showing:
             self._show_today(live)
             self._show_overdue()
             self._show_tables()
-            self.verdict = verdict_of(self.settings)
-        self.show(report.verified(self.verdict))
-        self.tally.demand(self.verdict.passed, "verification did not pass")
-        self.show(report.what_next(self.cast.case_id, self.cast.area.council, self.keep))
+            self.verdict, shown = self.stage.verified(self.tally)
+        self.show(shown)
+        self.show(self.stage.what_next(self.cast.case_id, self.cast.area.council))
 
     async def _send(self, operator: Sequence[Draft]) -> tuple[Told, Told]:
         """Have everybody say what they owe."""
-        callers = Callers(self.settings, stays=serves_many)
+        callers = Callers(self.stage.settings, self.stage.target(), stays=serves_many)
         began = time.monotonic()
         try:
             await enrol(callers, operator, self.tally)
             told = await tell(self.cast, self.sayings, callers, self.tally)
             with progress("England 2020") as done:
-                await send(self.population, self.cast.case_id, callers, self.tally, done)
+                async with self.stage.tried(self.tally) as progressed:
+
+                    def report_both(sent: int, total: int) -> None:
+                        done(sent, total)
+                        progressed(sent, total)
+
+                    await send(self.population, self.cast.case_id, callers, self.tally, report_both)
             live = await tell(self.today, live_case(self.today, _now()), callers, self.tally)
         finally:
             await callers.close()
@@ -102,32 +103,32 @@ class Showing:
         self.show(report.told(told))
         shown = {}
         for agency in (self.cast.area.business_unit, self.cast.area.police, PANEL_ID, self.cast.school):
-            with reading_as(self.settings, agency, self.tally.newest) as reader:
+            with reading_as(self.stage.settings, agency, self.tally.newest) as reader:
                 shown[agency] = reader.chronology(self.cast)
         unit = self.cast.area.business_unit
         self.show(report.chronology(self.cast.case_id, unit, shown[unit]))
         self.show(report.who_sees_what({agency: found.lines for agency, found in shown.items()}))
         self.tally.demand(not shown[unit].open_findings, "the told case has findings that are not mended")
-        with reading_as(self.settings, unit, self.tally.newest) as reader:
+        with reading_as(self.stage.settings, unit, self.tally.newest) as reader:
             self.show(report.case_deadlines(self.cast.case_id, reader.deadlines(case_id=self.cast.case_id)))
             self.show(report.explained(reader.explained(self.cast, "K5B")))
 
     def _show_today(self, live: Told) -> None:
         """Show the live case with its running deadlines."""
         self.show(report.told_today(live))
-        with reading_as(self.settings, self.cast.area.business_unit, self.tally.newest) as reader:
+        with reading_as(self.stage.settings, self.cast.area.business_unit, self.tally.newest) as reader:
             self.show(report.deadlines(reader.deadlines(case_id=self.today.case_id)))
 
     def _show_overdue(self) -> None:
         """Show who was overdue in all England at the end of a day of 2020."""
-        with reading_as(self.settings, PANEL_ID, self.tally.newest) as reader:
+        with reading_as(self.stage.settings, PANEL_ID, self.tally.newest) as reader:
             late = reader.deadlines(as_of=at(OVERDUE_ON, 23, 59), bands=[DEADLINE_BAND_OVERDUE])
         self.show(report.overdue(OVERDUE_ON, late, LONGEST_OVERDUE))
 
     def _show_tables(self) -> None:
         """Show the Panel's tables: those that are printed beside the print, the others as ours."""
         self.show(report.tables_begin())
-        with reading_as(self.settings, PANEL_ID, self.tally.newest) as reader:
+        with reading_as(self.stage.settings, PANEL_ID, self.tally.newest) as reader:
             for number in sorted({*PRINTED, *OURS}, key=lambda number: (number != "chart", number)):
                 found = reader.table(number, YEAR, COUNT_DAY)
                 comparison = compared(found) if number in PRINTED else None
@@ -137,14 +138,13 @@ class Showing:
                     self.tally.demand(comparison.match, f"table {number} is not the Panel's")
 
 
-def prepared(settings: Settings, seed: int, keep: Path | None, show: Callable[[Iterable[str]], None]) -> Showing:
+def prepared(stage: Stage, seed: int, show: Callable[[Iterable[str]], None]) -> Showing:
     """Draw the population and choose the case that is told in full."""
     population = england_2020(bundled_report(), seed)
     incident = choose(population.incidents)
     cast = Cast(area=incident.area, case_id=incident.case_id)
     return Showing(
-        settings=settings,
-        keep=keep,
+        stage=stage,
         population=population,
         cast=cast,
         sayings=told_case(cast, incident),
