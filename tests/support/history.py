@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from time import monotonic_ns
@@ -62,6 +62,18 @@ class Reading:
     events: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """One read of a stream at a node: asked for at ``min_position`` or later, it showed ``version`` at ``position`` of the shard."""
+
+    client: str
+    shard: str
+    stream: str
+    min_position: int
+    position: int
+    version: int
+
+
 @dataclass(frozen=True, slots=True)
 class History:
     """All that the clients wrote down. ``kept``: marks that a client has seen lie in its outbox."""
@@ -70,6 +82,7 @@ class History:
     answers: dict[str, list[Answer]] = field(default_factory=dict)
     kept: set[str] = field(default_factory=set)
     readings: dict[str, Reading] = field(default_factory=dict)
+    reads: list[Read] = field(default_factory=list)
     finished: set[str] = field(default_factory=set)
     errors: list[str] = field(default_factory=list)
 
@@ -118,6 +131,10 @@ class Diary:
         """Note a reading, before it is asked for and again when it is answered."""
         known = {name: getattr(reading, name) for name in ("user", "shard", "case_id", "min_position", "begun_ns", "position")}
         self._write({"reading": {**known, "events": sorted(reading.events)}})
+
+    def read(self, read: Read) -> None:
+        """Note a read that was answered."""
+        self._write({"read": asdict(read)})
 
     def fail(self, error: BaseException) -> None:
         """Note an error that no client should meet."""
@@ -202,6 +219,7 @@ class Library:
             history.answers.setdefault(one["mark"], []).append(Answer(at_ns=one["at_ns"], outcome=_outcome(one)))
         if reading := line.get("reading"):
             history.readings[reading["user"]] = Reading(**{**reading, "events": frozenset(reading["events"])})
+        history.reads.extend([Read(**line["read"])] if "read" in line else [])
         history.kept.update(line.get("kept", ()))
         history.errors.extend([line["error"]] if "error" in line else [])
         history.finished.update([line["finished"]] if "finished" in line else [])

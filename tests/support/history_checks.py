@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from itertools import chain, islice
 
-from safeguarding.hub.client.outcomes import Receipt, Refusal
+from safeguarding.hub.client.outcomes import Receipt, Refusal, Unresolved
 from tests.support.history import Fact, History, Log, receipts_of
 
 SHOWN_MAX = 40
@@ -28,9 +29,11 @@ def violations(history: History, logs: Sequence[Log]) -> list[str]:
         _wrong_versions(history),
         _false_refusals(history, log),
         _open_ends(history, log),
+        _left_unknown(history),
         _broken_groups(history, log),
         _wrong_order(history, log),
         _stale_readings(history, log),
+        _stale_reads(history, log),
         _unrecorded_readings(history, log),
     )
     return list(islice(chain(*checks), SHOWN_MAX))
@@ -162,6 +165,15 @@ def _open_ends(history: History, log: Log) -> Iterator[str]:
         yield f"{mark}: at position {facts[mark].position} of {facts[mark].shard}, though nobody set out to append it"
 
 
+def _left_unknown(history: History) -> Iterator[str]:
+    """Unknown: resolved by retry. A client ends only when it knows of everything what became of it, whichever of its calls was told."""
+    for mark, answers in history.answers.items():
+        client = history.attempts[mark].client
+        unknown = [answer.outcome for answer in answers if isinstance(answer.outcome, Unresolved)]
+        if client in history.finished and len(unknown) == len(answers):
+            yield f"{mark}: {client} ended, and what became of it is unknown: {unknown[-1].reason}"
+
+
 def _broken_groups(history: History, log: Log) -> Iterator[str]:
     """An atomic request lies on the log in one piece, or not at all."""
     facts = _by_mark(log)
@@ -209,6 +221,23 @@ def _stale_readings(history: History, log: Log) -> Iterator[str]:
         if not due <= reading.events or beyond & reading.events:
             shown, extra = len(due & reading.events), len(beyond & reading.events)
             yield f"{reading.user}: at position {reading.position} was shown {shown} of {len(due)} entries, and {extra} of later positions"
+
+
+def _stale_reads(history: History, log: Log) -> Iterator[str]:
+    """No read of a stream is older than it was asked to be, nor than the position it tells, nor of what the log does not have."""
+    positions: dict[tuple[str, str], list[int]] = {}
+    for fact in chain(*log.values()):
+        positions.setdefault((fact.shard, fact.stream), []).append(fact.position)
+    for read in history.reads:
+        known = positions.get((read.shard, read.stream), [])
+        least = bisect_right(known, max(read.position, read.min_position))
+        if read.position < read.min_position:
+            yield f"{read.client}: asked {read.shard} for position {read.min_position}, was shown {read.position}"
+        if not least <= read.version <= len(known):
+            yield (
+                f"{read.client}: at position {read.position} of {read.shard} was shown version {read.version} of {read.stream},"
+                f" which was at {least} then and is at {len(known)} at last"
+            )
 
 
 def _unrecorded_readings(history: History, log: Log) -> Iterator[str]:

@@ -11,7 +11,7 @@ import pytest
 
 from safeguarding.hub.client.outcomes import Outcome, Receipt, Refusal, Unresolved
 from safeguarding.hub.v1.append_pb2 import REFUSAL_CODE_WRONG_EXPECTED_VERSION
-from tests.support.history import Answer, Attempt, Diary, Fact, History, Library, Reading
+from tests.support.history import Answer, Attempt, Diary, Fact, History, Library, Read, Reading
 from tests.support.history_checks import false_receipts, violations
 
 CASE = "01890000-0000-7000-8000-00000000c001"
@@ -189,6 +189,20 @@ def read_unrecorded(world: World) -> None:
     world.facts[4] = replace(world.facts[4], viewer="")
 
 
+def leave_unknown(world: World) -> None:
+    world.attempt("d1", 100)
+    world.answer("d1", 110, Unresolved(b"d" * 16, "north", "gone"))
+    world.history.finished.add("la-1")
+
+
+def read_a_stream(**changes: object) -> Callable[[World], None]:
+    def read(world: World) -> None:
+        sound = Read(client="la-1", shard="north", stream=STREAM, min_position=2, position=3, version=4)
+        world.history.reads.append(replace(sound, **changes))  # type: ignore[arg-type]
+
+    return read
+
+
 def meet_an_error(world: World) -> None:
     world.history.errors.append("la-1: CallFailed: gone")
 
@@ -226,6 +240,16 @@ def meet_an_error(world: World) -> None:
         (read_ahead_of_the_log, "reader-1: was shown position 99, which the log does not have"),
         (read_with_a_hole, "reader-1: at position 3 was shown 2 of 3 entries, and 0 of later positions"),
         (read_unrecorded, "reader-1: its reading is on the log 0 times"),
+        (leave_unknown, "d1: la-1 ended, and what became of it is unknown: gone"),
+        (read_a_stream(min_position=4), "la-1: asked north for position 4, was shown 3"),
+        (
+            read_a_stream(version=2),
+            f"la-1: at position 3 of north was shown version 2 of {STREAM}, which was at 3 then and is at 4 at last",
+        ),
+        (
+            read_a_stream(version=5),
+            f"la-1: at position 3 of north was shown version 5 of {STREAM}, which was at 3 then and is at 4 at last",
+        ),
         (meet_an_error, "la-1: CallFailed: gone"),
     ],
 )
@@ -233,6 +257,13 @@ def test_a_broken_promise_is_named(spoil: Callable[[World], None], words: str) -
     world = a_sound_world()
     spoil(world)
     assert words in world.found()
+
+
+def test_a_stream_may_be_read_newer_than_it_was_asked_for() -> None:
+    world = a_sound_world()
+    for version in (3, 4):
+        read_a_stream(version=version)(world)
+    assert world.found() == []
 
 
 def test_a_node_whose_log_differs_is_named_with_the_first_position() -> None:
@@ -281,6 +312,8 @@ def test_what_a_client_wrote_is_read_back_line_by_line_and_a_line_cut_short_is_p
     reading = world.history.readings["reader-1"]
     diary.reading(replace(reading, position=None, events=frozenset()))
     diary.reading(reading)
+    read = Read(client="la-1", shard="north", stream=STREAM, min_position=2, position=3, version=3)
+    diary.read(read)
     diary.fail(ValueError("no"))
     diary.finish()
     whole = path.read_bytes()
@@ -289,5 +322,6 @@ def test_what_a_client_wrote_is_read_back_line_by_line_and_a_line_cut_short_is_p
     assert [answer.outcome for answer in history.answers["a1"]] == outcomes
     assert history.kept == {"a1"}
     assert history.readings == {"reader-1": reading}
+    assert history.reads == [read]
     assert (history.errors, history.finished) == (["la-1: ValueError: no"], {"la-1"})
     assert library.read().history.answers == history.answers
