@@ -65,6 +65,7 @@ class Second:
     hub: RunningHub
     log: NodesLog
     intake: Intake
+    store: ClusterEventStore
 
     def signed(self, agency_id: str, case_id: str) -> SignedEvent:
         """Sign a proceeding of a case."""
@@ -72,6 +73,11 @@ class Second:
         key = Identity.from_folder(self.hub.settings.agency_folder(agency_id)).signing_key
         draft = Draft(event=to_message(a_proceeding(str(uuid.uuid4()))), case_id=case_id)
         return SignedEvent.FromString(sign(draft, sender, key, 1).message)
+
+    def records(self) -> int:
+        """Return how many records the shard's partition has."""
+        (partition,) = [partition for partition, shard in self.store._state.places().items() if shard == SHARD]
+        return len(self.log.shared.records(partition))
 
     async def answers_only_when_told(self, agency_id: str, event: SignedEvent) -> Outcome:
         """Send an event through the second node; it is answered after what the other node wrote has come to it, and not before."""
@@ -115,7 +121,7 @@ def second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Second]:
             node_id="second",
         )
         try:
-            yield Second(hub, log, intake)
+            yield Second(hub, log, intake, store)
         finally:
             log.is_held = False
             store.close()
@@ -197,3 +203,24 @@ async def test_callers_who_contend_for_a_stream_on_one_node_cause_no_void(second
         await asyncio.gather(*(tell(client) for client in clients for _ in range(TELLERS_EACH)))
     assert set(outcomes(second.hub.settings.event_store_file)) == {Positions}
     assert second.hub.parts.store.shard(SHARD).stream_version(f"sharing-{case_id}") == len(MEMBERS) * TELLERS_EACH * EVENTS_EACH
+
+
+async def test_what_is_void_after_its_caller_has_gone_is_not_proposed_anew_until_the_caller_comes_again(second: Second) -> None:
+    case_id = str(uuid.uuid4())
+    await second.hub.said(COUNCIL, a_notification(), case_id=case_id)
+    second.store.come_to_end(SHARD, HELD_SECONDS)
+    second.log.is_held = True
+    await second.hub.said(COUNCIL, a_proceeding(str(uuid.uuid4())), case_id=case_id)
+    event = second.signed(COUNCIL, case_id)
+    before = second.records()
+    asked = asyncio.ensure_future(second.intake.append(COUNCIL, [event]))
+    await asyncio.wait([asked], timeout=HELD_SECONDS)
+    assert second.records() == before + 1, "it was proposed, at a version that is taken"
+    asked.cancel()
+    await asyncio.wait([asked])
+    second.log.is_held = False
+    second.store.come_to_end(SHARD, HELD_SECONDS)
+    await asyncio.sleep(HELD_SECONDS)
+    assert second.records() == before + 1, "it was proposed anew for nobody"
+    (outcome,) = await second.intake.append(COUNCIL, [event])
+    assert outcome.receipt.version == 3, outcome
