@@ -53,9 +53,10 @@ test: $(DEV) ## run all tests
 	@$(BIN)/python -m deploy.kafka.jars || true
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile $(ARGS)
 
-test-faults: $(DEV) ## break brokers under load, and see that nothing is lost
+# A row takes 10 to 30 seconds a seed. The table at the end goes to build/faults.json as well.
+test-faults: $(DEV) ## break brokers, nodes, networks and disks under load, and see that nothing is lost; HUBTEST_SEED, HUBTEST_SEEDS
 	@$(BIN)/python -m deploy.kafka.jars
-	@HUBTEST_REQUIRE_KAFKA=1 $(BIN)/python -m pytest -q -s -m faults $(ARGS)
+	@HUBTEST_REQUIRE_KAFKA=1 HUBTEST_MEASURED=build/faults.json $(BIN)/python -m pytest -q -s -m 'faults or not faults' $(or $(ARGS),tests/faults)
 
 check: $(DEV) ## format, lint, types, layers, contract and generated code
 	@$(BIN)/ruff format --check $(CODE)

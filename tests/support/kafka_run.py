@@ -29,13 +29,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture(scope="session")
 def kafka_bootstrap(pytestconfig: pytest.Config) -> str:
     """The addresses of the run's Kafka, which all tests share: each makes topics of its own (``kafka.a_topic``)."""
-    return os.environ.get(NAMED) or _SERVICE.address(pytestconfig, _need_kafka)
+    return os.environ.get(NAMED) or _SERVICE.address(pytestconfig, need_kafka)
 
 
 @pytest.fixture
 def a_cluster(tmp_path: Path) -> Iterator[Callable[[int], Cluster]]:
     """Starts a cluster of a test's own, of 1 or 3 brokers, for it to kill, pause and start again."""
-    _need_kafka()
+    need_kafka()
     clusters: list[Cluster] = []
 
     def start(brokers: int = 1) -> Cluster:
@@ -51,7 +51,7 @@ def a_cluster(tmp_path: Path) -> Iterator[Callable[[int], Cluster]]:
             cluster.kill()
 
 
-def _need_kafka() -> None:
+def need_kafka() -> None:
     """Skip the test where Kafka cannot be had; fail it where it must be."""
     try:
         jars()
