@@ -14,8 +14,8 @@ from hashlib import sha256
 from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 
-from services.eventstore import frame
 from domain.kernel.moulds import assembler
+from services.eventstore import frame
 from services.eventstore.port import (
     Accepted,
     Append,

@@ -14,8 +14,8 @@ from typing import Final
 
 from google.protobuf.message import DecodeError
 
-from safeguarding.hub.v1 import log_pb2
 from domain.kernel.moulds import assembler
+from safeguarding.hub.v1 import log_pb2
 from services.eventstore.port import Append, Expectation, Malformed, ProposedEvent, Tracking
 from services.runtime.errors import HubError
 from services.runtime.limits import RECORD_MAX_BYTES
