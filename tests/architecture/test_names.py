@@ -37,6 +37,7 @@ KEPT_INSIDE: Final = {
         "SEND_MAX_SECONDS",
     },
     "services/eventstore/log.py": {"ASK_MAX_SECONDS"},
+    "services/eventstore/opening.py": {"EXPECTED_MAX_BYTES", "EXPECTED_MAX_EVENTS"},
     "services/eventstore/proposals.py": {"CLOSE_MAX_SECONDS"},
     "services/eventstore/sequencer.py": {"BATCH_MAX_APPENDS", "BATCH_MAX_BYTES"},
     "services/eventstore/tables.py": {"WAL_MAX_PAGES"},
