@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from services.cli.failures import Exit
-from services.eventstore.kafka import Kafka
+from services.eventstore.kafka import Kafka, leaders, make_topic
+from services.runtime.errors import Unavailable
 from tests.support.builders import COUNCIL, a_notification
 from tests.support.command import ran
 from tests.support.hub import running_hub
@@ -30,6 +31,15 @@ def test_the_topic_is_made_checked_and_widened(kafka: Kafka, tmp_path: Path) -> 
     assert ran("kafka", "init", "--partitions", "5", "--replication", "1", "--json", "--home", tmp_path).document["partitions"] == 5
     checked = ran("kafka", "check", "--home", tmp_path)
     assert (checked.code, checked.out) == (Exit.OK, f"topic {kafka.topic} has 5 partitions and keeps its records for ever\n")
+
+
+def test_each_partition_has_a_leader(kafka: Kafka) -> None:
+    with pytest.raises(Unavailable, match="does not exist"):
+        leaders(kafka)
+    make_topic(kafka, partitions=3, replication=1)
+    found = leaders(kafka)
+    assert found.keys() == {0, 1, 2}
+    assert all(broker > 0 for broker in found.values())
 
 
 def test_a_topic_that_would_lose_records_is_refused_by_every_command_that_rests_on_it(kafka: Kafka, tmp_path: Path) -> None:
