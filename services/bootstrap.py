@@ -148,6 +148,12 @@ def open_parts(settings: Settings, metrics: Metrics | None = None, report: Repor
         closing.callback(views.close)
         projector = Projector(store, opener, views, system_clock, workplace(settings))
         closing.callback(projector.stop, STOP_MAX_SECONDS)
+        if not store.shares_log and (ahead := projector.ahead()):
+            where = settings.view_store_file if settings.database_url is None else "what is in the database that HUB_DATABASE_URL names"
+            raise IntegrityError(
+                f"{', '.join(ahead)} know more than the log: {settings.event_store_file} is an older copy, or lost its end. "
+                f"If that is meant, remove {where}: views are made anew from the log"
+            )
         examiners = Examiners()
         intake = Intake(
             store=store,

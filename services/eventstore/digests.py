@@ -93,14 +93,15 @@ class Digests:
         # A node that has more events than the log gave this one by then has others.
         agrees = standing is not None and said.position <= standing.position and self._digest_at(shard, said.position) == said.digest
         self._compared(agrees)
-        one.others[said.node_id] = _Said(said.position, agrees, self._now())
+        now = self._now()
+        one.others[said.node_id] = _Said(said.position, agrees, now)
         if agrees:
             self._refold.settle(shard, said.position, is_damage=False)
             return
         _log.warning("eventstore.digest_differs", shard=shard, position=said.position, node_id=said.node_id)
         if one.disputed_at is None:
             # Answered once a dispute: nodes that go on though they differ do not answer each other for ever.
-            one.disputed_at, one.is_asked = self._now(), True
+            one.disputed_at, one.is_asked = now, True
             one.disputed = said.position if standing is None else min(said.position, standing.position)
 
     def look(self) -> None:

@@ -125,6 +125,20 @@ class Projector:
             lags += [self._lag(view.name, shard, reached.get(shard, 0)) for shard in self._store.shards()]
         return tuple(lags)
 
+    def ahead(self) -> tuple[str, ...]:
+        """Return the live views that have come further in a shard than this node's log; none, unless one of both was replaced.
+
+        Where nodes share a log a view may well be ahead of one that folds it: another node projected.
+        """
+        found = []
+        for view in self._database.views:
+            live = self._database.live(view.name)
+            reached = {} if live is None else self._database.positions(view.name, live.generation)
+            heads = {shard: self._store.shard(shard).head().position for shard in self._store.shards()}
+            if any(position > heads.get(shard, 0) for shard, position in reached.items()):
+                found.append(view.name)
+        return tuple(found)
+
     def parked(self) -> dict[str, int]:
         """Return how many streams each view has parked, by view."""
         live = {view.name: self._database.live(view.name) for view in self._database.views}

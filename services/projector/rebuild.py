@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from projections.kernel.database import Behind, Generation, ViewDatabase
 from services.eventstore.opening import Opener
@@ -12,6 +14,11 @@ from services.eventstore.port import EventStore
 from services.projector.filling import REBUILD_BATCH_EVENTS, fill_shard
 from services.projector.parallel import PARALLEL_MIN_EVENTS, Workplace, fill_in_parallel
 from services.projector.source import FollowedStore
+from services.runtime.errors import Unavailable
+
+BEHIND_MAX_SECONDS: Final = 60.0
+"""A live view that another process keeps at the head is caught up with in this time, between two of its batches."""
+BEHIND_PAUSE_SECONDS: Final = 0.02
 
 
 class Stopped(Exception):
@@ -124,12 +131,20 @@ class Rebuild:
         return {shard: min((known.get(shard, 0) for known in positions), default=0) for shard in heads}
 
     def _swap(self, generation: Generation) -> None:
-        """Swap a filled generation in. While the live one moves ahead of it, catch up first, with its projector kept waiting."""
+        """Swap a filled generation in. While the live one moves ahead of it, catch up first, with its projector kept waiting.
+
+        Raise ``Unavailable`` if that does not come about: the live one is of more events than the log here has.
+        """
+        deadline = time.monotonic() + BEHIND_MAX_SECONDS
         while True:
+            self._go_on()
             with self.database.alone():
                 self.fill([generation])
                 try:
                     self.database.swap(generation.view, generation.generation)
-                except Behind:  # another process projects too: it cannot be kept waiting, and is caught up with again
-                    continue
-                return
+                except Behind as behind:  # another process projects too: it cannot be kept waiting, and is caught up with again
+                    if time.monotonic() > deadline:
+                        raise Unavailable(f"{behind}, which is more than the log has here") from behind
+                else:
+                    return
+            self.stopping.wait(BEHIND_PAUSE_SECONDS)

@@ -27,7 +27,7 @@ KEPT_INSIDE: Final = {
     "services/bootstrap.py": {"DRAIN_MAX_SECONDS", "STOP_MAX_SECONDS"},
     "services/eventstore/fold.py": {"INTEGER_MAX"},
     "services/eventstore/reader.py": {"IDLE_MAX_CONNECTIONS"},
-    "services/eventstore/cluster.py": {"BEGIN_MAX_SECONDS"},
+    "services/eventstore/digests.py": {"NODES_MAX"},
     "services/eventstore/follower.py": {"BATCH_MAX_RECORDS", "CHECK_MAX_SECONDS", "STALL_MAX_SECONDS"},
     "services/eventstore/kafka.py": {
         "BATCH_MAX_BYTES",
@@ -45,6 +45,7 @@ KEPT_INSIDE: Final = {
     "services/intake/ahead.py": {"ANSWER_MAX_SECONDS", "EXAMINERS_MAX"},
     "services/intake/streams.py": {"STREAMS_MAX_KEPT"},
     "services/projector/projector.py": {"BATCH_MAX_EVENTS", "REST_MAX_SECONDS"},
+    "services/projector/rebuild.py": {"BEHIND_MAX_SECONDS"},
     "services/runtime/interpreter.py": {"YOUNG_MAX_OBJECTS"},
     "services/runtime/status.py": {"VIOLATIONS_MAX"},
     "services/trust/identity.py": {"CERTIFICATES_MAX_KEPT"},

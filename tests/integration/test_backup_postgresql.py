@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import make_url
 
+from deploy.postgresql.server import programs
 from services.cli.failures import Exit
 from services.trust.keystore import case_key_id
 from tests.support.backups import heads
@@ -17,7 +18,6 @@ from tests.support.builders import CASE, COUNCIL, OTHER_CASE, SHARD, a_notificat
 from tests.support.command import Ran, ran
 from tests.support.hub import running_hub
 from tests.support.postgresql import a_database
-from tests.support.postgresql_keeper import programs
 
 DUMP_MAX_SECONDS = 60
 

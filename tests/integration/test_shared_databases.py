@@ -11,6 +11,7 @@ from sqlalchemy.engine import make_url
 
 from services.bootstrap import key_encryption_key
 from services.cli.failures import Exit
+from services.projector import rebuild
 from services.runtime.errors import IntegrityError
 from services.runtime.settings import SettingsError, load_settings
 from services.trust.keystore import DESTROYED, case_key_id
@@ -104,6 +105,29 @@ def test_another_logs_databases_are_refused(tmp_path: Path, postgresql_url: str,
         pass
     with pytest.raises(IntegrityError, match=r"the view database is of another log: .* this log is empty; name an empty one"):
         running_hub(tmp_path / "third", populate=False).__enter__()
+
+
+def test_views_that_know_more_than_the_log_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "hub"
+    with running_hub(home) as hub:
+        asyncio.run(notified(hub))
+    shutil.copy(home / "store" / "events.sqlite", tmp_path / "older.sqlite")
+    with running_hub(home) as hub:
+        gone = asyncio.run(notified(hub))
+        assert asyncio.run(body_of(hub, gone)) == ""
+    for file in (home / "store").glob("events.sqlite*"):
+        file.unlink()
+    shutil.copy(tmp_path / "older.sqlite", home / "store" / "events.sqlite")
+    refused = ran("serve", "--home", home)
+    assert (refused.code, "is an older copy, or lost its end" in refused.err) == (Exit.UNSOUND, True), refused.err
+    monkeypatch.setattr(rebuild, "BEHIND_MAX_SECONDS", 0.2)
+    behind = ran("rebuild", "--home", home)
+    assert (behind.code, "which is more than the log has here" in behind.err) == (Exit.UNAVAILABLE, True), behind.err
+    for file in (home / "store").glob("views.sqlite*"):
+        file.unlink()
+    with running_hub(home) as hub:
+        assert asyncio.run(body_of(hub, asyncio.run(notified(hub)))) == ""
+    assert ran("verify", "--home", home).code == Exit.OK
 
 
 def test_a_url_that_cannot_be_read_is_said_by_its_name_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

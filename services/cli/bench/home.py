@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -98,7 +99,9 @@ def another_node(home: Home, folder: Path) -> Home:
     """Make the home of a second node of a hub on Kafka and PostgreSQL."""
     command = [*program("services.cli.main"), "nodes", "prepare", "second", "--into", str(folder), "--home", str(home.settings.home)]
     subprocess.run(command, env=child_environment(), check=True, stdout=subprocess.DEVNULL, timeout=START_MAX_SECONDS)  # noqa: S603  # our own program
-    return Home(load_settings(home=folder, listen="127.0.0.1:0", metrics_listen="", agency_events_per_second=0), home.areas)
+    second = load_settings(home=folder, listen="127.0.0.1:0", metrics_listen="", agency_events_per_second=0)
+    shutil.copytree(home.settings.agency_folder(OPERATOR_ID), second.agency_folder(OPERATOR_ID))  # to ask for its health
+    return Home(second, home.areas)
 
 
 def _established(area: Area) -> Draft:

@@ -66,6 +66,11 @@ class Scene:
     machines: dict[str, Machine] = field(default_factory=dict)
     log: SimulatedLog = field(default_factory=lambda: SimulatedLog(1, lambda _: None))
 
+    def clock(self) -> float:
+        """Tell the time; as with a real clock no two readings are the same."""
+        self.now += 1e-6
+        return self.now
+
     def open(self, name: str, program: Program = PROGRAM) -> Machine:
         """Begin a node's process, as a store's opening does."""
         path = self.folder / f"{name}.sqlite"
@@ -78,7 +83,7 @@ class Scene:
 
         member = Member(node_id=name, compared=count)
         follower = SteppedFollower(
-            state, path, NodeLink(self.log), ROOT, lambda _: None, 20.0, member=member, program=program, now=lambda: self.now
+            state, path, NodeLink(self.log), ROOT, lambda _: None, 20.0, member=member, program=program, now=self.clock
         )
         follower.fold()
         follower.take_part()
