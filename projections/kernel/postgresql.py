@@ -2,7 +2,7 @@
 
 Writers take turns by an advisory lock, as SQLite's writers do by their file's: what was read in a transaction that writes stays true in it.
 Readers see one moment by REPEATABLE READ. That covers rows, not tables, so a reader also locks the tables that it is going to read. Commits
-do not wait for the disk (``synchronous_commit=off``), for the reason that ``sqlite.py`` gives.
+wait for the disk: a projector remembers how far it has come longer than a server that crashed and was up again at once.
 """
 
 from __future__ import annotations
@@ -41,6 +41,23 @@ DROPS_LATER: bool = True
 _TURN: Final = 0x48554254
 _TENURE: Final = 0x48554257
 """The first halves of the advisory locks' names; the second tells schemas apart, since hubs may share a database by ``search_path``."""
+_PATIENCE: Final[dict[str, object]] = {
+    "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+_WRITERS: Final = {
+    # Whoever projects remembers how far it has come: a commit that a crash of the server took back would be passed over.
+    "synchronous_commit": "on",
+    "lock_timeout": f"{LOCK_TIMEOUT_MS}ms",
+    # A process that was stopped, or its machine lost, in the middle of a transaction must not keep the others from writing.
+    "idle_in_transaction_session_timeout": f"{LOCK_TIMEOUT_MS}ms",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+}
 _FETCH_ROWS: Final = 1_000
 _UNDEFINED_TABLE: Final = "42P01"
 _SERVERS_OWN: Final = (psycopg.ProgrammingError, psycopg.InternalError, psycopg.NotSupportedError)
@@ -87,8 +104,8 @@ def engine(url: str, access: Access) -> Engine:
             return
         connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
         with connection.cursor() as cursor:
-            cursor.execute("SELECT set_config('synchronous_commit', 'off', false)")
-            cursor.execute("SELECT set_config('lock_timeout', %s, false)", (f"{LOCK_TIMEOUT_MS}ms",))
+            for name, value in _WRITERS.items():
+                cursor.execute("SELECT set_config(%s, %s, false)", (name, value))
         connection.commit()
 
     if access is not Access.READ:
@@ -233,8 +250,8 @@ def tenure(engine: Engine) -> _Claim:
 
 
 def _connect_args(url: str | URL) -> dict[str, object]:
-    """Return what every connection is begun with unless the URL says otherwise."""
-    return {} if "connect_timeout" in make_url(url).query else {"connect_timeout": CONNECT_TIMEOUT_SECONDS}
+    """Return what every connection is begun with unless the URL says otherwise: a server that is gone is noticed within half a minute."""
+    return {name: value for name, value in _PATIENCE.items() if name not in make_url(url).query}
 
 
 def _demand_fit(connection: psycopg.Connection[Any]) -> None:

@@ -80,7 +80,7 @@ def _files(settings: Settings) -> Iterator[Path]:
     for name in _BESIDE:
         for file in sorted((settings.home / name).rglob("*")):
             path = file.relative_to(settings.home)
-            if file.is_file() and str(path) != KEK and not file.name.startswith((_OUTBOX, ".")):
+            if file.is_file() and not str(path).startswith(KEK) and not file.name.startswith((_OUTBOX, ".")):
                 yield path
 
 

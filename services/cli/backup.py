@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ from services.cli.options import Home, Json, settings_of
 from services.cli.output import emit, plain, say
 from services.cli.progress import progress
 from services.cli.stores import kek_of, opened_keys
-from services.runtime.settings import FILE_NAME, Settings
+from services.runtime.settings import Settings
 from services.trust.keystore import KeyStore
 
 
@@ -66,7 +67,8 @@ def _check_wishes(settings: Settings, *, with_kek: bool, with_views: bool) -> No
     """Fail if what is asked for cannot be had, or would hold more than was asked for."""
     if with_views and settings.database_url is not None:
         raise wrong_usage("the views lie in PostgreSQL", "back them up there, with pg_dump, or let the hub build them from the log")
-    if settings.sources.get("kek") == FILE_NAME and not with_kek:
+    in_file = tomllib.loads(settings.settings_file.read_text()) if settings.settings_file.is_file() else {}
+    if "kek" in in_file and not with_kek:
         hint = "move it to the file trust/kek, or say --with-kek"
         raise wrong_usage(f"{settings.settings_file} holds the key-encryption key, which would lie beside what it opens", hint)
 

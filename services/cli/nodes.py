@@ -52,6 +52,7 @@ def prepare(
         raise wrong_usage(f"{node} is the name of this node", "choose another")
     if into.exists():
         raise wrong_usage(f"{into} exists", "name a folder that does not")
+    into.mkdir(parents=True, mode=0o700)
     try:
         missing = _make(settings, node, into, name or [])
     except BaseException as error:
@@ -69,7 +70,6 @@ def prepare(
 
 def _make(settings: Settings, node: str, into: Path, names: list[str]) -> list[str]:
     """Make the home; return what is missing there because the authority's key is not in this one."""
-    into.mkdir(parents=True, mode=0o700)
     write_secret(into / settings.settings_file.name, _settings_text(settings, node).encode())
     made = load_settings(home=into)
     shared = [settings.authority_certificate_file, settings.operator_public_key_file]

@@ -53,12 +53,22 @@ def serve(
     _settle(settings, found=found)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            while runner.run(_Node(settings, json=json).live()):
+            while _lives_again(runner, settings, json=json):
                 _LOG.warning("hub.opening_again", node_id=settings.node_id)
     except InUse as error:
         raise Failure(Exit.UNAVAILABLE, str(error), "another hub may be serving this home; there can be one") from None
     except Unavailable as error:
         raise Failure(Exit.UNAVAILABLE, str(error), "hub doctor says what is reachable") from None
+
+
+def _lives_again(runner: asyncio.Runner, settings: Settings, *, json: bool) -> bool:
+    """Have a node live; tell whether it is to begin anew, to fold the log anew."""
+    try:
+        return runner.run(_Node(settings, json=json).live())
+    except Differs as differs:  # noticed while it opened
+        if not differs.refolds:
+            raise
+        return True
 
 
 def _settle(settings: Settings, *, found: bool) -> None:

@@ -6,6 +6,8 @@ file since then, so they are read again, a few at a time, and held against the d
 
 from __future__ import annotations
 
+import sqlite3
+import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from math import inf
@@ -22,6 +24,8 @@ PUBLISH_SECONDS: Final = 10.0
 """Of a shard that grows, each node publishes a digest at most so often; of one that does not, none."""
 SETTLE_SECONDS: Final = 25.0
 """More than two publications: after so long every node that lives has said what it holds."""
+PAUSE_SECONDS: Final = 5.0
+"""Longer between two looks, this process was stopped, and what others said meanwhile lies unread."""
 NODES_MAX: Final = 100
 """More nodes than any hub has: whoever else publishes is not listened to."""
 BEGINNING: Final = Mark(0, FIRST_DIGEST)
@@ -48,6 +52,7 @@ class _Shard:
     others: dict[str, _Said] = field(default_factory=dict)
     disputed: int = 0
     disputed_at: float | None = None
+    judge_at: float = 0.0
     proven: Mark = BEGINNING
     """How far the rows were read again."""
 
@@ -77,10 +82,12 @@ class Digests:
         self._is_live = False
         self._of: dict[str, _Shard] = {}
         self._turn = 0
+        self._looked_at = 0.0
 
     def begin(self) -> None:
         """Take part from now on: this node has folded what the log held when it began. What was published before may be mended since."""
         self._is_live = True
+        self._looked_at = self._now()
 
     def hear(self, shard: str, said: DigestPublished) -> None:
         """Hold what a node published against what this one holds; the log before it is folded here."""
@@ -101,18 +108,23 @@ class Digests:
         _log.warning("eventstore.digest_differs", shard=shard, position=said.position, node_id=said.node_id)
         if one.disputed_at is None:
             # Answered once a dispute: nodes that go on though they differ do not answer each other for ever.
-            one.disputed_at, one.is_asked = now, True
+            one.disputed_at, one.judge_at, one.is_asked = now, now + SETTLE_SECONDS, True
             one.disputed = said.position if standing is None else min(said.position, standing.position)
 
     def look(self) -> None:
         """Publish what is due, judge what is disputed, read some rows again; raise ``Differs`` if this node must not go on as it is."""
         if not self._is_live:
             return
+        pause = self._now() - self._looked_at
+        self._looked_at += pause
+        if pause > PAUSE_SECONDS:
+            for one in self._of.values():
+                one.judge_at += pause
         shards = [shard for shard in self._shards() if self._state.newest_mark(shard) is not None or shard in self._of]
         for shard in shards:
             one = self._one(shard)
             self._publish_if_due(shard, one)
-            if one.disputed_at is not None and self._now() >= one.disputed_at + SETTLE_SECONDS:
+            if one.disputed_at is not None and self._now() >= one.judge_at:
                 self._judge(shard, one)
         if shards:
             self._turn += 1
@@ -165,12 +177,19 @@ class Digests:
         return self._chained(shard, self._state.mark_before(shard, position) or BEGINNING, position)
 
     def _chained(self, shard: str, mark: Mark, position: int) -> bytes | None:
-        """Return the digest at a position from that at a mark before it; None if a row is missing between them."""
+        """Return the digest at a position from that at a mark before it; None if a row between them is missing, or is none."""
         digest, last = mark.digest, mark.position
-        for stored in self._state.events_between(shard, mark.position, position):
-            if stored.position != last + 1:
-                return None
-            digest, last = next_digest(digest, leaf(shard, stored)), stored.position
+        try:
+            for stored in self._state.events_between(shard, mark.position, position):
+                if stored.position != last + 1:
+                    return None
+                digest, last = next_digest(digest, leaf(shard, stored)), stored.position
+        except (struct.error, TypeError, AttributeError):  # a number or a text that no event ever had
+            return None
+        except sqlite3.OperationalError as error:
+            if "decode" not in str(error):
+                raise
+            return None
         return digest if last == position else None
 
     def _damaged(self, shard: str, position: int) -> Differs:

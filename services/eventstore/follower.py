@@ -267,8 +267,11 @@ class Follower(Sequencer):
     def _work(self) -> None:
         """Fold what comes until told to stop; what was proposed before is still decided, or given up at its deadline."""
         while self._broken is None and not (self._closing.is_set() and not self._pending):
-            if not self._fold_next(POLL_SECONDS) and self._broken is None:
-                sleep(RETRY_SECONDS)
+            try:
+                if not self._fold_next(POLL_SECONDS) and self._broken is None:
+                    sleep(RETRY_SECONDS)
+            except Exception as error:  # noqa: BLE001  a node that folds no more must say so, and not only fall silent
+                self._broken = IntegrityError(f"the follower met what it does not know: {type(error).__name__}")
         if self._broken is not None:
             _log.error("eventstore.stopped", reason=str(self._broken))
             self.on_failure()

@@ -50,6 +50,7 @@ KEPT_FOR_EVER: Final[Mapping[str, str]] = {
     "retention.bytes": "-1",
     "message.timestamp.type": "LogAppendTime",
     "unclean.leader.election.enable": "false",
+    "compression.type": "producer",
     "max.message.bytes": str(RECORD_MAX_BYTES + 64 * 1024),
 }
 """What the topic must be set to: it is the evidence, so nothing of it expires, is compacted or dates itself."""
@@ -181,13 +182,18 @@ class KafkaLog:
             self._arrivals.follow(offsets)
             self._offsets = dict(offsets)
             self._follows += 1
-            self._failure = None
+            if not isinstance(self._failure, IntegrityError):  # what contradicts this node does so wherever it reads on
+                self._failure = None
             self._may_fetch.notify()
 
     def poll(self, seconds: float, most: int) -> Sequence[LogRecord]:
         """Return what came, in offset order in each partition."""
         with self._arriving:
             self._arrived.wait_for(lambda: self._arrivals.is_ready or self._failure is not None or self._is_closed, seconds)
+            if isinstance(self._failure, IntegrityError):
+                raise self._failure
+            if not (self._is_closed or self._fetching.is_alive()):
+                raise IntegrityError("what fetches the log has ended")
             is_fetching = self._failure is None and not self._arrivals.is_full
             records = self._arrivals.take(most)
             failure = None
@@ -273,7 +279,7 @@ class KafkaLog:
 
     def _fetch(self) -> None:
         """Fetch until closed; the only thread that touches the consumer until then."""
-        followed = 0
+        followed, is_fit = 0, True
         while True:
             with self._arriving:
                 while not (self._is_closed or (self._follows and self._failure is None and not self._arrivals.is_full)):
@@ -284,12 +290,17 @@ class KafkaLog:
             records: list[LogRecord] = []
             failure: Exception | None = None
             try:
+                if not is_fit:
+                    self._renew_consumer()
+                    followed, is_fit = 0, True
                 if follows != followed:
                     self._assign(offsets)
                     followed = follows
                 records = self._fetched()
             except Exception as error:  # noqa: BLE001  whoever polls must hear it, not the thread's end
                 failure = error
+                # A client that met a batch it cannot read never ends its next poll (kafka-python 3.0.12).
+                is_fit = False
             self._arrive(follows, records, failure)
 
     def _arrive(self, follows: int, records: list[LogRecord], failure: Exception | None) -> None:
@@ -311,6 +322,12 @@ class KafkaLog:
     def _is_urgent(self, follows: int) -> bool:
         """Tell whether there is to be no pause in fetching."""
         return self._is_closed or self._is_awaited or follows != self._follows or self._arrivals.has_gap
+
+    def _renew_consumer(self) -> None:
+        """Read with a new client; raise ``Unavailable`` if no broker answers. What it reads again is known by its offset."""
+        fresh = self._kafka.consumer()
+        used, self._consumer = self._consumer, fresh
+        used.close()
 
     def _assign(self, offsets: Mapping[int, int]) -> None:
         """Tell the consumer what to read."""

@@ -58,6 +58,9 @@ class Refold:
         cause = self._cause
         if cause is None or cause.is_done:
             return
+        if self._path.exists():  # else a process died while it did what follows
+            for suffix in _SUFFIXES:
+                self._path.with_name(f"{self._path.name}.differs{suffix}").unlink(missing_ok=True)
         for suffix in _SUFFIXES:
             with contextlib.suppress(FileNotFoundError):
                 self._path.with_name(self._path.name + suffix).replace(self._path.with_name(f"{self._path.name}.differs{suffix}"))
@@ -68,7 +71,10 @@ class Refold:
         """Have the state folded anew when it is opened next; return what ends this one, for good if it is a second time."""
         if self._cause is not None and self._cause.is_done:
             return Differs(cause.words, refolds=False)
-        self._write(cause)
+        try:
+            self._write(cause)
+        except OSError as error:
+            return Differs(f"{cause.words}; that cannot be noted ({error.strerror})", refolds=False)
         return Differs(cause.words, refolds=True)
 
     def settle(self, shard: str, position: int, *, is_damage: bool) -> None:
@@ -76,7 +82,8 @@ class Refold:
         cause = self._cause
         if cause is None or cause.shard != shard or cause.position > position or (is_damage and not cause.is_damage):
             return
-        self._note.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a disk that takes nothing: the note then says once more what is over
+            self._note.unlink(missing_ok=True)
         self._cause = None
         _log.info("eventstore.refold_settled", shard=shard, position=position)
 

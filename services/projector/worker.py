@@ -15,6 +15,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, TextIO
 
+import structlog
+
 from projections.kernel.database import ViewDatabase
 from projections.kernel.view import View
 from projections.views import VIEWS
@@ -66,6 +68,7 @@ def _fill(store: ReadOnlyEventStore, opener: Opener, views: Sequence[View], orde
 def main() -> None:
     """Work for the process that started this one."""
     interpreter.settle()
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # standard output is for answers
     work(sys.stdin, sys.stdout)
 
 

@@ -29,7 +29,7 @@ LOOK_SECONDS: Final = 0.5
 CHECK_ID: Final = "kek-check"
 """Stands among the data keys for none: with it a store knows its key-encryption key again."""
 _CONTEXT: Final = b"safeguarding-hub/data-key/v1\x00"
-_ID_MAX_CHARACTERS: Final = 100
+_ID_MAX_CHARACTERS: Final = 200
 _SHOWN: Final = 16
 """Of a leaf hash, which is enough to tell two apart by eye."""
 

@@ -188,8 +188,12 @@ class PostgresqlKeyStore:
     def _watch(self) -> None:
         """Look until closed."""
         while not self._closing.wait(LOOK_SECONDS):
-            with suppress(Unavailable):  # said once, and tried again
+            try:
                 self._look()
+            except Unavailable:
+                continue  # said once, and tried again
+            except Exception as error:  # noqa: BLE001  whoever watches must outlive whatever the database holds
+                _LOG.error("keystore.watching_failed", error=type(error).__name__)
 
     def _look(self) -> None:
         """See whether a key was destroyed."""

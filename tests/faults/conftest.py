@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from random import SystemRandom
 from statistics import median
@@ -17,6 +18,7 @@ from typing import Final
 
 import pytest
 
+from deploy.kafka.cluster import KafkaFailed
 from tests.support.fault_scene import FaultCluster, Scene, a_scene
 from tests.support.kafka_run import need_kafka
 from tests.support.keeping import say_what_was_skipped
@@ -38,8 +40,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultCluster]:
     """Three brokers behind proxies, for the whole run."""
     need_kafka()
-    with FaultCluster(tmp_path_factory.mktemp("brokers")) as cluster:
-        yield cluster
+    with ExitStack() as stack:
+        yield _started(stack, tmp_path_factory)
+
+
+def _started(stack: ExitStack, folders: pytest.TempPathFactory) -> FaultCluster:
+    """Start the brokers; once more if another process took a port between its choice and its use."""
+    try:
+        return stack.enter_context(FaultCluster(folders.mktemp("brokers")))
+    except KafkaFailed:
+        return stack.enter_context(FaultCluster(folders.mktemp("brokers")))
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from tests.support.fault_clients import CONTENDED_SHARE, SILENT, Acknowledgement
 from tests.support.fault_files import EVENTS_MAX, differences, facts_of, rows_of
 from tests.support.fault_node import SHARD, NodePlan, WeakClusterStore, Weakness
 from tests.support.history import Diary, History, Library
-from tests.support.history_checks import violations
+from tests.support.history_checks import left_unknown, violations
 from tests.support.kafka import a_topic
 from tests.support.killing import Process, Processes, free_port, wait_for
 from tests.support.tcp_proxy import Proxies
@@ -363,6 +363,7 @@ class Scene:
         self.end_nodes()
         paths = [node.path for node in self.nodes.values()]
         assert violations(history, [facts_of(path) for path in paths]) == []
+        assert list(left_unknown(history)) == []
         assert {client.name for client in self.clients} <= history.finished
         answers = chain.from_iterable(history.answers.values())
         unanswered = [one for one in answers if isinstance(one.outcome, Unresolved) and SILENT in one.outcome.reason]

@@ -29,7 +29,6 @@ def violations(history: History, logs: Sequence[Log]) -> list[str]:
         _wrong_versions(history),
         _false_refusals(history, log),
         _open_ends(history, log),
-        _left_unknown(history),
         _broken_groups(history, log),
         _wrong_order(history, log),
         _stale_readings(history, log),
@@ -165,8 +164,11 @@ def _open_ends(history: History, log: Log) -> Iterator[str]:
         yield f"{mark}: at position {facts[mark].position} of {facts[mark].shard}, though nobody set out to append it"
 
 
-def _left_unknown(history: History) -> Iterator[str]:
-    """Unknown: resolved by retry. A client ends only when it knows of everything what became of it, whichever of its calls was told."""
+def left_unknown(history: History) -> Iterator[str]:
+    """Unknown: resolved by retry. Callers who propose a record until it is decided end only when they know what became of everything.
+
+    Not so the SDK's callers: what comes after the deadline of a call goes into the outbox, and is told to no call.
+    """
     for mark, answers in history.answers.items():
         client = history.attempts[mark].client
         unknown = [answer.outcome for answer in answers if isinstance(answer.outcome, Unresolved)]

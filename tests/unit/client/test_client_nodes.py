@@ -57,6 +57,18 @@ async def test_when_a_node_dies_under_load_its_clients_go_on_with_the_next(opene
     assert other.requests != []
 
 
+async def test_what_a_node_cannot_have_decided_comes_to_the_next_in_its_order(
+    opened: HubClient, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "REQUEST_MAX_EVENTS", 2)
+    hub.faults += [unavailable() for _ in range(20)]
+    async with opened:
+        outcomes = await opened.append_many(drafts(12))
+    positions = [outcome.position for outcome in outcomes if isinstance(outcome, Receipt)]
+    assert positions == sorted(positions)
+    assert len(positions) == 12
+
+
 async def test_a_node_that_is_not_there_at_the_beginning_is_passed_over(opened: HubClient, hub: LoopbackHub, other: LoopbackHub) -> None:
     hub.stop()
     async with opened:

@@ -184,6 +184,8 @@ def test_however_fast_a_shard_grows_a_node_publishes_now_and_then(scene: Scene) 
     [
         "UPDATE event SET state = x'00' WHERE place & 0xff = 2",
         "UPDATE event SET recorded_at = recorded_at + 1 WHERE place & 0xff = 9",
+        "UPDATE event SET recorded_at = -5 WHERE place & 0xff = 9",
+        "UPDATE event SET type = CAST(x'ff' AS TEXT) WHERE place & 0xff = 3",
         "DELETE FROM event WHERE place & 0xff = 5",
         "UPDATE mark SET digest = zeroblob(32) WHERE position = 8",
         "UPDATE shard SET digest = zeroblob(32)",
@@ -308,6 +310,29 @@ def test_a_wrong_digest_is_taken_back_by_a_right_one(scene: Scene) -> None:
         scene.run(2)
     judged(scene)
     assert (node.failure, node.compared) == (None, {False: 1, True: 1})
+
+
+def test_a_node_that_was_stopped_hears_what_came_meanwhile_before_it_judges(scene: Scene) -> None:
+    scene.append(5)
+    node = scene.open("c")
+    right = node.state.committed(ROOT)
+    assert right is not None
+    scene.log.write(0, frame.encode_control(frame.DigestPublished("a", 5, bytes(32)), an_id("a")))
+    scene.run(2)
+    scene.log.write(0, frame.encode_control(frame.DigestPublished("b", 5, right.digest), an_id("b")))
+    scene.now += 2 * SETTLE_SECONDS
+    judged(scene)
+    assert (node.failure, node.compared) == (None, {False: 1, True: 1})
+
+
+def test_a_note_that_cannot_be_written_is_said_and_nothing_is_folded_anew(scene: Scene) -> None:
+    node = scene.open("b")
+    scene.append(5)
+    node.path.with_name(f".{node.path.name}.refold").mkdir()
+    scene.log.write(0, frame.encode_control(frame.DigestPublished("a", 5, bytes(32)), an_id("a")))
+    judged(scene)
+    assert isinstance(node.failure, Differs)
+    assert (node.failure.refolds, "that cannot be noted" in str(node.failure)) == (False, True)
 
 
 def test_a_node_that_is_gone_counts_no_more(scene: Scene) -> None:

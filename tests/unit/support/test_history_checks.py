@@ -12,7 +12,7 @@ import pytest
 from safeguarding.hub.client.outcomes import Outcome, Receipt, Refusal, Unresolved
 from safeguarding.hub.v1.append_pb2 import REFUSAL_CODE_WRONG_EXPECTED_VERSION
 from tests.support.history import Answer, Attempt, Diary, Fact, History, Library, Read, Reading
-from tests.support.history_checks import false_receipts, violations
+from tests.support.history_checks import false_receipts, left_unknown, violations
 
 CASE = "01890000-0000-7000-8000-00000000c001"
 STREAM = f"sharing-{CASE}"
@@ -53,7 +53,7 @@ class World:
         return self.facts[-1]
 
     def found(self) -> list[str]:
-        return violations(self.history, [{"north": tuple(self.facts)}])
+        return [*violations(self.history, [{"north": tuple(self.facts)}]), *left_unknown(self.history)]
 
 
 def receipt_of(fact: Fact) -> Receipt:

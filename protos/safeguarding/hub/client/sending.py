@@ -113,6 +113,8 @@ class Sending:
         self._progress_at = 0.0
         self._failures = 0
         self._later: set[asyncio.Task[None]] = set()
+        self._undecided: list[Parcel] = []
+        """What the node that is being left could not have decided, in order: the next node gets it before anything else."""
         self._task = asyncio.create_task(self._run())
 
     async def close(self) -> None:
@@ -139,6 +141,7 @@ class Sending:
                 await self._converse()
                 if self._is_left:
                     self._nodes.leave(address)
+                    await asyncio.sleep(self._put_back())
             except grpc.aio.AioRpcError as error:
                 if error.code() in _FINAL_CODES:
                     self._fail_all(CallFailed(error.code(), error.details() or ""))
@@ -156,15 +159,23 @@ class Sending:
             for parcel in reversed(self._in_flight.pop()):
                 parcel.doubtful = True
                 self._ready.appendleft(parcel)
+        self._put_back()
         for parcel in self._ready:
             parcel.trouble = trouble
         await asyncio.sleep(backoff_seconds(self._failures))
         self._failures += 1
 
+    def _put_back(self) -> float:
+        """Put what was not decided before all else, in its order; return for how long to wait before it is sent again."""
+        undecided, self._undecided = self._undecided, []
+        self._ready.extendleft(reversed(undecided))
+        return backoff_seconds(max((parcel.attempts for parcel in undecided), default=0))
+
     def _fail_all(self, error: Exception) -> None:
         """Tell everyone who waits."""
-        for parcel in (*(parcel for request in self._in_flight for parcel in request), *self._ready):
+        for parcel in (*self._undecided, *(parcel for request in self._in_flight for parcel in request), *self._ready):
             parcel.fail(error)
+        self._undecided.clear()
         self._in_flight.clear()
         self._ready.clear()
 
@@ -274,9 +285,12 @@ class Sending:
         least = max((refusal.retry_after_ms or 0) for refusal in refusals) / 1_000
         # A node that gave up waiting for a decision may still be given one: only the next answer tells.
         parcel.doubtful = parcel.doubtful or not refusals[0].whole_request
-        # It took the request but could not have it decided: another node may reach the log.
-        self._is_left = self._is_left or (self._nodes.are_several and not refusals[0].whole_request)
         parcel.trouble = next(refusal.reason for refusal in refusals if refusal.helps_to_retry)
+        if self._nodes.are_several and not refusals[0].whole_request:
+            # It took the request but could not have it decided: another node may reach the log.
+            self._undecided.append(parcel)
+            self._is_left = True
+            return
         task = asyncio.create_task(self._resubmit(parcel, backoff_seconds(parcel.attempts, least)))
         self._later.add(task)
         task.add_done_callback(self._later.discard)
