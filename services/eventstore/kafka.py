@@ -191,7 +191,9 @@ class KafkaLog:
         with self._arriving:
             self._arrived.wait_for(lambda: self._arrivals.is_ready or self._failure is not None or self._is_closed, seconds)
             if isinstance(self._failure, IntegrityError):
-                raise self._failure
+                contradiction, self._failure = self._failure, None
+                self._may_fetch.notify()
+                raise contradiction
             if not (self._is_closed or self._fetching.is_alive()):
                 raise IntegrityError("what fetches the log has ended")
             is_fetching = self._failure is None and not self._arrivals.is_full
