@@ -22,7 +22,10 @@ def staged(folder: Path) -> Iterator[Path]:
     What a process that was killed left under this name is cleared away; raises ``Unavailable`` while one that lives is at work there.
     """
     folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise Unavailable(f"{folder} is not a folder to write to, or only leads to one: {error.strerror}") from None
     try:
         if os.fstat(descriptor).st_uid != os.geteuid():
             raise Unavailable(f"{folder} is somebody else's folder: take the backup where only the hub's user may write")

@@ -53,3 +53,12 @@ def test_what_was_given_its_final_name_stays_and_so_does_a_stage_that_another_ha
         stage.mkdir()
         (stage / "another's").touch()
     assert sorted(str(one.relative_to(tmp_path)) for one in tmp_path.rglob("*")) == ["final", "final/file", "stage", "stage/another's"]
+
+
+def test_a_link_is_not_followed_and_what_it_leads_to_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "kept").touch()
+    (tmp_path / "stage").symlink_to(tmp_path / "other")
+    with pytest.raises(Unavailable, match="only leads to one"), staged(tmp_path / "stage"):
+        pytest.fail("it was followed")
+    assert (tmp_path / "other" / "kept").exists()
