@@ -157,8 +157,8 @@ class Admitter:
             events=tuple([admission.proposed for admission in group.admissions]),
         )
         future = shard.append(append)
-        for admission in group.admissions:
-            admission.proposal.future = future
+        for at, admission in enumerate(group.admissions):
+            admission.proposal.future, admission.proposal.at = future, at
             self._opener.expect(admission.proposed, admission.candidate.data_key_id, admission.proposal.recorded)
         return Flight(group.admissions, future)
 

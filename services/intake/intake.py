@@ -255,11 +255,11 @@ class Intake:
                 self._admitter.admit(candidate, admitted)
         except Unadmitted as stop:
             admitted.withdraw()
-            under_way = [future for state in stop.looked_at for future in state.under_way()]
-            is_settled = not under_way and not self._is_behind(stop.looked_at)
-            await self._wait(under_way)
+            is_predicted = any(state.proposals for state in stop.looked_at)
+            is_settled = not is_predicted and not self._is_behind(stop.looked_at)
+            await self._wait([future for state in stop.looked_at for future in state.under_way()])
             for state in stop.looked_at:
-                if not state.proposals:
+                if not state.under_way():  # What was predicted of an append that failed would refuse what is not on the log.
                     self._streams.forget(state)
             return stop if is_settled else None
         if self._must_begin(group[0]):
@@ -360,7 +360,7 @@ class Intake:
 
     def _confirm_one(self, admission: Admission, placed: Placed) -> Outcome:
         recorded = admission.proposal.recorded
-        admission.state.confirm(admission.proposal, placed)
+        admission.state.settle()
         return accepted(admission.candidate.shard, placed, recorded.findings, recorded.mended)
 
     def _forget(self, flight: Flight) -> None:

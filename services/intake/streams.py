@@ -11,7 +11,7 @@ from typing import Any, Final
 from domain.kernel.decider import Decider
 from domain.kernel.events import Recorded
 from services.eventstore.codec import recorded_instant
-from services.eventstore.port import Expectation, Placed, Result
+from services.eventstore.port import Accepted, Expectation, Placed, Result
 
 STREAMS_MAX_KEPT: Final = 20_000
 
@@ -26,8 +26,18 @@ class Proposal:
     after: Any
     """The state it leads to."""
     future: Future[Result] | None = None
-    placed: Placed | None = None
-    """Where it lies, once that is decided."""
+    """What became of its append."""
+    at: int = 0
+    """Its index in the append."""
+
+    @property
+    def placed(self) -> Placed | None:
+        """Where it lies, once that is decided; None also where its append came to nothing, or is a duplicate of another's."""
+        future = self.future
+        if future is None or not future.done() or future.cancelled() or future.exception() is not None:
+            return None
+        result = future.result()
+        return result.placed[self.at] if isinstance(result, Accepted) and not result.duplicate else None
 
 
 @dataclass(slots=True, eq=False)
@@ -59,9 +69,8 @@ class StreamState:
         self.predicted = after
         return proposal
 
-    def confirm(self, proposal: Proposal, placed: Placed) -> None:
-        """Note that a proposal was decided, with its place and time; facts enter ``decided`` in version order, whoever hears first."""
-        proposal.placed = placed
+    def settle(self) -> None:
+        """Take in what was accepted, in version order, whoever hears of it first, and also what its own caller did not wait for."""
         while self.proposals and (place := self.proposals[0].placed) is not None:
             fact = self.proposals.pop(0)
             self.decided = self._decide(fact, place)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,11 +25,12 @@ from domain.rapid_review.events import (
 )
 from safeguarding.hub.client.drafts import Draft, Sender, sign
 from safeguarding.hub.client.identity import Identity
-from safeguarding.hub.v1.append_pb2 import Outcome
+from safeguarding.hub.v1.append_pb2 import Outcome, RefusalCode
 from safeguarding.hub.v1.envelope_pb2 import SignedEvent
 from services.bootstrap import now
 from services.eventstore.codec import to_message
 from services.eventstore.opening import Opener
+from services.eventstore.state import State
 from services.intake.admission import GROUP_MAX_EVENTS
 from services.intake.intake import Intake
 from services.intake.registry import RegistryFollower
@@ -210,6 +212,43 @@ async def test_the_same_event_twice_in_a_request_gets_its_receipt_twice(served: 
     first, second = await intake.append(COUNCIL, [event, event])
     assert first == second
     assert first.receipt.version == 2
+
+
+async def test_an_append_that_fails_lets_nothing_be_refused_for_what_was_predicted_of_it(
+    served: RunningHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    intake, case_id = an_intake(served), str(uuid.uuid4())
+    await say(intake, served, COUNCIL, case_id, a_notification())
+    (event,) = signed(served, COUNCIL, case_id, [a_proceeding(str(uuid.uuid4()))])
+    state = served.parts.store._state
+    sound = iter([False])
+
+    def commit() -> None:
+        """Fail once."""
+        if not next(sound, True):
+            raise sqlite3.OperationalError("disk I/O error")
+        State.commit(state)
+
+    monkeypatch.setattr(state, "commit", commit)
+    first, second = await intake.append(COUNCIL, [event, event])
+    assert first.refusal.code == RefusalCode.REFUSAL_CODE_UNAVAILABLE
+    assert second.receipt.version == 2
+    assert (await intake.append(COUNCIL, [event]))[0].receipt == second.receipt
+
+
+async def test_what_a_caller_does_not_wait_for_is_taken_in_all_the_same(served: RunningHub) -> None:
+    intake, case_id = an_intake(served), str(uuid.uuid4())
+    await say(intake, served, COUNCIL, case_id, a_notification())
+    left = asyncio.ensure_future(say(intake, served, COUNCIL, case_id, a_proceeding(str(uuid.uuid4()))))
+    state = intake._streams.get(SHARD, f"incident-{case_id}")
+    while not state.proposals:  # noqa: ASYNC110  nothing tells of it
+        await asyncio.sleep(0)
+    left.cancel()
+    await asyncio.wait([left])
+    assert left.cancelled()
+    assert (await say(intake, served, COUNCIL, case_id, a_proceeding(str(uuid.uuid4()))))[0].receipt.version == 3
+    assert intake._streams.get(SHARD, f"incident-{case_id}") is state
+    assert (state.version, state.proposals) == (3, [])
 
 
 async def test_a_large_request_is_on_the_log_in_the_order_it_was_sent(served: RunningHub) -> None:

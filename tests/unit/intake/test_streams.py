@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -15,7 +16,7 @@ from domain.incident.codes import CriteriaOutcome
 from domain.kernel.agencies import AgencyKind
 from domain.kernel.events import Event, Recorded
 from domain.kernel.ids import KeyId, category_of
-from services.eventstore.port import Expectation, Placed
+from services.eventstore.port import Accepted, Expectation, Placed
 from services.intake.streams import Proposal, StreamState
 from tests.support.builders import (
     CASE,
@@ -67,6 +68,13 @@ def _place(fact: Recorded) -> Placed:
     return Placed(fact.event_id, fact.stream, fact.version, 100 + fact.version, at_ms, bytes(32))
 
 
+def _decide(state: StreamState, proposal: Proposal) -> None:
+    """Let a proposal's append be accepted, and its caller hear of it."""
+    proposal.future = Future()
+    proposal.future.set_result(Accepted((_place(proposal.recorded),)))
+    state.settle()
+
+
 def _logged(fact: Recorded) -> Recorded:
     return replace(fact, position=100 + fact.version, recorded_at=MONDAY + timedelta(days=fact.version))
 
@@ -81,7 +89,7 @@ def test_decided_is_the_fold_of_the_log(stream: str, *, backwards: bool) -> None
     state = _empty(stream)
     proposals = _predicted(state, HISTORIES[stream])
     for proposal in reversed(proposals) if backwards else proposals:
-        state.confirm(proposal, _place(proposal.recorded))
+        _decide(state, proposal)
     assert state.decided == _fold(state, proposals)
     assert state.predicted == state.decided
     assert (state.version, state.proposals) == (len(proposals), [])
@@ -92,7 +100,7 @@ def test_what_is_decided_meanwhile_leaves_the_rest_predicted(stream: str) -> Non
     state = _empty(stream)
     proposals = _predicted(state, HISTORIES[stream])
     predicted = state.predicted
-    state.confirm(proposals[0], _place(proposals[0].recorded))
+    _decide(state, proposals[0])
     assert state.decided == _fold(state, proposals[:1])
     assert state.predicted is predicted
     assert state.version == 1
@@ -107,7 +115,7 @@ def test_a_prediction_taken_back_leaves_no_trace_in_what_is_decided(stream: str)
     state.withdraw(_predicted(state, [others[-1]])[0])
     later = _predicted(state, others)
     for proposal in (*earlier, *later):
-        state.confirm(proposal, _place(proposal.recorded))
+        _decide(state, proposal)
     assert state.decided == _fold(state, [*earlier, *later])
 
 
@@ -116,5 +124,5 @@ def test_what_does_not_rest_on_the_decided_state_is_folded() -> None:
     (proposal,) = _predicted(state, [a_share()])
     before = recorded(an_information_request(), by=COUNCIL, stream=state.name, event_id=an_event_id(9))
     state.decided = state.decider.evolve(state.decided, before)
-    state.confirm(proposal, _place(proposal.recorded))
+    _decide(state, proposal)
     assert state.decided == state.decider.fold([before, _logged(proposal.recorded)])
