@@ -24,7 +24,7 @@ import structlog
 from services.eventstore import frame
 from services.eventstore.digests import Digests
 from services.eventstore.fold import PROGRAM, Program, ShardState, flaw, fold_frame
-from services.eventstore.log import Log, LogRecord
+from services.eventstore.log import Log, LogRecord, NotThere
 from services.eventstore.port import Accepted, Append, Malformed, Result
 from services.eventstore.proposals import Answers, Proposed, Sequencer, answer_all
 from services.eventstore.refold import Refold
@@ -41,6 +41,8 @@ RETRY_SECONDS: Final = 0.5
 """Between two attempts to fold a batch that the disk did not take."""
 CHECK_MAX_SECONDS: Final = 30.0
 """The log must answer for the records that this node has folded within this time at the start."""
+DOUBT_MAX_SECONDS: Final = 20.0
+"""What contradicts this node is believed if it is said for so long: brokers need less to leave out one that is cut off from them."""
 STALL_MAX_SECONDS: Final = 60.0
 """While a node comes to the end of its log, something is folded at least so often."""
 TELL_SECONDS: Final = 0.5
@@ -113,6 +115,7 @@ class Follower(Sequencer):
         self._order = itertools.count()
         self._look_again = 0.0
         self._must_read_again = False
+        self._is_in_doubt = False
         self._stopped = False
         self._moved = threading.Condition()
         self._places: dict[int, str] = {}
@@ -289,10 +292,16 @@ class Follower(Sequencer):
             if self._broken is not None:
                 return False
         try:
+            if self._is_in_doubt:
+                self._check_log()
+                self._is_in_doubt, self._must_read_again = False, True
             if self._must_read_again:
                 self._follow()
                 self._must_read_again = False
             records = self._log.poll(seconds, BATCH_MAX_RECORDS)
+        except NotThere:
+            self._is_in_doubt = True
+            return True
         except IntegrityError as error:
             self._broken = error
             return False
@@ -443,7 +452,23 @@ class Follower(Sequencer):
         return {**placed, ROOT_PARTITION: self._root}
 
     def _check_log(self) -> None:
-        """Raise ``IntegrityError`` unless the last records that this node folded are on the log, where they were."""
+        """Raise ``IntegrityError`` if for ``DOUBT_MAX_SECONDS`` the log does not hold, where it was, what this node folded last."""
+        deadline = self._now() + DOUBT_MAX_SECONDS
+        while True:
+            try:
+                self._check_last_records()
+            except (IntegrityError, NotThere) as error:
+                if self._now() > deadline:
+                    raise IntegrityError(str(error)) from error
+                _log.warning("eventstore.log_doubted", reason=str(error))
+            else:
+                return
+            if self._closing.wait(RETRY_SECONDS):
+                raise Unavailable("the event store is closing")
+            self._log.look_anew()
+
+    def _check_last_records(self) -> None:
+        """Raise ``IntegrityError`` unless the log holds, where they were, the records that were folded last."""
         self._places = self._places_followed()
         folded = {partition: offset - 1 for partition, offset in self._offsets().items() if offset}
         for partition, offset in folded.items():
@@ -452,7 +477,7 @@ class Follower(Sequencer):
         deadline = self._now() + CHECK_MAX_SECONDS
         missing = set(folded)
         while missing:
-            if self._now() > deadline:
+            if self._now() > deadline or self._closing.is_set():
                 raise Unavailable(f"the log does not answer within {CHECK_MAX_SECONDS} s")
             for record in self._log.poll(POLL_SECONDS, BATCH_MAX_RECORDS):
                 if record.partition in missing:

@@ -21,7 +21,7 @@ from services.eventstore import library
 from services.eventstore.arrivals import Arrivals
 from services.eventstore.cluster import ClusterEventStore
 from services.eventstore.follower import ALONE, Member, Report, silent
-from services.eventstore.log import ASK_MAX_SECONDS, LogRecord
+from services.eventstore.log import ASK_MAX_SECONDS, LogRecord, NotThere
 from services.runtime.errors import IntegrityError, Unavailable
 from services.runtime.limits import RECORD_MAX_BYTES
 from services.runtime.settings import Settings
@@ -150,6 +150,9 @@ class KafkaLog:
         self._failure: Exception | None = None
         self._is_awaited = False
         """Somebody asked for the end, and waits for what has not come yet."""
+        self._must_ask_anew = False
+        self._is_fit = True
+        """Whether the consumer is to be used any more."""
         self._is_closed = False
         self._sent_to: set[int] = set()
         with ExitStack() as undoing:
@@ -217,6 +220,10 @@ class KafkaLog:
                 self._may_fetch.notify()
         return end
 
+    def look_anew(self) -> None:
+        """Read and ask with new clients, which ask any broker who leads."""
+        self._is_fit, self._must_ask_anew = False, True
+
     def partitions(self) -> int:
         """Return how many partitions the topic has; raise ``Unavailable`` without an answer in time."""
         # Not from a client that runs already: what that one knows of the topic may be as old as metadata_max_age_ms.
@@ -281,7 +288,7 @@ class KafkaLog:
 
     def _fetch(self) -> None:
         """Fetch until closed; the only thread that touches the consumer until then."""
-        followed, is_fit = 0, True
+        followed = 0
         while True:
             with self._arriving:
                 while not (self._is_closed or (self._follows and self._failure is None and not self._arrivals.is_full)):
@@ -289,12 +296,13 @@ class KafkaLog:
                 if self._is_closed:
                     return
                 follows, offsets, self._is_awaited = self._follows, self._offsets, False
+                is_fit = self._is_fit
             records: list[LogRecord] = []
             failure: Exception | None = None
             try:
                 if not is_fit:
                     self._renew_consumer()
-                    followed, is_fit = 0, True
+                    followed = 0
                 if follows != followed:
                     self._assign(offsets)
                     followed = follows
@@ -302,7 +310,7 @@ class KafkaLog:
             except Exception as error:  # noqa: BLE001  whoever polls must hear it, not the thread's end
                 failure = error
                 # A client that met a batch it cannot read never ends its next poll (kafka-python 3.0.12).
-                is_fit = False
+                self._is_fit = False
             self._arrive(follows, records, failure)
 
     def _arrive(self, follows: int, records: list[LogRecord], failure: Exception | None) -> None:
@@ -327,8 +335,12 @@ class KafkaLog:
 
     def _renew_consumer(self) -> None:
         """Read with a new client; raise ``Unavailable`` if no broker answers. What it reads again is known by its offset."""
-        fresh = self._kafka.consumer()
-        used, self._consumer = self._consumer, fresh
+        self._is_fit = True
+        try:
+            used, self._consumer = self._consumer, self._kafka.consumer()
+        except Unavailable:
+            self._is_fit = False
+            raise
         used.close()
 
     def _assign(self, offsets: Mapping[int, int]) -> None:
@@ -342,7 +354,7 @@ class KafkaLog:
         try:
             polled = self._consumer.poll(timeout_ms=int(FETCH_SECONDS * _MILLISECONDS), max_records=FETCH_MAX_RECORDS)
         except (kafka_errors.OffsetOutOfRangeError, kafka_errors.NoOffsetForPartitionError, kafka_errors.LogTruncationError) as error:
-            raise IntegrityError(f"the log does not hold what is to be read next: {_words(error)}") from error
+            raise NotThere(f"the log does not hold what is to be read next: {_words(error)}") from error
         except kafka_errors.KafkaError as error:
             raise Unavailable(f"Kafka does not answer: {_words(error)}") from error
         return [
@@ -357,6 +369,10 @@ class KafkaLog:
         if not self._asking_lock.acquire(timeout=seconds):
             raise Unavailable(f"Kafka does not answer within {seconds} s")
         try:
+            if self._must_ask_anew:
+                used, self._asking = self._asking, self._kafka.consumer()
+                self._must_ask_anew = False
+                used.close()
             return question(max(int((deadline - monotonic()) * _MILLISECONDS), 1))
         except (kafka_errors.KafkaError, OSError) as error:
             raise Unavailable(f"Kafka does not answer: {_words(error)}") from error

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
+from services.runtime.errors import Unavailable
+
 ASK_MAX_SECONDS: Final = 10.0
 """For one question to the log."""
 
@@ -16,6 +18,10 @@ class LogRecord(NamedTuple):
     offset: int
     timestamp_ms: int
     value: bytes
+
+
+class NotThere(Unavailable):
+    """The log says that it does not hold what is to be read next. A broker cut off from the others says so, too, of what these took."""
 
 
 class Log(Protocol):
@@ -33,11 +39,15 @@ class Log(Protocol):
     def poll(self, seconds: float, most: int) -> Sequence[LogRecord]:
         """Return what came, after at most so many seconds; in offset order in each partition, without gaps.
 
-        Raises ``Unavailable`` for what may pass, ``IntegrityError`` when an offset to read from is not on the log (any more).
+        Raises ``Unavailable`` for what may pass, ``NotThere`` when an offset to read from is said not to be on the log (any more), and
+        ``IntegrityError`` when the log contradicts itself.
         """
 
     def end(self, partition: int, seconds: float) -> int:
         """Return the offset behind the partition's last record; raise ``Unavailable`` without an answer in time."""
+
+    def look_anew(self) -> None:
+        """Ask others from now on, if there are any: what was said may be old."""
 
     def partitions(self) -> int:
         """Return how many partitions there are; raise ``Unavailable`` without an answer in time."""

@@ -11,8 +11,8 @@ import pytest
 from kafka.record import util as record_util
 
 from services.eventstore.kafka import Kafka, KafkaLog, make_topic
-from services.eventstore.log import LogRecord
-from services.runtime.errors import IntegrityError, Unavailable
+from services.eventstore.log import LogRecord, NotThere
+from services.runtime.errors import Unavailable
 from tests.support.kafka import a_topic
 
 WITHIN_SECONDS = 30.0
@@ -120,7 +120,7 @@ def test_a_partition_that_was_added_a_moment_ago_is_written_and_read_at_once(log
 
 def test_whoever_polls_hears_that_there_is_nothing_at_the_offset_to_be_read_next(logs: Logs) -> None:
     log = logs.open(p0=3)
-    with pytest.raises(IntegrityError, match="does not hold what is to be read next"):
+    with pytest.raises(NotThere, match="does not hold what is to be read next"):
         read(log, 1)
     log.follow({0: 0})
     write(log, "one", 1)

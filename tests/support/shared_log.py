@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from services.eventstore.log import LogRecord
-from services.runtime.errors import IntegrityError, Unavailable
+from services.eventstore.log import LogRecord, NotThere
+from services.runtime.errors import Unavailable
 
 
 @dataclass
@@ -44,6 +44,8 @@ class NodesLog:
     is_held: bool = False
     """While set, nothing comes to this node, though it can ask how far the log goes."""
     is_closed: bool = False
+    brokers_cut_off: int = 0
+    """So many brokers do not know of the newest records, and are asked before one that does."""
 
     def send(self, partition: int, _key: bytes, value: bytes, failed: Callable[[Exception], None]) -> None:
         def write() -> None:
@@ -58,6 +60,8 @@ class NodesLog:
         self.offsets = dict(offsets)
 
     def poll(self, seconds: float, most: int) -> Sequence[LogRecord]:
+        if self.brokers_cut_off:
+            raise NotThere("offset 1 is to be read, the log ends at 0")
         deadline = time.monotonic() + seconds
         with self.shared.changed:
             while not (found := self._ready(most)):
@@ -72,7 +76,10 @@ class NodesLog:
     def end(self, partition: int, _seconds: float) -> int:
         if self.is_closed:
             raise Unavailable("closed")
-        return len(self.shared.partitions.get(partition, []))
+        return 0 if self.brokers_cut_off else len(self.shared.partitions.get(partition, []))
+
+    def look_anew(self) -> None:
+        self.brokers_cut_off = max(self.brokers_cut_off - 1, 0)
 
     def partitions(self) -> int:
         return self.shared.partition_count
@@ -90,6 +97,6 @@ class NodesLog:
         for partition, offset in self.offsets.items() if not self.is_held else ():
             records = self.shared.partitions.get(partition, [])
             if offset > len(records):
-                raise IntegrityError(f"partition {partition} ends at {len(records)}, offset {offset} is to be read")
+                raise NotThere(f"partition {partition} ends at {len(records)}, offset {offset} is to be read")
             found.extend(records[offset : offset + most - len(found)])
         return found

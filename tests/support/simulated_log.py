@@ -93,6 +93,9 @@ class NodeLink:
             raise Unavailable("cut off")
         return self.log.length(partition)
 
+    def look_anew(self) -> None:
+        """Nothing that this log says is old."""
+
     def partitions(self) -> int:
         return self.log.partition_count
 

@@ -20,6 +20,7 @@ from services.eventstore.port import Accepted, Append, Conflict, Malformed
 from services.eventstore.shard import NodeShard
 from services.runtime.errors import IntegrityError, Invalid, Unavailable
 from tests.support.appends import an_append, an_event, an_id
+from tests.support.eventually import eventually
 from tests.support.shared_log import NodesLog, SharedLog
 
 SECONDS = 10.0
@@ -30,6 +31,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(follower, "RESEND_SECONDS", 0.02)
     monkeypatch.setattr(follower, "RETRY_SECONDS", 0.05)
     monkeypatch.setattr(follower, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(follower, "DOUBT_MAX_SECONDS", 0.3)
 
 
 @contextmanager
@@ -285,6 +287,28 @@ def test_a_log_that_lost_its_end_is_refused(tmp_path: Path, lost: int) -> None:
     del shared.partitions[1][-lost:]
     with pytest.raises(IntegrityError, match="has folded offset 5 of partition 1, the log ends at"), node(tmp_path, shared):
         pass
+
+
+def test_a_log_that_loses_its_end_while_it_is_followed_stops_the_node(tmp_path: Path) -> None:
+    shared = SharedLog()
+    with node(tmp_path, shared) as store:
+        shard = store.create_shard("north")
+        accepted(shard, an_append("1", an_event("incident-a", 1)))
+        shared.partitions[1].pop()
+        assert eventually(lambda: store.failure is not None)
+        assert "has folded offset 1 of partition 1, the log ends at 1" in str(store.failure)
+
+
+def test_brokers_that_were_cut_off_from_the_others_are_not_believed(tmp_path: Path) -> None:
+    shared = SharedLog()
+    log = NodesLog(shared)
+    with node(tmp_path, shared, log) as store:
+        shard = store.create_shard("north")
+        accepted(shard, an_append("1", an_event("incident-a", 1)))
+        log.brokers_cut_off = 2
+        accepted(shard, an_append("2", an_event("incident-a", 2)))
+    with node(tmp_path, shared, NodesLog(shared, brokers_cut_off=2)) as store:
+        assert accepted(store.create_shard("north"), an_append("3", an_event("incident-a", 3))).placed[0].position == 3
 
 
 def test_another_log_than_the_one_folded_is_refused(tmp_path: Path) -> None:
