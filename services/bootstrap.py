@@ -143,7 +143,7 @@ def open_parts(settings: Settings, metrics: Metrics | None = None, report: Repor
         store.create_shard(NATIONAL)
         opener = Opener(keys)
         registry = RegistryFollower(store, opener, RegistryState(*load_public_key(settings.operator_public_key_file)))
-        registry.spread_revocations()
+        registry.spread(registry.revoked())
         views = view_database(settings, log)
         closing.callback(views.close)
         projector = Projector(store, opener, views, system_clock, workplace(settings))
@@ -390,6 +390,7 @@ class Hub:
         await self._entrance.close(DRAIN_MAX_SECONDS)
         if self._desk is not None:
             await asyncio.to_thread(self._desk.close)
+        await self._parts.intake.close()
         await self._parts.examiners.close()
         await asyncio.to_thread(self._parts.projector.stop, STOP_MAX_SECONDS)
 

@@ -26,6 +26,7 @@ from services.intake.candidate import Candidate, examine
 from services.intake.log_ends import LogEnds
 from services.intake.receipts import accepted, receipt_of, refused, refused_with_others, replayed
 from services.intake.registry import RegistryFollower
+from services.intake.revocations import Revocations
 from services.intake.streams import Streams, StreamState
 from services.runtime.errors import ContentMismatch, HubError, Invalid, NotFound, SignatureInvalid, Unavailable, Violation
 from services.runtime.limits import APPEND_DEADLINE_SECONDS, READMIT_MAX_ATTEMPTS
@@ -61,6 +62,9 @@ class Intake:
         self._metrics = metrics
         self._log_origin = log_origin
         self._log_ends = LogEnds(store)
+        self._revocations = Revocations(registry)
+        self._must_spread = False
+        """A key was revoked, or a shard has begun."""
         self._streams = Streams(self._load)
         self._admitter = Admitter(
             store=store, streams=self._streams, registry=registry, keys=keys, opener=opener, clock=clock, node_id=node_id
@@ -74,10 +78,17 @@ class Intake:
             outcomes.update(await self._append_atomic(candidates, outcomes))
         else:
             outcomes.update(await self._append_each(candidates))
+        if self._must_spread:
+            self._must_spread = False
+            await self._revocations.spread()
         for outcome in outcomes.values():
             if outcome.HasField("refusal"):
                 self._metrics.outcome(outcome)
         return [outcomes[index] for index in range(len(events))]
+
+    async def close(self) -> None:
+        """Give up what nobody waits for. Idempotent."""
+        await self._revocations.close()
 
     async def receipt(self, caller: AgencyId, shard: str, event_id: bytes) -> Receipt:
         """Return the receipt of an event that the caller appended; raise ``NotFound`` for any other."""
@@ -355,7 +366,7 @@ class Intake:
         if first.shard == NATIONAL:
             self._registry.catch_up()
         if first.begins_shard or any(isinstance(candidate.event, KeyRevoked) for candidate in flight.candidates):
-            self._registry.spread_revocations()
+            self._must_spread = True
         return outcomes
 
     def _confirm_one(self, admission: Admission, placed: Placed) -> Outcome:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from time import monotonic
 from typing import Final
 
-from domain.kernel.ids import NATIONAL
+from domain.kernel.ids import NATIONAL, KeyId
 from services.eventstore.opening import Opener
 from services.eventstore.port import EventStore
+from services.runtime.errors import Unavailable
 from services.trust.registry import RegistryState
 
+SPREAD_MAX_SECONDS: Final = 30.0
 _BATCH_EVENTS: Final = 1_000
 
 
@@ -31,11 +36,21 @@ class RegistryFollower:
                 self.state.apply(self._opener.open(NATIONAL, stored))
         return self.state
 
-    def spread_revocations(self) -> None:
-        """Write every revoked key's control record into every shard that lacks it; returns when all are durable."""
-        revoked = self.state.revoked_keys()
+    def revoked(self) -> tuple[KeyId, ...]:
+        """Return the keys that are revoked."""
+        return tuple(self.state.revoked_keys())
+
+    def spread(self, revoked: Iterable[KeyId]) -> None:
+        """Write a control record of each of these keys into every shard that lacks it, from any thread; return when all are durable.
+
+        Raises ``Unavailable`` if they are not after ``SPREAD_MAX_SECONDS``; some may be then, and others later.
+        """
+        deadline = monotonic() + SPREAD_MAX_SECONDS
         for name in self._store.shards():
             shard = self._store.shard(name)
             known = shard.revoked_keys()
             for done in [shard.revoke_key(key_id) for key_id in revoked if key_id not in known]:
-                done.result(timeout=10)
+                try:
+                    done.result(max(deadline - monotonic(), 0.0))
+                except FutureTimeoutError:
+                    raise Unavailable(f"not every shard took the revoked keys within {SPREAD_MAX_SECONDS:.0f} s") from None

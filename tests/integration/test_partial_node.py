@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from domain.kernel.ids import NATIONAL
+from domain.kernel.ids import NATIONAL, KeyId
 from safeguarding.hub.client.drafts import Draft, Sender, sign
 from safeguarding.hub.client.identity import Identity
 from safeguarding.hub.v1 import oversight_pb2, registry_pb2
@@ -96,7 +96,7 @@ async def test_agencies_and_keys_are_known_to_every_node(partial: RunningHub) ->
 
 
 def test_what_is_carried_into_every_shard_goes_to_those_that_are_followed(partial: RunningHub) -> None:
-    partial.parts.registry.spread_revocations()
+    partial.parts.registry.spread([KeyId(f"{COUNCIL}:lost")])
     assert partial.parts.store.shards() == (NATIONAL,)
     with pytest.raises(Unavailable, match=f"does not follow shard '{SHARD}'"):
         partial.parts.store.shard(SHARD)

@@ -1,0 +1,49 @@
+"""Revoked keys carried into every shard, beside the event loop: a shard that cannot be written now holds up nobody but who revokes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import structlog
+
+from services.intake.registry import RegistryFollower
+from services.runtime.errors import HubError
+
+WAIT_MAX_SECONDS: Final = 10.0
+"""Whoever revokes a key is answered after this at the latest, though shards may lack it still."""
+RETRY_SECONDS: Final = 1.0
+_LOG: Final = structlog.get_logger("hub")
+
+
+class Revocations:
+    """Has every shard know every revoked key. Touched by the event loop's thread alone."""
+
+    def __init__(self, registry: RegistryFollower) -> None:
+        """Carry what this registry knows to be revoked."""
+        self._registry = registry
+        self._is_wanted = False
+        self._spreading: asyncio.Task[None] | None = None
+
+    async def spread(self) -> None:
+        """Return when every shard knows what is revoked by now, or after ``WAIT_MAX_SECONDS``: it is tried until they do."""
+        self._is_wanted = True
+        if self._spreading is None or self._spreading.done():
+            self._spreading = asyncio.create_task(self._spread())
+        await asyncio.wait([self._spreading], timeout=WAIT_MAX_SECONDS)
+
+    async def close(self) -> None:
+        """Give up: what is missing is carried when the hub starts again. Idempotent."""
+        if self._spreading is not None:
+            self._spreading.cancel()
+            await asyncio.wait([self._spreading])
+
+    async def _spread(self) -> None:
+        while self._is_wanted:
+            self._is_wanted = False
+            try:
+                await asyncio.to_thread(self._registry.spread, self._registry.revoked())
+            except HubError as error:
+                _LOG.warning("intake.revocations_not_spread", error=type(error).__name__)
+                self._is_wanted = True
+                await asyncio.sleep(RETRY_SECONDS)
