@@ -73,12 +73,14 @@ def take(settings: Settings, target: Path, wanted: Wanted, *, made_at: datetime,
 def _files(settings: Settings) -> Iterator[Path]:
     """Yield the small files of a home by their paths in it: settings, certificates and signing keys, never the key-encryption key.
 
-    Nor the outboxes of clients, which may hold signed events that are not sealed yet.
+    Nor the outboxes of clients, which may hold signed events that are not sealed yet. Raises ``Unavailable`` for a link to a folder.
     """
     if settings.settings_file.is_file():
         yield Path(SETTINGS)
     for name in _BESIDE:
         for file in sorted((settings.home / name).rglob("*")):
+            if file.is_symlink() and not file.is_file():
+                raise Unavailable(f"{file} is a link, but to no file: what it leads to would not be in the backup")
             path = file.relative_to(settings.home)
             if file.is_file() and not str(path).startswith(KEK) and not file.name.startswith((_OUTBOX, ".")):
                 yield path

@@ -249,31 +249,38 @@ class _Session:
 
     def _answer(self, question: Callable[[_Connection], T], deadline: float) -> T:
         """Ask; a connection that says nothing until the deadline is cut."""
-        if self._connection is None:
-            self._connection = self._connect()
-        connection = self._connection
+        connection = self._connection or self._connect()
         cutting = threading.Timer(max(deadline - monotonic(), 0.0), _cut, [connection])
         cutting.daemon = True
         cutting.start()
         try:
+            if self._connection is None:
+                _make_strict(connection)
+                self._connection = connection
             with connection.transaction():
                 return question(connection)
         finally:
             cutting.cancel()
             cutting.join()
+            if self._connection is None:
+                connection.close()
 
     def _connect(self) -> _Connection:
-        """Connect; commits of this session are on the disk, and nothing of it waits for long."""
+        """Connect."""
         connection: _Connection = psycopg.connect(**{"connect_timeout": CONNECT_SECONDS, **self._address, "autocommit": True})
-        settings = {"synchronous_commit": "on", "lock_timeout": f"{WRITE_SECONDS}s", "idle_in_transaction_session_timeout": "60s"}
-        for name, value in settings.items():
-            connection.execute("SELECT set_config(%s, %s, false)", (name, value))
         return connection
 
     def _hang_up(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+
+def _make_strict(connection: _Connection) -> None:
+    """See that a session's commits are on the disk, and that nothing of it waits for long."""
+    settings = {"synchronous_commit": "on", "lock_timeout": f"{WRITE_SECONDS}s", "idle_in_transaction_session_timeout": "60s"}
+    for name, value in settings.items():
+        connection.execute("SELECT set_config(%s, %s, false)", (name, value))
 
 
 def _cut(connection: _Connection) -> None:

@@ -222,6 +222,19 @@ def test_without_a_hub_there_is_nothing_to_back_up(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("leads_to", ["folder", "nothing"])
+def test_a_link_that_a_backup_would_leave_out_is_refused(hub: RunningHub, tmp_path: Path, leads_to: str) -> None:
+    (tmp_path / "folder").mkdir()
+    link = hub.settings.home / "agencies" / "la-linked"
+    link.symlink_to(tmp_path / leads_to)
+    try:
+        took = ran("backup", tmp_path / "backup", "--home", hub.settings.home)
+    finally:
+        link.unlink()
+    assert (took.code, f"{link} is a link, but to no file" in took.err) == (Exit.UNAVAILABLE, True)
+    assert [file.name for file in tmp_path.iterdir()] == ["folder"]
+
+
 # ── what is wrong with a backup ──
 
 

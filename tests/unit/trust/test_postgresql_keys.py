@@ -102,6 +102,19 @@ def test_a_server_that_says_nothing_is_waited_for_until_the_deadline_and_then_hu
     assert store._reading.ask(lambda connection: connection.execute("SELECT 1").fetchone(), 5.0) == (1,)
 
 
+def test_a_new_connection_that_says_nothing_is_hung_up_on_at_the_deadline_as_well(
+    store: PostgresqlKeyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store._reading.close()
+    with monkeypatch.context() as patched:
+        patched.setattr(postgresql_keys, "_make_strict", lambda connection: connection.execute(f"SELECT pg_sleep({LONG_SECONDS})"))
+        began = time.monotonic()
+        with pytest.raises(Unavailable, match="does not answer"):
+            store._reading.ask(lambda connection: connection.execute("SELECT 1").fetchone(), 0.2)
+        assert time.monotonic() - began < LONG_SECONDS / 2
+    assert store._reading.ask(lambda connection: connection.execute("SHOW synchronous_commit").fetchone(), 5.0) == ("on",)
+
+
 def test_a_server_that_refuses_one_thing_is_not_taken_to_be_away(store: PostgresqlKeyStore, postgresql_url: str) -> None:
     made = store.create(["case-1"])
     directly(postgresql_url, f'ALTER DATABASE "{make_url(postgresql_url).database}" SET default_transaction_read_only = on')
