@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import sqlite3
 import struct
+from collections import deque
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from math import inf
 from typing import Final, NamedTuple
@@ -17,6 +19,7 @@ import structlog
 
 from services.eventstore.fold import FIRST_DIGEST, leaf, next_digest
 from services.eventstore.frame import DigestPublished
+from services.eventstore.port import Result
 from services.eventstore.refold import Cause, Differs, Refold
 from services.eventstore.state import MARK_POSITIONS, Mark, State
 
@@ -28,6 +31,7 @@ PAUSE_SECONDS: Final = 5.0
 """Longer between two looks, this process was stopped, and what others said meanwhile lies unread."""
 NODES_MAX: Final = 100
 """More nodes than any hub has: whoever else publishes is not listened to."""
+SAID_MAX: Final = 64
 BEGINNING: Final = Mark(0, FIRST_DIGEST)
 
 _log = structlog.get_logger(__name__)
@@ -47,6 +51,9 @@ class _Shard:
 
     published: int = 0
     published_at: float = -inf
+    publishing: Future[Result] | None = None
+    said: deque[int] = field(default_factory=lambda: deque(maxlen=SAID_MAX))
+    """The positions that this node published last."""
     is_asked: bool = False
     """Another node published something else: this one says again what it holds."""
     others: dict[str, _Said] = field(default_factory=dict)
@@ -67,7 +74,7 @@ class Digests:
         node_id: str,
         *,
         shards: Callable[[], Iterable[str]],
-        publish: Callable[[str, DigestPublished], object],
+        publish: Callable[[str, DigestPublished], Future[Result]],
         now: Callable[[], float],
         compared: Callable[[bool], None],
     ) -> None:
@@ -91,9 +98,12 @@ class Digests:
 
     def hear(self, shard: str, said: DigestPublished) -> None:
         """Hold what a node published against what this one holds; the log before it is folded here."""
-        if not self._is_live or said.node_id == self._node_id:
+        if not self._is_live:
             return
         one = self._one(shard)
+        if said.node_id == self._node_id:
+            self._hear_own(shard, one, said.position)
+            return
         if said.node_id not in one.others and len(one.others) >= NODES_MAX:
             return
         standing = self._state.committed(shard)
@@ -111,6 +121,11 @@ class Digests:
             one.disputed_at, one.judge_at, one.is_asked = now, now + SETTLE_SECONDS, True
             one.disputed = said.position if standing is None else min(said.position, standing.position)
 
+    def _hear_own(self, shard: str, one: _Shard, position: int) -> None:
+        """Say so when another node goes by this one's name: each takes the other's digests for its own."""
+        if position not in one.said:
+            _log.error("eventstore.node_id_taken", shard=shard, position=position, node_id=self._node_id)
+
     def look(self) -> None:
         """Publish what is due, judge what is disputed, read some rows again; raise ``Differs`` if this node must not go on as it is."""
         if not self._is_live:
@@ -120,7 +135,7 @@ class Digests:
         if pause > PAUSE_SECONDS:
             for one in self._of.values():
                 one.judge_at += pause
-        shards = [shard for shard in self._shards() if self._state.newest_mark(shard) is not None or shard in self._of]
+        shards = [shard for shard in self._shards() if self._position(shard)]
         for shard in shards:
             one = self._one(shard)
             self._publish_if_due(shard, one)
@@ -134,8 +149,16 @@ class Digests:
         """Return the exchange over a shard."""
         return self._of.setdefault(shard, _Shard())
 
+    def _position(self, shard: str) -> int:
+        """Return how many events of a shard are folded."""
+        standing = self._state.committed(shard)
+        return 0 if standing is None else standing.position
+
     def _publish_if_due(self, shard: str, one: _Shard) -> None:
         """Publish where this node stands if the shard has grown enough, or somebody holds something else."""
+        if one.publishing is not None and one.publishing.done():
+            # What did not come to the log in time is said again: somebody may wait for it.
+            one.is_asked, one.publishing = one.is_asked or one.publishing.exception() is not None, None
         standing = self._state.committed(shard)
         if standing is None or not standing.position or self._now() < one.published_at + PUBLISH_SECONDS:
             return
@@ -143,7 +166,8 @@ class Digests:
             return
         if self._digest_at(shard, standing.position) != standing.digest:
             raise self._damaged(shard, standing.position)
-        self._publish(shard, DigestPublished(self._node_id, standing.position, standing.digest))
+        one.said.append(standing.position)
+        one.publishing = self._publish(shard, DigestPublished(self._node_id, standing.position, standing.digest))
         one.published, one.published_at, one.is_asked = standing.position, self._now(), False
 
     def _judge(self, shard: str, one: _Shard) -> None:
@@ -161,16 +185,20 @@ class Digests:
         raise self._refold.ask(Cause(shard, position, words, is_damage=False))
 
     def _prove(self, shard: str) -> None:
-        """Hold the rows between two marks against the second, beginning anew behind the last."""
+        """Hold the rows between two marks against the second, and those behind the last against the digest; then begin anew."""
         one = self._one(shard)
         mark = self._state.mark_after(shard, one.proven.position)
+        standing = self._state.committed(shard)
+        if mark is None and standing is not None:
+            mark = Mark(standing.position, standing.digest)
         if mark is None:
-            self._refold.settle(shard, one.proven.position, is_damage=True)
-            one.proven = BEGINNING
             return
         if self._chained(shard, one.proven, mark.position) != mark.digest:
             raise self._damaged(shard, mark.position)
-        one.proven = mark
+        is_all = standing is not None and mark.position == standing.position
+        one.proven = BEGINNING if is_all else mark
+        if is_all:
+            self._refold.settle(shard, mark.position, is_damage=True)
 
     def _digest_at(self, shard: str, position: int) -> bytes | None:
         """Return the digest at a position that was reached, as the rows behind the mark before it give it."""

@@ -126,7 +126,6 @@ class State:
         self._partitions: dict[str, int] = {}
         self._begun: tuple[str, ...] = ()
         self._revoked: dict[str, dict[str, int]] = {}
-        self._marks: dict[str, Mark] = {}
         self._streams: Generations[tuple[str, str], tuple[int, int]] = Generations(STREAMS_CACHED)
         self._next_stream = 1
         self._batch = Batch()
@@ -152,8 +151,6 @@ class State:
             self._revoked[state.shard] = dict(self._rows("SELECT key_id, position FROM revoked WHERE shard = ?", (number,)))
             self._committed[state.shard] = state
             self._partitions[state.shard] = reader.partition_of(row)
-            if self._kind == tables.FOLLOWS_A_LOG and (mark := self.mark_before(state.shard, state.position)) is not None:
-                self._marks[state.shard] = mark
         self._note_begun()
         self._next_stream = (self._rows("SELECT max(stream_number) FROM event", ())[0][0] or 0) + 1
 
@@ -186,10 +183,6 @@ class State:
     def revoked_keys(self, shard: str) -> dict[str, int]:
         """Return the revoked keys of a shard, each with the position at which it was revoked."""
         return dict(self._revoked.get(shard, {}))
-
-    def newest_mark(self, shard: str) -> Mark | None:
-        """Return the last durable mark of a shard, None before there is one."""
-        return self._marks.get(shard)
 
     def mark_before(self, shard: str, position: int) -> Mark | None:
         """Return the last durable mark of a shard at or before a position."""
@@ -483,7 +476,6 @@ class State:
         if not batch.states.keys() <= self._partitions.keys():
             # Replaced, not changed: other threads may be going through it.
             self._partitions = {**{shard: batch.partitions.get(shard, 0) for shard in batch.states}, **self._partitions}
-        self._marks.update({shard: marks[-1] for shard, marks in batch.marks.items()})
         self._committed.update(batch.states)
         self._note_begun()
         self._batch = Batch()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from services.eventstore import digests, frame
 from services.eventstore.digests import PUBLISH_SECONDS, SETTLE_SECONDS
@@ -45,6 +46,7 @@ class Machine:
     follower: SteppedFollower
     state: State
     compared: Counter[bool]
+    link: NodeLink
 
     @property
     def failure(self) -> HubError | None:
@@ -81,13 +83,11 @@ class Scene:
         def count(is_same: bool) -> None:
             compared[is_same] += 1
 
-        member = Member(node_id=name, compared=count)
-        follower = SteppedFollower(
-            state, path, NodeLink(self.log), ROOT, lambda _: None, 20.0, member=member, program=program, now=self.clock
-        )
+        member, link = Member(node_id=name, compared=count), NodeLink(self.log)
+        follower = SteppedFollower(state, path, link, ROOT, lambda _: None, 20.0, member=member, program=program, now=self.clock)
         follower.fold()
         follower.take_part()
-        self.machines[name] = Machine(name, path, program, follower, state, compared)
+        self.machines[name] = Machine(name, path, program, follower, state, compared, link)
         return self.machines[name]
 
     def close(self, name: str) -> Path:
@@ -226,6 +226,46 @@ def test_rows_that_were_right_when_they_were_published_are_read_again(scene: Sce
     scene.run(10)
     assert scene.machines["a"].failure is None
     assert Refold(scene.machines["a"].path).cause is None, "its own rows are right again"
+
+
+@pytest.mark.parametrize("events", [MARK_POSITIONS - 3, 2 * MARK_POSITIONS + 1])
+def test_rows_behind_the_last_mark_are_read_again_as_well(scene: Scene, events: int) -> None:
+    """A shard that does not grow any more has some for ever."""
+    scene.open("a")
+    scene.append(events)
+    scene.run(PUBLISH_SECONDS)
+    change(scene.close("a"), "UPDATE event SET state = x'00' WHERE place = (SELECT max(place) FROM event)")
+    scene.open("a")
+    scene.run(10)
+    refolded(scene, "a")
+    scene.run(10)
+    assert scene.machines["a"].failure is None
+    assert Refold(scene.machines["a"].path).cause is None, "a later damage is mended again"
+
+
+def test_what_could_not_be_published_is_said_again(scene: Scene) -> None:
+    node = scene.open("a")
+    scene.append(MARK_POSITIONS)
+    node.link.sends = False
+    scene.run(3 * PUBLISH_SECONDS)
+    assert scene.digests() == []
+    node.link.sends = True
+    scene.run(3 * PUBLISH_SECONDS)
+    assert scene.digests() == [("a", 4)]
+
+
+def test_two_nodes_of_one_name_say_so(scene: Scene, tmp_path: Path) -> None:
+    other = Scene(tmp_path / "other", log=scene.log)
+    (tmp_path / "other").mkdir()
+    node, twin = scene.open("a"), other.open("a")
+    with capture_logs() as said:
+        scene.append(MARK_POSITIONS)
+        scene.run(2 * PUBLISH_SECONDS)
+        assert [one["event"] for one in said] == []
+        twin.follower.fold()
+    assert [(one["event"], one["node_id"]) for one in said] == [("eventstore.node_id_taken", "a")]
+    assert node.failure is None
+    other.close("a")
 
 
 @pytest.mark.parametrize("wrong", ["a", "b", "c"])
