@@ -179,6 +179,10 @@ class KafkaLog:
         sent.add_callback(self._acknowledged, value)
         sent.add_errback(failed)
 
+    def takes_at_once(self, partition: int) -> bool:
+        """Tell whether the producer knows the partition: then it only puts a record among those that its own thread will send."""
+        return partition in self._sent_to
+
     def follow(self, offsets: Mapping[int, int]) -> None:
         """Read these partitions from now on, each from the given offset."""
         with self._arriving:
