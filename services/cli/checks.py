@@ -255,7 +255,10 @@ def _kafka(settings: Settings) -> Iterator[Check]:
     except IntegrityError as error:
         yield Check("kafka", Grade.FAIL, str(error), "have the topic's settings corrected before anything is lost")
     else:
-        yield Check("kafka", Grade.OK, f"topic {settings.kafka_topic} at {', '.join(settings.kafka_bootstrap)}, {there} partitions")
+        found = (
+            f"topic {settings.kafka_topic} at {', '.join(settings.kafka_bootstrap)}, {there.partitions} partitions, each on {there.brokers}"
+        )
+        yield Check("kafka", Grade.OK, found)
     cause = Refold(settings.event_store_file).cause
     if cause is not None:
         again = "was folded anew" if cause.is_done else "will be folded anew when it is started"

@@ -11,7 +11,7 @@ import typer
 from services.cli.commands import examples
 from services.cli.failures import Exit, Failure, wrong_usage
 from services.cli.options import Home, Json, settings_of
-from services.cli.output import emit, say
+from services.cli.output import emit, say, tell
 from services.eventstore.kafka import Kafka, check_topic, make_topic
 from services.runtime.errors import IntegrityError, Unavailable
 
@@ -33,7 +33,7 @@ def init(
     json: Json = False,
 ) -> None:
     """Make the topic, or add partitions to it: new partnerships begin in free ones, and no node is started anew for that."""
-    _settle(home, lambda kafka: make_topic(kafka, partitions=partitions, replication=replication), json=json)
+    _settle(home, lambda kafka: make_topic(kafka, partitions=partitions, replication=replication), replicas=replication, json=json)
 
 
 @app.command(epilog=examples("hub kafka check", "hub kafka check --json"))
@@ -42,8 +42,8 @@ def check(home: Home = None, json: Json = False) -> None:
     _settle(home, json=json)
 
 
-def _settle(home: Path | None, make: Callable[[Kafka], None] = lambda _kafka: None, *, json: bool) -> None:
-    """Have the topic made if need be, check it, and say how it stands."""
+def _settle(home: Path | None, make: Callable[[Kafka], None] = lambda _kafka: None, *, replicas: int = 1, json: bool) -> None:
+    """Have the topic made if need be, check it, and say how it stands, and when it has fewer replicas than asked for."""
     settings = settings_of(home)
     if not settings.kafka_bootstrap:
         raise wrong_usage("HUB_KAFKA_BOOTSTRAP is not set", "name a broker or more, for instance HUB_KAFKA_BOOTSTRAP=127.0.0.1:9092")
@@ -56,6 +56,8 @@ def _settle(home: Path | None, make: Callable[[Kafka], None] = lambda _kafka: No
     except IntegrityError as error:
         raise Failure(Exit.UNSOUND, str(error), "an operator of Kafka must set it so before a hub may rest on it") from None
     if json:
-        emit({"topic": settings.kafka_topic, "partitions": there})
+        emit({"topic": settings.kafka_topic, "partitions": there.partitions, "replicas": there.replicas})
     else:
-        say(f"topic {settings.kafka_topic} has {there} partitions and keeps its records for ever")
+        say(f"topic {settings.kafka_topic} has {there.partitions} partitions, each on {there.brokers}, and keeps its records for ever")
+    if there.replicas < replicas:
+        tell(f"it was there before, on {there.brokers} instead of {replicas}: Kafka's own kafka-reassign-partitions gives it more")

@@ -131,6 +131,19 @@ class Kafka:
             raise Unavailable(f"no Kafka broker answers at {', '.join(self.bootstrap)}: {_words(error)}") from error
 
 
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic that keeps records as they are. ``replicas``: on so many brokers each record lies at least."""
+
+    partitions: int
+    replicas: int
+
+    @property
+    def brokers(self) -> str:
+        """On how many brokers each record lies, in words."""
+        return "one broker" if self.replicas == 1 else f"{self.replicas} brokers"
+
+
 class KafkaLog:
     """A topic as the log that a node follows; what the node itself writes comes to it by the acknowledgement, without a fetch."""
 
@@ -413,8 +426,8 @@ def make_topic(kafka: Kafka, *, partitions: int, replication: int) -> None:
         admin.close()
 
 
-def check_topic(kafka: Kafka) -> int:
-    """Return how many partitions the topic has.
+def check_topic(kafka: Kafka) -> Topic:
+    """Return what the topic is.
 
     Raises ``IntegrityError`` for one that would lose, change or misdate records, ``Unavailable`` for one that is not there.
     """
@@ -428,13 +441,13 @@ def check_topic(kafka: Kafka) -> int:
         admin.close()
     stand = {name: settings.get(name, {}).get("value", "the brokers' default") for name in KEPT_FOR_EVER}
     wrong = [f"{name} is {stand[name]}, must be {right}" for name, right in KEPT_FOR_EVER.items() if not _is_met(name, stand[name], right)]
-    replicas = min(len(each["replica_nodes"]) for each in found["partitions"])
+    topic = Topic(len(found["partitions"]), min(len(each["replica_nodes"]) for each in found["partitions"]))
     in_sync = settings.get("min.insync.replicas", {}).get("value", "1")
-    if replicas > 1 and int(in_sync) < IN_SYNC_MIN:
+    if topic.replicas > 1 and int(in_sync) < IN_SYNC_MIN:
         wrong.append(f"min.insync.replicas is {in_sync}, must be {IN_SYNC_MIN}: what is acknowledged may lie on one broker alone")
     if wrong:
         raise IntegrityError(f"topic {kafka.topic!r} would not keep the log as it is: {'; '.join(wrong)}")
-    return len(found["partitions"])
+    return topic
 
 
 def leaders(kafka: Kafka) -> dict[int, int]:

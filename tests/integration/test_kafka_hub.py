@@ -30,7 +30,12 @@ def test_the_topic_is_made_checked_and_widened(kafka: Kafka, tmp_path: Path) -> 
     assert ran("kafka", "init", "--partitions", "3", "--replication", "1", "--home", tmp_path).code == Exit.OK
     assert ran("kafka", "init", "--partitions", "5", "--replication", "1", "--json", "--home", tmp_path).document["partitions"] == 5
     checked = ran("kafka", "check", "--home", tmp_path)
-    assert (checked.code, checked.out) == (Exit.OK, f"topic {kafka.topic} has 5 partitions and keeps its records for ever\n")
+    assert (checked.code, checked.out) == (
+        Exit.OK,
+        f"topic {kafka.topic} has 5 partitions, each on one broker, and keeps its records for ever\n",
+    )
+    again = ran("kafka", "init", "--partitions", "5", "--replication", "3", "--home", tmp_path)
+    assert (again.code, "it was there before, on one broker instead of 3" in again.err) == (Exit.OK, True)
 
 
 def test_each_partition_has_a_leader(kafka: Kafka) -> None:
