@@ -10,7 +10,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -126,18 +126,21 @@ class Projector:
         return tuple(lags)
 
     def ahead(self) -> tuple[str, ...]:
-        """Return the live views that have come further in a shard than this node's log; none, unless one of both was replaced.
+        """Return the views that have come further in a shard than this node's log; none, unless one of both was replaced.
 
-        Where nodes share a log a view may well be ahead of one that folds it: another node projected.
+        What is being built counts as well: it would be gone on with. Where nodes share a log a view may well be ahead of one that folds
+        it: another node projected.
         """
-        found = []
-        for view in self._database.views:
-            live = self._database.live(view.name)
-            reached = {} if live is None else self._database.positions(view.name, live.generation)
-            heads = {shard: self._store.shard(shard).head().position for shard in self._store.shards()}
+        heads = {shard: self._store.shard(shard).head().position for shard in self._store.shards()}
+        return tuple([view.name for view in self._database.views if self._is_ahead(view.name, heads)])
+
+    def _is_ahead(self, view: str, heads: Mapping[str, int]) -> bool:
+        """Tell whether a view's generation that is read, or the one that is being built, has come further than these heads."""
+        for one in (self._database.live(view), self._database.building(view)):
+            reached = {} if one is None else self._database.positions(view, one.generation)
             if any(position > heads.get(shard, 0) for shard, position in reached.items()):
-                found.append(view.name)
-        return tuple(found)
+                return True
+        return False
 
     def parked(self) -> dict[str, int]:
         """Return how many streams each view has parked, by view."""

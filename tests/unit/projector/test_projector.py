@@ -16,6 +16,7 @@ from projections.kernel.view import Tables, View
 from projections.registry.projection import REGISTRY
 from services.eventstore.local import LocalEventStore
 from services.eventstore.opening import Opener
+from services.projector.filling import fill_shard
 from services.projector.projector import Lag, Projector
 from services.projector.rebuild import Progress, Rebuild, Stopped
 from tests.support.builders import CASE, OTHER_CASE, a_notification, a_partnership_established, a_share, an_entry, an_id
@@ -102,6 +103,25 @@ def test_a_committed_event_reaches_every_view_and_whoever_waits_for_it(setting: 
     for view in ("seen", "also"):
         assert projector.wait_for(view, NORTH, position, WAIT_SECONDS)
         assert seen(database, view) == [(NORTH, 1, False)]
+
+
+def test_a_view_that_knows_more_than_the_log_is_ahead_of_it_also_while_it_is_being_built(setting: Setting, tmp_path: Path) -> None:
+    database = setting.database(a_view(), a_view(name="also"))
+    projector = setting.start(database)
+    position = setting.share()
+    assert all(projector.wait_for(view, NORTH, position, WAIT_SECONDS) for view in ("seen", "also"))
+    assert projector.stop(WAIT_SECONDS)
+    older = LocalEventStore(tmp_path / "older.sqlite")
+    try:
+        other = Projector(older, Opener(setting.keys), database, lambda: 0)
+        assert (projector.ahead(), other.ahead()) == ((), ("seen", "also"))
+        Writer(older, setting.keys).write(NORTH, (f"sharing-{CASE}", a_share()))
+        assert other.ahead() == ()
+        begun, upto = database.begin_build("also"), setting.share()
+        assert list(fill_shard(setting.store, Opener(setting.keys), database, [begun], NORTH, upto)) == [upto]
+        assert (projector.ahead(), other.ahead()) == ((), ("also",))
+    finally:
+        older.close()
 
 
 def test_shards_that_begin_later_are_followed_too(setting: Setting) -> None:
