@@ -268,7 +268,7 @@ def test_every_file_of_a_backup_is_missed_or_found_changed(backup: Path, tmp_pat
     put_back(backup, tmp_path / "home")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(choice=st.data())
 def test_no_byte_of_a_backup_changes_unnoticed(backup: Path, tmp_path: Path, choice: st.DataObject) -> None:
     file = choice.draw(st.sampled_from(sorted(file for file in backup.rglob("*") if file.is_file())))

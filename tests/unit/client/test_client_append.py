@@ -372,7 +372,8 @@ async def test_a_caller_that_goes_away_makes_room_and_its_events_are_not_sent(
     hub.stop()
     async with client(hub, sender, identity) as opened:
         gone = asyncio.create_task(opened.append_many(draft(number) for number in range(100)))
-        await asyncio.sleep(0.1)
+        while len(await opened.pending()) < 100:  # noqa: ASYNC110  # the outbox tells nobody
+            await asyncio.sleep(0.01)
         gone.cancel()
         with pytest.raises(asyncio.CancelledError):
             await gone

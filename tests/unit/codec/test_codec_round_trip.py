@@ -10,7 +10,7 @@ from services.eventstore.codec import decode_event, decode_trusted, encode_event
 from services.runtime.errors import Invalid
 from tests.support.samples import ALL_EVENT_TYPES, events, sample_event
 
-SOME = settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+SOME = settings(max_examples=5, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
 @pytest.mark.parametrize("event_type", ALL_EVENT_TYPES)
@@ -54,13 +54,13 @@ def read_or_refuse(event_type: str, body: bytes) -> str:
 OUTCOMES = {"read", "wire.body", "wire.fields", "wire.text", "wire.unknown_field"}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from(ALL_EVENT_TYPES), st.binary(max_size=200))
 def test_arbitrary_bytes_are_either_read_or_refused_as_invalid(event_type: str, body: bytes) -> None:
     assert read_or_refuse(event_type, body) in OUTCOMES
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from(ALL_EVENT_TYPES), st.data())
 def test_a_damaged_body_is_either_read_or_refused_as_invalid(event_type: str, data: st.DataObject) -> None:
     body = bytearray(encode_event(sample_event(event_type)))

@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain import areas
@@ -281,7 +281,7 @@ def _plays() -> pytest.MarkDecorator:
     return pytest.mark.parametrize("play", PLAYS, ids=[play.category for play in PLAYS])
 
 
-QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=60)
 
 
 @_plays()

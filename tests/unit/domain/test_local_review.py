@@ -751,7 +751,7 @@ def test_a_decider_looks_at_no_more_streams_than_it_must(event: Event) -> None:
 
 # ── bodies gone, and any order ──
 
-FEW = settings(max_examples=50, deadline=None)
+FEW = settings(max_examples=50)
 """A history costs as much as its length squared, for each step is judged by a fold of all before it."""
 
 CORRECTABLE = an_event_id(500)

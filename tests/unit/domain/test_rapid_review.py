@@ -588,7 +588,7 @@ def test_of_a_decision_whose_body_is_gone_only_that_it_was_made_is_known() -> No
     assert decision_of(gone.state) is None
 
 
-FEW = settings(max_examples=50, deadline=None)
+FEW = settings(max_examples=50)
 """A history costs as much as its length squared, for each step is judged by a fold of all before it."""
 
 CORRECTABLE = an_event_id(500)

@@ -389,13 +389,13 @@ def lived(history: tuple[list[Step], list[Step]]) -> World:
     return world
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(histories)
 def test_whatever_producers_do_all_nodes_agree_and_every_promise_holds(history: tuple[list[Step], list[Step]]) -> None:
     lived(history)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(histories, st.lists(st.tuples(st.integers(1, 8), st.sampled_from(("commit", "commit", "commit", "abandon", "reopen"))), min_size=1))
 def test_sqlite_decides_and_remembers_what_dictionaries_do(history: tuple[list[Step], list[Step]], batches: list[tuple[int, str]]) -> None:
     world = lived(history)
@@ -451,5 +451,5 @@ def _assert_same(world: World, state: State, expected: DictState) -> None:
 
 @pytest.mark.parametrize("kind", [Accepted, Conflict, PartialDuplicate, Mismatch, Revoked, Malformed])
 def test_the_model_reaches_every_kind_of_result(kind: type[Result]) -> None:
-    once = settings(max_examples=500, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    once = settings(max_examples=500, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
     find(histories, lambda history: kind in {type(result) for result in lived(history).decided.values()}, settings=once)

@@ -682,7 +682,7 @@ STEPS: tuple[tuple[Event, str, str], ...] = (
 )
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(
     steps=st.lists(st.tuples(st.sampled_from(STEPS), st.booleans()), max_size=16),
     cuts=st.lists(st.integers(0, 16), max_size=5),

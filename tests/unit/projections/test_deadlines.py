@@ -172,7 +172,7 @@ def logs(draw: st.DrawFn) -> list[Recorded]:
     return told
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(logs(), st.data())
 def test_rows_are_equal_however_the_log_is_cut_into_batches(told: list[Recorded], data: st.DataObject) -> None:
     whole, cut = View(), View()
@@ -201,7 +201,7 @@ def naive(told: Sequence[Recorded], as_of: datetime) -> dict[tuple[str, str], st
     return found
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(logs(), st.integers(-24, 60 * 24))
 def test_a_list_as_of_any_moment_equals_what_the_events_known_by_then_give(told: list[Recorded], hours: int) -> None:
     as_of = START + timedelta(hours=hours)
@@ -217,7 +217,7 @@ def test_a_list_as_of_any_moment_equals_what_the_events_known_by_then_give(told:
     view.close()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(logs(), st.integers(-24, 60 * 24), st.integers(1, 5))
 def test_pages_put_together_are_the_whole_list(told: list[Recorded], hours: int, limit: int) -> None:
     view = View()
@@ -265,7 +265,7 @@ def test_a_correction_of_an_older_list_of_members_leaves_the_newest_standing(vie
     assert terms_of(view.connection, view.tables, [SHARD])[SHARD].written_confirmation_hours == 24
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     logs(),
     st.integers(-24, 60 * 24),

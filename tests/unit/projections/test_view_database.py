@@ -211,7 +211,7 @@ def test_a_view_hears_of_every_event_that_it_handles_and_is_not_given(url: str) 
     database.close()
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(
     events=st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from([FINE, FINE, FINE, POISON, IGNORED])), max_size=14),
     cuts=st.lists(st.integers(0, 14), max_size=5),

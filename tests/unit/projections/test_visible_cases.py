@@ -106,7 +106,7 @@ def said(draw: st.DrawFn) -> tuple[str, str, Event, str]:
 NUMBERS = count()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.lists(said(), max_size=25))
 def test_what_is_visible_in_lists_is_what_may_be_read_case_by_case(database: ViewDatabase, told: list[tuple[str, str, Event, str]]) -> None:
     number = next(NUMBERS)  # each example has shards of its own

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.agency.events import AgencySuspended, KeyAlgorithm, KeyRetired, KeyRevoked, RevocationReason
@@ -193,7 +193,7 @@ KNOWN = RegistryLog()
 KNOWN.enrol(COUNCIL_MEMBER)
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(index=st.integers(0, len(SIGNED_BYTES) - 1), bit=st.integers(0, 7))
 def test_no_flipped_bit_passes_unless_the_message_means_the_same(index: int, bit: int) -> None:
     spoiled = bytearray(SIGNED_BYTES)
