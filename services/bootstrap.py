@@ -143,7 +143,6 @@ def open_parts(settings: Settings, metrics: Metrics | None = None, report: Repor
         store.create_shard(NATIONAL)
         opener = Opener(keys)
         registry = RegistryFollower(store, opener, RegistryState(*load_public_key(settings.operator_public_key_file)))
-        registry.spread(registry.revoked())
         views = view_database(settings, log)
         closing.callback(views.close)
         projector = Projector(store, opener, views, system_clock, workplace(settings))
@@ -356,6 +355,7 @@ class Hub:
         registry_pb2_grpc.add_RegistryServiceServicer_to_server(Registry(desk=desk), server)
         parts.projector.start()
         parts.examiners.start()
+        parts.intake.start()
         self._measuring = asyncio.create_task(self._measure())
         await self._entrance.open()
 

@@ -215,9 +215,10 @@ class ViewDatabase:
         return self._generation(connection, view, State.LIVE, shape=self._shapes[view])
 
     def building(self, view: str) -> Generation | None:
-        """Return the generation being filled, if there is one."""
+        """Return the generation that ``begin_build`` would go on with, if there is one."""
         with self.reader() as connection:
-            return self._generation(connection, view, State.BUILDING)
+            begun = self._generation(connection, view, State.BUILDING)
+            return begun if begun is not None and self._is_of_this_code(connection, begun) else None
 
     def is_current(self, view: str) -> bool:
         """Tell whether the live generation is of this code's version and shape, so that events may be applied to it."""

@@ -11,7 +11,7 @@ from typing import Final
 
 from services.backup import checking
 from services.backup.copying import Progress, copy_database, copy_file, sha256_of
-from services.backup.manifest import EVENTS, FORMAT, KEK, KEYS, SETTINGS, VIEWS, FileMark, Manifest, write_manifest
+from services.backup.manifest import EVENTS, FORMAT, KEK, KEYS, VIEWS, FileMark, Manifest, write_manifest
 from services.backup.staging import settle, settle_tree, staged
 from services.eventstore.opening import DataKeys
 from services.eventstore.tables import FOLLOWS_A_LOG
@@ -75,15 +75,21 @@ def _files(settings: Settings) -> Iterator[Path]:
 
     Nor the outboxes of clients, which may hold signed events that are not sealed yet. Raises ``Unavailable`` for a link to a folder.
     """
-    if settings.settings_file.is_file():
-        yield Path(SETTINGS)
+    for file in (settings.settings_file, *sorted(_beside(settings.home))):
+        path = file.relative_to(settings.home)
+        if str(path).startswith(KEK) or file.name.startswith((_OUTBOX, ".")):
+            continue
+        if file.is_symlink() and not file.is_file():
+            raise Unavailable(f"{file} is a link, but to no file: what it leads to would not be in the backup")
+        if file.is_file():
+            yield path
+
+
+def _beside(home: Path) -> Iterator[Path]:
+    """Yield whatever lies in the folders beside the stores, and what is no folder though it has the name of one."""
     for name in _BESIDE:
-        for file in sorted((settings.home / name).rglob("*")):
-            if file.is_symlink() and not file.is_file():
-                raise Unavailable(f"{file} is a link, but to no file: what it leads to would not be in the backup")
-            path = file.relative_to(settings.home)
-            if file.is_file() and not str(path).startswith(KEK) and not file.name.startswith((_OUTBOX, ".")):
-                yield path
+        folder = home / name
+        yield from folder.rglob("*") if folder.is_dir() else [folder]
 
 
 def _demand_room(settings: Settings, target: Path, stores: list[str]) -> None:

@@ -22,6 +22,7 @@ from services.eventstore.frame import DigestPublished
 from services.eventstore.port import Result
 from services.eventstore.refold import Cause, Differs, Refold
 from services.eventstore.state import MARK_POSITIONS, Mark, State
+from services.runtime.randomness import rising_id
 
 PUBLISH_SECONDS: Final = 10.0
 """Of a shard that grows, each node publishes a digest at most so often; of one that does not, none."""
@@ -52,8 +53,8 @@ class _Shard:
     published: int = 0
     published_at: float = -inf
     publishing: Future[Result] | None = None
-    said: deque[int] = field(default_factory=lambda: deque(maxlen=SAID_MAX))
-    """The positions that this node published last."""
+    said: deque[bytes] = field(default_factory=lambda: deque(maxlen=SAID_MAX))
+    """The ids under which this node published last."""
     is_asked: bool = False
     """Another node published something else: this one says again what it holds."""
     others: dict[str, _Said] = field(default_factory=dict)
@@ -74,7 +75,7 @@ class Digests:
         node_id: str,
         *,
         shards: Callable[[], Iterable[str]],
-        publish: Callable[[str, DigestPublished], Future[Result]],
+        publish: Callable[[str, bytes, DigestPublished], Future[Result]],
         now: Callable[[], float],
         compared: Callable[[bool], None],
     ) -> None:
@@ -96,13 +97,14 @@ class Digests:
         self._is_live = True
         self._looked_at = self._now()
 
-    def hear(self, shard: str, said: DigestPublished) -> None:
-        """Hold what a node published against what this one holds; the log before it is folded here."""
+    def hear(self, shard: str, append_id: bytes, said: DigestPublished) -> None:
+        """Hold what a node published, under an id, against what this one holds; the log before it is folded here."""
         if not self._is_live:
             return
         one = self._one(shard)
         if said.node_id == self._node_id:
-            self._hear_own(shard, one, said.position)
+            if append_id not in one.said:  # another node goes by this one's name: each takes the other's digests for its own
+                _log.error("eventstore.node_id_taken", shard=shard, position=said.position, node_id=self._node_id)
             return
         if said.node_id not in one.others and len(one.others) >= NODES_MAX:
             return
@@ -120,11 +122,6 @@ class Digests:
             # Answered once a dispute: nodes that go on though they differ do not answer each other for ever.
             one.disputed_at, one.judge_at, one.is_asked = now, now + SETTLE_SECONDS, True
             one.disputed = said.position if standing is None else min(said.position, standing.position)
-
-    def _hear_own(self, shard: str, one: _Shard, position: int) -> None:
-        """Say so when another node goes by this one's name: each takes the other's digests for its own."""
-        if position not in one.said:
-            _log.error("eventstore.node_id_taken", shard=shard, position=position, node_id=self._node_id)
 
     def look(self) -> None:
         """Publish what is due, judge what is disputed, read some rows again; raise ``Differs`` if this node must not go on as it is."""
@@ -166,8 +163,9 @@ class Digests:
             return
         if self._digest_at(shard, standing.position) != standing.digest:
             raise self._damaged(shard, standing.position)
-        one.said.append(standing.position)
-        one.publishing = self._publish(shard, DigestPublished(self._node_id, standing.position, standing.digest))
+        append_id = rising_id()
+        one.said.append(append_id)
+        one.publishing = self._publish(shard, append_id, DigestPublished(self._node_id, standing.position, standing.digest))
         one.published, one.published_at, one.is_asked = standing.position, self._now(), False
 
     def _judge(self, shard: str, one: _Shard) -> None:

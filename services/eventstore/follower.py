@@ -31,7 +31,6 @@ from services.eventstore.refold import Refold
 from services.eventstore.state import State
 from services.eventstore.tables import explained
 from services.runtime.errors import IntegrityError, Unavailable
-from services.runtime.randomness import rising_id
 
 POLL_SECONDS: Final = 0.25
 BATCH_MAX_RECORDS: Final = 1_000
@@ -43,6 +42,8 @@ CHECK_MAX_SECONDS: Final = 30.0
 """The log must answer for the records that this node has folded within this time at the start."""
 DOUBT_MAX_SECONDS: Final = 20.0
 """What contradicts this node is believed if it is said for so long: brokers need less to leave out one that is cut off from them."""
+DOUBT_PAUSE_SECONDS: Final = 1.0
+"""Between two looks at a log that is doubted: each is with new clients."""
 STALL_MAX_SECONDS: Final = 60.0
 """While a node comes to the end of its log, something is folded at least so often."""
 TELL_SECONDS: Final = 0.5
@@ -115,7 +116,8 @@ class Follower(Sequencer):
         self._order = itertools.count()
         self._look_again = 0.0
         self._must_read_again = False
-        self._is_in_doubt = False
+        self._doubts: dict[int | None, float] = {}
+        """The partitions whose last folded record must be seen again before more is folded of them, and since when."""
         self._stopped = False
         self._moved = threading.Condition()
         self._places: dict[int, str] = {}
@@ -207,8 +209,8 @@ class Follower(Sequencer):
                 self._turn_away()
 
     def _hand_over(self, proposed: Proposed) -> None:
-        """Hand a new record to the log here and now if that takes no time, which saves a change of threads; else have the sender do it."""
-        partition = self.partition(proposed.shard)
+        """Hand a new append to the log here and now if that takes no time, which saves a change of threads; else have the sender do it."""
+        partition = self.partition(proposed.shard) if isinstance(proposed.record, Append) and self._outgoing.empty() else None
         if partition is not None and self._log.takes_at_once(partition):
             self._send_one(proposed)
         else:
@@ -300,16 +302,13 @@ class Follower(Sequencer):
             if self._broken is not None:
                 return False
         try:
-            if self._is_in_doubt:
-                self._check_log()
-                self._is_in_doubt, self._must_read_again = False, True
             if self._must_read_again:
                 self._follow()
                 self._must_read_again = False
             records = self._log.poll(seconds, BATCH_MAX_RECORDS)
-        except NotThere:
-            self._is_in_doubt = True
-            return True
+        except NotThere as error:
+            self._doubt(error)
+            return False
         except IntegrityError as error:
             self._broken = error
             return False
@@ -317,6 +316,19 @@ class Follower(Sequencer):
             _log.warning("eventstore.log_unavailable", error=type(error).__name__)
             return False
         return not records or self._fold_batch(records)
+
+    def _doubt(self, said: NotThere) -> None:
+        """Ask others; believe what is said for ``DOUBT_MAX_SECONDS``, and at once that a partition lacks its beginning."""
+        partition = said.partition
+        is_begun = partition is None or self._offsets().get(partition, 0) > 0
+        since = self._doubts.setdefault(partition, self._now())
+        if not is_begun or self._now() > since + DOUBT_MAX_SECONDS:
+            self._broken = IntegrityError(str(said))
+            return
+        _log.warning("eventstore.log_doubted", reason=str(said))
+        self._log.look_anew()
+        self._must_read_again = True
+        self._closing.wait(DOUBT_PAUSE_SECONDS)
 
     def _fold_batch(self, records: Sequence[LogRecord]) -> bool:
         """Fold a batch; one that the disk does not take is read again, a log that contradicts this node breaks the node."""
@@ -338,10 +350,13 @@ class Follower(Sequencer):
         state = self._state
         state.begin([append for *_, append in read if isinstance(append, Append)])
         decided: list[tuple[str, bytes, Result]] = []
-        published: list[tuple[str, frame.DigestPublished]] = []
+        published: list[tuple[str, bytes, frame.DigestPublished]] = []
         placed = False
         for shard, record, framed, append in read:
             expected = state.shard_state(shard).next_offset
+            if record.partition in self._doubts:
+                self._check_last(record, expected - 1)
+                self._dispel(record.partition)
             if record.offset < expected:
                 continue
             if record.offset > expected:
@@ -353,9 +368,9 @@ class Follower(Sequencer):
                 break
             state.apply(decision.effects)
             placed = placed or decision.effects.shard_placed is not None
-            if decision.effects.published is not None:
-                published.append((shard, decision.effects.published))
             if isinstance(framed, frame.Frame):
+                if decision.effects.published is not None:
+                    published.append((shard, framed.append_id, decision.effects.published))
                 decided.append((shard, framed.append_id, decision.result))
         state.commit()
         if placed:
@@ -367,6 +382,12 @@ class Follower(Sequencer):
         self._hear(published)
         if stop is not None:
             raise stop
+
+    def _dispel(self, partition: int) -> None:
+        """Doubt a partition no more; and none of which it is not known, once all others are cleared."""
+        del self._doubts[partition]
+        if self._doubts.keys() == {None}:
+            self._doubts.clear()
 
     def _read(
         self, records: Sequence[LogRecord]
@@ -407,16 +428,16 @@ class Follower(Sequencer):
             Refold(path),
             self._member.node_id,
             shards=lambda: tuple(self._places.values()),
-            publish=lambda shard, digest: self.propose(shard, rising_id(), digest),
+            publish=self.propose,
             now=self._now,
             compared=self._member.compared,
         )
 
-    def _hear(self, published: Sequence[tuple[str, frame.DigestPublished]]) -> None:
+    def _hear(self, published: Sequence[tuple[str, bytes, frame.DigestPublished]]) -> None:
         """Hold what others published against this node's own; all before it is durable here."""
         if self._digests is not None:
-            for shard, said in published:
-                self._digests.hear(shard, said)
+            for shard, append_id, said in published:
+                self._digests.hear(shard, append_id, said)
 
     def _look_at_digests(self) -> None:
         """Do what is due; a node that must not go on as it is is broken."""
@@ -442,9 +463,14 @@ class Follower(Sequencer):
         return {partition: self._standing(shard).next_offset for partition, shard in self._places.items()}
 
     def _follow(self) -> None:
-        """Read every partition that has a shard from where its state stands."""
+        """Read every partition that has a shard from where its state stands; one that is doubted from its last record on."""
         self._places = self._places_followed()
-        self._log.follow(self._offsets())
+        offsets = self._offsets()
+        if None in self._doubts:
+            self._doubts |= {
+                partition: self._doubts[None] for partition, offset in offsets.items() if offset and partition not in self._doubts
+            }
+        self._log.follow({partition: offset - (partition in self._doubts) for partition, offset in offsets.items()})
 
     def _records_folded(self, places: Mapping[int, str]) -> int:
         """Return how many records of some partitions are folded."""
@@ -460,23 +486,25 @@ class Follower(Sequencer):
         return {**placed, ROOT_PARTITION: self._root}
 
     def _check_log(self) -> None:
-        """Raise ``IntegrityError`` if for ``DOUBT_MAX_SECONDS`` the log does not hold, where it was, what this node folded last."""
+        """Raise ``IntegrityError`` unless the log holds, where they were, the records that this node folded last.
+
+        That it has lost them is believed if it is said for ``DOUBT_MAX_SECONDS``.
+        """
         deadline = self._now() + DOUBT_MAX_SECONDS
         while True:
             try:
                 self._check_last_records()
-            except (IntegrityError, NotThere) as error:
+            except NotThere as error:
                 if self._now() > deadline:
                     raise IntegrityError(str(error)) from error
                 _log.warning("eventstore.log_doubted", reason=str(error))
             else:
                 return
-            if self._closing.wait(RETRY_SECONDS):
-                raise Unavailable("the event store is closing")
             self._log.look_anew()
+            sleep(DOUBT_PAUSE_SECONDS)
 
     def _check_last_records(self) -> None:
-        """Raise ``IntegrityError`` unless the log holds, where they were, the records that were folded last."""
+        """Raise ``NotThere`` if the log ends before the records that were folded last, ``IntegrityError`` if it holds others there."""
         self._places = self._places_followed()
         folded = {partition: offset - 1 for partition, offset in self._offsets().items() if offset}
         for partition, offset in folded.items():
@@ -485,7 +513,7 @@ class Follower(Sequencer):
         deadline = self._now() + CHECK_MAX_SECONDS
         missing = set(folded)
         while missing:
-            if self._now() > deadline or self._closing.is_set():
+            if self._now() > deadline:
                 raise Unavailable(f"the log does not answer within {CHECK_MAX_SECONDS} s")
             for record in self._log.poll(POLL_SECONDS, BATCH_MAX_RECORDS):
                 if record.partition in missing:
@@ -493,10 +521,10 @@ class Follower(Sequencer):
                     missing.discard(record.partition)
 
     def _check_end(self, partition: int, offset: int) -> None:
-        """Raise ``IntegrityError`` if a partition ends before an offset that this node has folded."""
+        """Raise ``NotThere`` if a partition ends before an offset that this node has folded."""
         end = self._log.end(partition, CHECK_MAX_SECONDS)
         if end <= offset:
-            raise IntegrityError(f"{self._path}: the state has folded offset {offset} of partition {partition}, the log ends at {end}")
+            raise NotThere(f"{self._path}: the state has folded offset {offset} of partition {partition}, the log ends at {end}", partition)
 
     def _check_last(self, record: LogRecord, offset: int) -> None:
         """Raise ``IntegrityError`` unless a record is the one that this node folded last in its partition, at ``offset``."""

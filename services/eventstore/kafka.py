@@ -187,6 +187,7 @@ class KafkaLog:
             if partition not in self._sent_to:
                 self._look_for(partition)
             sent = self._producer.send(self._topic, value=value, key=key, partition=partition)
+            self._sent_to.add(partition)
         except kafka_errors.KafkaError as error:
             raise Unavailable(f"Kafka takes no record: {_words(error)}") from error
         sent.add_callback(self._acknowledged, value)
@@ -194,7 +195,8 @@ class KafkaLog:
 
     def takes_at_once(self, partition: int) -> bool:
         """Tell whether the producer knows the partition: then it only puts a record among those that its own thread will send."""
-        return partition in self._sent_to
+        # An answer of the brokers about the topic that is an error has it forget all partitions, and wait for them.
+        return partition in self._sent_to and bool(self._producer._metadata.partitions_for_topic(self._topic))  # noqa: SLF001
 
     def follow(self, offsets: Mapping[int, int]) -> None:
         """Read these partitions from now on, each from the given offset."""
@@ -290,7 +292,6 @@ class KafkaLog:
             # The client has no other way to have it look again before metadata_max_age_ms is over.
             self._producer._metadata.request_update().add_both(lambda _, looked=looked: looked.set())  # noqa: SLF001
             looked.wait(left)
-        self._sent_to.add(partition)
 
     def _acknowledged(self, value: bytes, taken: Any) -> None:
         """Take note, on the producer's thread, that a record is on the log: all replicas in sync have it, so a fetch would give it too."""
@@ -371,7 +372,7 @@ class KafkaLog:
         try:
             polled = self._consumer.poll(timeout_ms=int(FETCH_SECONDS * _MILLISECONDS), max_records=FETCH_MAX_RECORDS)
         except (kafka_errors.OffsetOutOfRangeError, kafka_errors.NoOffsetForPartitionError, kafka_errors.LogTruncationError) as error:
-            raise NotThere(f"the log does not hold what is to be read next: {_words(error)}") from error
+            raise NotThere(f"the log does not hold what is to be read next: {_words(error)}", _partition_in(error)) from error
         except kafka_errors.KafkaError as error:
             raise Unavailable(f"Kafka does not answer: {_words(error)}") from error
         return [
@@ -386,6 +387,8 @@ class KafkaLog:
         if not self._asking_lock.acquire(timeout=seconds):
             raise Unavailable(f"Kafka does not answer within {seconds} s")
         try:
+            if self._is_closed:
+                raise Unavailable("the log is closed")
             if self._must_ask_anew:
                 used, self._asking = self._asking, self._kafka.consumer()
                 self._must_ask_anew = False
@@ -493,6 +496,12 @@ def _described(admin: Any, topic: str) -> Any:
     if found["error_code"]:
         raise Unavailable(f"Kafka does not describe topic {topic!r}: {kafka_errors.for_code(found['error_code']).__name__}")
     return found
+
+
+def _partition_in(error: Exception) -> int | None:
+    """Return the partition that a client's error speaks of, if it tells."""
+    told = error.args[0] if error.args else None
+    return next((place.partition for place in told if isinstance(place, TopicPartition)), None) if isinstance(told, dict) else None
 
 
 def _words(error: Exception) -> str:

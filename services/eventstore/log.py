@@ -23,6 +23,11 @@ class LogRecord(NamedTuple):
 class NotThere(Unavailable):
     """The log says that it does not hold what is to be read next. A broker cut off from the others says so, too, of what these took."""
 
+    def __init__(self, reason: str, partition: int | None = None) -> None:
+        """``partition``: of which it says so, None where that is not told."""
+        self.partition = partition
+        super().__init__(reason)
+
 
 class Log(Protocol):
     """What orders a cluster's appends. Only ``send`` and ``end`` may be called from several threads; the rest from one."""

@@ -63,8 +63,6 @@ class Intake:
         self._log_origin = log_origin
         self._log_ends = LogEnds(store)
         self._revocations = Revocations(registry)
-        self._must_spread = False
-        """A key was revoked, or a shard has begun."""
         self._streams = Streams(self._load)
         self._admitter = Admitter(
             store=store, streams=self._streams, registry=registry, keys=keys, opener=opener, clock=clock, node_id=node_id
@@ -78,13 +76,17 @@ class Intake:
             outcomes.update(await self._append_atomic(candidates, outcomes))
         else:
             outcomes.update(await self._append_each(candidates))
-        if self._must_spread:
-            self._must_spread = False
+        # Whoever it was that had it accepted: a caller may have gone, and this one sends the same again.
+        if any(candidate.begins_shard or isinstance(candidate.event, KeyRevoked) for candidate in candidates.values()):
             await self._revocations.spread()
         for outcome in outcomes.values():
             if outcome.HasField("refusal"):
                 self._metrics.outcome(outcome)
         return [outcomes[index] for index in range(len(events))]
+
+    def start(self) -> None:
+        """Carry on with what an earlier run did not come to the end of."""
+        self._revocations.begin()
 
     async def close(self) -> None:
         """Give up what nobody waits for. Idempotent."""
@@ -365,13 +367,13 @@ class Intake:
         first = flight.admissions[0].candidate
         if first.shard == NATIONAL:
             self._registry.catch_up()
-        if first.begins_shard or any(isinstance(candidate.event, KeyRevoked) for candidate in flight.candidates):
-            self._must_spread = True
         return outcomes
 
     def _confirm_one(self, admission: Admission, placed: Placed) -> Outcome:
         recorded = admission.proposal.recorded
         admission.state.settle()
+        if admission.state.is_stuck:
+            self._streams.forget(admission.state)
         return accepted(admission.candidate.shard, placed, recorded.findings, recorded.mended)
 
     def _forget(self, flight: Flight) -> None:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from concurrent.futures import TimeoutError as FutureTimeoutError
-from time import monotonic
+from concurrent.futures import Future
 from typing import Final
 
 from domain.kernel.ids import NATIONAL, KeyId
 from services.eventstore.opening import Opener
 from services.eventstore.port import EventStore
-from services.runtime.errors import Unavailable
 from services.trust.registry import RegistryState
 
-SPREAD_MAX_SECONDS: Final = 30.0
 _BATCH_EVENTS: Final = 1_000
 
 
@@ -40,17 +37,11 @@ class RegistryFollower:
         """Return the keys that are revoked."""
         return tuple(self.state.revoked_keys())
 
-    def spread(self, revoked: Iterable[KeyId]) -> None:
-        """Write a control record of each of these keys into every shard that lacks it, from any thread; return when all are durable.
-
-        Raises ``Unavailable`` if they are not after ``SPREAD_MAX_SECONDS``; some may be then, and others later.
-        """
-        deadline = monotonic() + SPREAD_MAX_SECONDS
+    def spread(self, revoked: Iterable[KeyId]) -> list[Future[None]]:
+        """Have a control record of each of these keys written into every shard that lacks it; each is durable when its future is done."""
+        under_way: list[Future[None]] = []
         for name in self._store.shards():
             shard = self._store.shard(name)
             known = shard.revoked_keys()
-            for done in [shard.revoke_key(key_id) for key_id in revoked if key_id not in known]:
-                try:
-                    done.result(max(deadline - monotonic(), 0.0))
-                except FutureTimeoutError:
-                    raise Unavailable(f"not every shard took the revoked keys within {SPREAD_MAX_SECONDS:.0f} s") from None
+            under_way += [shard.revoke_key(key_id) for key_id in revoked if key_id not in known]
+        return under_way

@@ -1,4 +1,4 @@
-"""Revoked keys carried into every shard, beside the event loop: a shard that cannot be written now holds up nobody but who revokes."""
+"""Revoked keys carried into every shard: one that cannot be written now holds up neither the others nor who appends."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Final
 import structlog
 
 from services.intake.registry import RegistryFollower
-from services.runtime.errors import HubError
 
 WAIT_MAX_SECONDS: Final = 10.0
 """Whoever revokes a key is answered after this at the latest, though shards may lack it still."""
@@ -25,12 +24,16 @@ class Revocations:
         self._is_wanted = False
         self._spreading: asyncio.Task[None] | None = None
 
-    async def spread(self) -> None:
-        """Return when every shard knows what is revoked by now, or after ``WAIT_MAX_SECONDS``: it is tried until they do."""
+    def begin(self) -> asyncio.Task[None]:
+        """Carry what is revoked by now, and try until every shard knows; return what is done then."""
         self._is_wanted = True
         if self._spreading is None or self._spreading.done():
             self._spreading = asyncio.create_task(self._spread())
-        await asyncio.wait([self._spreading], timeout=WAIT_MAX_SECONDS)
+        return self._spreading
+
+    async def spread(self) -> None:
+        """Return when every shard knows what is revoked by now, or after ``WAIT_MAX_SECONDS``."""
+        await asyncio.wait([self.begin()], timeout=WAIT_MAX_SECONDS)
 
     async def close(self) -> None:
         """Give up: what is missing is carried when the hub starts again. Idempotent."""
@@ -42,8 +45,15 @@ class Revocations:
         while self._is_wanted:
             self._is_wanted = False
             try:
-                await asyncio.to_thread(self._registry.spread, self._registry.revoked())
-            except HubError as error:
-                _LOG.warning("intake.revocations_not_spread", error=type(error).__name__)
+                under_way = self._registry.spread(self._registry.revoked())
+                failed = await asyncio.gather(*map(asyncio.wrap_future, under_way), return_exceptions=True)
+                missing = len([each for each in failed if each is not None])
+            except Exception as error:  # noqa: BLE001  # whatever it is, a key that is revoked must come to be known
+                _LOG.error("intake.revocations_not_spread", error=type(error).__name__)
+                missing = 1
+            else:
+                if missing:
+                    _LOG.warning("intake.revocations_not_spread", missing=missing, of=len(failed))
+            if missing:
                 self._is_wanted = True
                 await asyncio.sleep(RETRY_SECONDS)

@@ -78,6 +78,12 @@ class StreamState:
         if not self.proposals:
             self.predicted = self.decided
 
+    @property
+    def is_stuck(self) -> bool:
+        """Tell whether the next proposal's append was answered without a place: what was predicted from it on is not to be relied on."""
+        future = self.proposals[0].future if self.proposals else None
+        return future is not None and future.done() and self.proposals[0].placed is None
+
     def _decide(self, fact: Proposal, placed: Placed) -> Any:
         """Return the state after a fact. What was predicted of it is that state only where its place and time leave no trace in it."""
         if self.decider.timeless and fact.before is self.decided:
@@ -111,6 +117,9 @@ class Streams:
         """Return a stream's state, loading it if need be."""
         key = (shard, stream)
         state = self._kept.get(key)
+        if state is not None and state.proposals:
+            state.settle()
+            state = None if state.is_stuck else state
         if state is not None:
             self._kept.move_to_end(key)
             return state
@@ -127,6 +136,7 @@ class Streams:
 
     def _forget_oldest(self) -> None:
         for key, state in self._kept.items():
-            if not state.proposals:
+            state.settle()
+            if not state.proposals or state.is_stuck:
                 del self._kept[key]
                 return

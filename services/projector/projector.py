@@ -135,7 +135,7 @@ class Projector:
         return tuple([view.name for view in self._database.views if self._is_ahead(view.name, heads)])
 
     def _is_ahead(self, view: str, heads: Mapping[str, int]) -> bool:
-        """Tell whether a view's generation that is read, or the one that is being built, has come further than these heads."""
+        """Tell whether a view's generation that is read, or one that would be built on, has come further than these heads."""
         for one in (self._database.live(view), self._database.building(view)):
             reached = {} if one is None else self._database.positions(view, one.generation)
             if any(position > heads.get(shard, 0) for shard, position in reached.items()):

@@ -248,8 +248,10 @@ class _Session:
                 self._lock.release()
 
     def _answer(self, question: Callable[[_Connection], T], deadline: float) -> T:
-        """Ask; a connection that says nothing until the deadline is cut."""
+        """Ask; a connection that says nothing until the deadline is cut, which is later by what connecting takes."""
+        began = monotonic()
         connection = self._connection or self._connect()
+        deadline += monotonic() - began
         cutting = threading.Timer(max(deadline - monotonic(), 0.0), _cut, [connection])
         cutting.daemon = True
         cutting.start()

@@ -235,6 +235,15 @@ def test_a_link_that_a_backup_would_leave_out_is_refused(hub: RunningHub, tmp_pa
     assert [file.name for file in tmp_path.iterdir()] == ["folder"]
 
 
+def test_a_link_that_a_backup_does_not_take_is_in_nobodys_way(hub: RunningHub, tmp_path: Path) -> None:
+    lock = hub.settings.agency_folder(COUNCIL) / ".#ca.pem"  # an editor's
+    lock.symlink_to("someone@somewhere.1:1")
+    try:
+        assert ran("backup", tmp_path / "backup", "--home", hub.settings.home).code == Exit.OK
+    finally:
+        lock.unlink()
+
+
 # ── what is wrong with a backup ──
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from domain.agency.events import KeyRevoked, RevocationReason
 from domain.incident.events import ParallelProceedingClosed
-from domain.kernel.agencies import kind_of
+from domain.kernel.agencies import OPERATOR_ID, kind_of
 from domain.kernel.events import Event
-from domain.kernel.ids import AgencyId, RequestId, RuleId
+from domain.kernel.ids import NATIONAL, AgencyId, KeyId, RequestId, RuleId
 from domain.rapid_review.events import (
     Decision,
     DecisionMade,
@@ -26,7 +28,7 @@ from domain.rapid_review.events import (
 from safeguarding.hub.client.drafts import Draft, Sender, sign
 from safeguarding.hub.client.identity import Identity
 from safeguarding.hub.v1.append_pb2 import Outcome, RefusalCode
-from safeguarding.hub.v1.envelope_pb2 import SignedEvent
+from safeguarding.hub.v1.envelope_pb2 import EventHeader, SignedEvent
 from services.bootstrap import now
 from services.eventstore.codec import to_message
 from services.eventstore.opening import Opener
@@ -34,8 +36,10 @@ from services.eventstore.state import State
 from services.intake.admission import GROUP_MAX_EVENTS
 from services.intake.intake import Intake
 from services.intake.registry import RegistryFollower
+from services.intake.streams import StreamState
+from services.trust.possession import registration
 from services.trust.registry import RegistryState
-from services.trust.signing import load_public_key
+from services.trust.signing import SigningKey, load_public_key
 from tests.support.builders import BUSINESS_UNIT, COUNCIL, ICB, POLICE, SECOND_COUNCIL, SHARD, a_notification, a_proceeding
 from tests.support.hub import RunningHub, running_hub
 
@@ -78,6 +82,32 @@ async def say(intake: Intake, hub: RunningHub, agency_id: AgencyId, case_id: str
 
 def results(outcomes: Sequence[Outcome]) -> list[str]:
     return [one.refusal.rule if one.HasField("refusal") else "accepted" for one in outcomes]
+
+
+async def left_undecided(hub: RunningHub, intake: Intake, agency_id: AgencyId, events: Sequence[SignedEvent], name: str) -> StreamState:
+    """Send events as a caller who goes away before they are decided; return the stream that they belong to as it was looked at then."""
+    state, may_commit = hub.parts.store._state, threading.Event()
+
+    def commit() -> None:
+        assert may_commit.wait(30)
+        State.commit(state)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(state, "commit", commit)
+        left = asyncio.ensure_future(intake.append(agency_id, events))
+        stream = intake._streams.get(events_shard(events), name)
+        while not stream.under_way():  # noqa: ASYNC110  nothing tells of it
+            await asyncio.sleep(0.001)
+        left.cancel()
+        await asyncio.wait([left])
+        may_commit.set()
+        assert left.cancelled()
+    await asyncio.to_thread(lambda: [proposal.future.result(10) for proposal in stream.proposals if proposal.future is not None])
+    return stream
+
+
+def events_shard(events: Sequence[SignedEvent]) -> str:
+    return EventHeader.FromString(events[0].header).shard
 
 
 async def test_a_finding_is_in_the_receipt_and_the_event_that_mends_it_says_so(served: RunningHub) -> None:
@@ -239,16 +269,28 @@ async def test_an_append_that_fails_lets_nothing_be_refused_for_what_was_predict
 async def test_what_a_caller_does_not_wait_for_is_taken_in_all_the_same(served: RunningHub) -> None:
     intake, case_id = an_intake(served), str(uuid.uuid4())
     await say(intake, served, COUNCIL, case_id, a_notification())
-    left = asyncio.ensure_future(say(intake, served, COUNCIL, case_id, a_proceeding(str(uuid.uuid4()))))
-    state = intake._streams.get(SHARD, f"incident-{case_id}")
-    while not state.proposals:  # noqa: ASYNC110  nothing tells of it
-        await asyncio.sleep(0)
-    left.cancel()
-    await asyncio.wait([left])
-    assert left.cancelled()
+    events = signed(served, COUNCIL, case_id, [a_proceeding(str(uuid.uuid4()))])
+    state = await left_undecided(served, intake, COUNCIL, events, f"incident-{case_id}")
     assert (await say(intake, served, COUNCIL, case_id, a_proceeding(str(uuid.uuid4()))))[0].receipt.version == 3
     assert intake._streams.get(SHARD, f"incident-{case_id}") is state
     assert (state.version, state.proposals) == (3, [])
+
+
+async def test_a_revocation_whose_caller_went_away_is_carried_into_every_shard_when_it_is_sent_again(served: RunningHub) -> None:
+    sender = Sender(agency_id=OPERATOR_ID, source="intake", shard=NATIONAL, log_origin=served.settings.log_origin, actor_role="operator")
+    operator = Identity.from_folder(served.settings.agency_folder(OPERATOR_ID)).signing_key
+    key_id = KeyId(f"{COUNCIL}:lost")
+    registered = registration(SigningKey.generate(), COUNCIL, key_id)
+    revoked = KeyRevoked(agency_id=COUNCIL, key_id=key_id, reason=RevocationReason.COMPROMISED)
+    events = [sign(Draft(event=to_message(event)), sender, operator, number) for number, event in enumerate((registered, revoked), 1)]
+    first, last = [[SignedEvent.FromString(event.message)] for event in events]
+    intake = an_intake(served)
+    assert results(await intake.append(OPERATOR_ID, first)) == ["accepted"]
+    await left_undecided(served, intake, OPERATOR_ID, last, f"agency-{COUNCIL}")
+    again = await intake.append(OPERATOR_ID, last)
+    assert results(again) == ["accepted"]
+    store = served.parts.store
+    assert [name for name in store.shards() if key_id not in store.shard(name).revoked_keys()] == []
 
 
 async def test_a_large_request_is_on_the_log_in_the_order_it_was_sent(served: RunningHub) -> None:

@@ -96,7 +96,7 @@ async def test_agencies_and_keys_are_known_to_every_node(partial: RunningHub) ->
 
 
 def test_what_is_carried_into_every_shard_goes_to_those_that_are_followed(partial: RunningHub) -> None:
-    partial.parts.registry.spread([KeyId(f"{COUNCIL}:lost")])
+    assert [done.result(10) for done in partial.parts.registry.spread([KeyId(f"{COUNCIL}:lost")])] == [None]
     assert partial.parts.store.shards() == (NATIONAL,)
     with pytest.raises(Unavailable, match=f"does not follow shard '{SHARD}'"):
         partial.parts.store.shard(SHARD)

@@ -46,6 +46,10 @@ class NodesLog:
     is_closed: bool = False
     brokers_cut_off: int = 0
     """So many brokers do not know of the newest records, and are asked before one that does."""
+    said_of: int | None = 1
+    """The partition whose records they lack, None where they do not tell."""
+    is_mute: bool = False
+    """Nobody says how far partitions go."""
 
     def send(self, partition: int, _key: bytes, value: bytes, failed: Callable[[Exception], None]) -> None:
         def write() -> None:
@@ -64,7 +68,7 @@ class NodesLog:
 
     def poll(self, seconds: float, most: int) -> Sequence[LogRecord]:
         if self.brokers_cut_off:
-            raise NotThere("offset 1 is to be read, the log ends at 0")
+            raise NotThere("offset 2 is to be read, the log ends at 1", self.said_of)
         deadline = time.monotonic() + seconds
         with self.shared.changed:
             while not (found := self._ready(most)):
@@ -77,8 +81,8 @@ class NodesLog:
         return found
 
     def end(self, partition: int, _seconds: float) -> int:
-        if self.is_closed:
-            raise Unavailable("closed")
+        if self.is_closed or self.is_mute:
+            raise Unavailable("no answer")
         return 0 if self.brokers_cut_off else len(self.shared.partitions.get(partition, []))
 
     def look_anew(self) -> None:
@@ -100,6 +104,8 @@ class NodesLog:
         for partition, offset in self.offsets.items() if not self.is_held else ():
             records = self.shared.partitions.get(partition, [])
             if offset > len(records):
-                raise NotThere(f"partition {partition} ends at {len(records)}, offset {offset} is to be read")
+                raise NotThere(f"partition {partition} ends at {len(records)}, offset {offset} is to be read", partition)
+            if records and offset < records[0].offset:
+                raise NotThere(f"partition {partition} begins at {records[0].offset}, offset {offset} is to be read", partition)
             found.extend(records[offset : offset + most - len(found)])
         return found

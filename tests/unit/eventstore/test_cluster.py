@@ -31,7 +31,8 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(follower, "RESEND_SECONDS", 0.02)
     monkeypatch.setattr(follower, "RETRY_SECONDS", 0.05)
     monkeypatch.setattr(follower, "POLL_SECONDS", 0.02)
-    monkeypatch.setattr(follower, "DOUBT_MAX_SECONDS", 0.3)
+    monkeypatch.setattr(follower, "DOUBT_MAX_SECONDS", 0.5)
+    monkeypatch.setattr(follower, "DOUBT_PAUSE_SECONDS", 0.1)
 
 
 @contextmanager
@@ -291,24 +292,51 @@ def test_a_log_that_lost_its_end_is_refused(tmp_path: Path, lost: int) -> None:
 
 def test_a_log_that_loses_its_end_while_it_is_followed_stops_the_node(tmp_path: Path) -> None:
     shared = SharedLog()
-    with node(tmp_path, shared) as store:
-        shard = store.create_shard("north")
-        accepted(shard, an_append("1", an_event("incident-a", 1)))
-        shared.partitions[1].pop()
-        assert eventually(lambda: store.failure is not None)
-        assert "has folded offset 1 of partition 1, the log ends at 1" in str(store.failure)
-
-
-def test_brokers_that_were_cut_off_from_the_others_are_not_believed(tmp_path: Path) -> None:
-    shared = SharedLog()
     log = NodesLog(shared)
     with node(tmp_path, shared, log) as store:
         shard = store.create_shard("north")
         accepted(shard, an_append("1", an_event("incident-a", 1)))
+        shared.partitions[1].clear()
+        log.is_mute = True  # as when a partition has no leader: that keeps the node from nothing
+        assert eventually(lambda: store.failure is not None)
+        assert "partition 1 ends at 0, offset 1 is to be read" in str(store.failure)
+
+
+def test_a_log_that_lost_its_beginning_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = SharedLog()
+    with node(tmp_path / "a", shared) as store:
+        accepted(store.create_shard("north"), an_append("1", an_event("incident-a", 1)))
+    del shared.partitions[1][0]
+    monkeypatch.setattr(follower, "DOUBT_MAX_SECONDS", SECONDS)
+    with pytest.raises(IntegrityError, match="partition 1 begins at 1, offset 0 is to be read"), node(tmp_path / "b", shared):
+        pass
+
+
+@pytest.mark.parametrize("said_of", [1, None])
+def test_brokers_that_were_cut_off_from_the_others_are_not_believed(tmp_path: Path, said_of: int | None) -> None:
+    shared = SharedLog()
+    log = NodesLog(shared, said_of=said_of)
+    with node(tmp_path, shared, log) as store:
+        shard = store.create_shard("north")
+        accepted(shard, an_append("1", an_event("incident-a", 1)))
         log.brokers_cut_off = 2
-        accepted(shard, an_append("2", an_event("incident-a", 2)))
+        for number in range(2, 5):
+            accepted(shard, an_append(str(number), an_event("incident-a", number)))
+        assert store._follower._doubts == {}
     with node(tmp_path, shared, NodesLog(shared, brokers_cut_off=2)) as store:
-        assert accepted(store.create_shard("north"), an_append("3", an_event("incident-a", 3))).placed[0].position == 3
+        assert accepted(store.create_shard("north"), an_append("5", an_event("incident-a", 5))).placed[0].position == 5
+
+
+def test_a_log_that_lost_its_end_and_grew_again_is_no_log_of_this_node(tmp_path: Path) -> None:
+    shared = SharedLog()
+    log = NodesLog(shared)
+    with node(tmp_path, shared, log) as store:
+        accepted(store.create_shard("north"), an_append("1", an_event("incident-a", 1)))
+        log.brokers_cut_off = 1
+        (last,) = shared.partitions[1][1:]
+        shared.partitions[1][1:] = [last._replace(value=frame.encode_append(an_append("another", an_event("incident-b", 1))))]
+        assert eventually(lambda: store.failure is not None)
+        assert "the log holds another record at offset 1 of partition 1" in str(store.failure)
 
 
 def test_another_log_than_the_one_folded_is_refused(tmp_path: Path) -> None:

@@ -255,17 +255,30 @@ def test_what_could_not_be_published_is_said_again(scene: Scene) -> None:
 
 
 def test_two_nodes_of_one_name_say_so(scene: Scene, tmp_path: Path) -> None:
-    other = Scene(tmp_path / "other", log=scene.log)
     (tmp_path / "other").mkdir()
+    other = Scene(tmp_path / "other", log=scene.log)
     node, twin = scene.open("a"), other.open("a")
     with capture_logs() as said:
-        scene.append(MARK_POSITIONS)
-        scene.run(2 * PUBLISH_SECONDS)
-        assert [one["event"] for one in said] == []
-        twin.follower.fold()
-    assert [(one["event"], one["node_id"]) for one in said] == [("eventstore.node_id_taken", "a")]
-    assert node.failure is None
+        for _ in range(3):
+            scene.append(MARK_POSITIONS)
+            for _ in range(int(PUBLISH_SECONDS) + 1):
+                scene.run(1)
+                other.run(1)
+    assert {(one["event"], one["node_id"]) for one in said} == {("eventstore.node_id_taken", "a")}
+    assert len(said) >= 2, "each says so"
+    assert (node.failure, twin.failure) == (None, None)
     other.close("a")
+
+
+def test_a_node_does_not_take_its_own_digest_for_anothers_however_often_it_comes(scene: Scene) -> None:
+    scene.open("a")
+    scene.append(MARK_POSITIONS)
+    with capture_logs() as said:
+        scene.run(PUBLISH_SECONDS)
+        scene.log.write(0, scene.log.partitions[0][-1].value)
+        scene.run(PUBLISH_SECONDS)
+    assert scene.digests() == [("a", 4), ("a", 4)]
+    assert said == []
 
 
 @pytest.mark.parametrize("wrong", ["a", "b", "c"])

@@ -1,79 +1,125 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import Iterable
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
 
 import pytest
 
 from domain.kernel.ids import KeyId
+from services.eventstore.local import LocalEventStore
 from services.intake import revocations
+from services.intake.registry import RegistryFollower
 from services.intake.revocations import Revocations
 from services.runtime.errors import Unavailable
 
+SHARDS = ("east", "north", "south")
+KEY, OTHER = KeyId("la-northmoor:1"), KeyId("la-northmoor:2")
 
-class Registry:
-    """Knows one revoked key; its shards take it when they are told to."""
 
-    def __init__(self) -> None:
-        self.spread_to: list[tuple[KeyId, ...]] = []
-        self.may_spread = threading.Event()
-        self.failures = 0
+class Registry(RegistryFollower):
+    """Knows of its revoked keys by being told."""
+
+    def __init__(self, store: LocalEventStore) -> None:
+        self._store = store
+        self.keys = [KEY]
 
     def revoked(self) -> tuple[KeyId, ...]:
-        return (KeyId("la-northmoor:1"),)
-
-    def spread(self, revoked: Iterable[KeyId]) -> None:
-        assert self.may_spread.wait(10)
-        if self.failures:
-            self.failures -= 1
-            raise Unavailable("not now")
-        self.spread_to.append(tuple(revoked))
+        return tuple(self.keys)
 
 
 @pytest.fixture
-def registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalEventStore]:
     monkeypatch.setattr(revocations, "RETRY_SECONDS", 0.01)
-    return Registry()
+    store = LocalEventStore(tmp_path / "events.sqlite")
+    for name in SHARDS:
+        store.create_shard(name)
+    yield store
+    store.close()
 
 
-async def test_whoever_revokes_waits_until_every_shard_knows(registry: Registry) -> None:
-    spread = Revocations(registry)  # type: ignore[arg-type]
-    waiting = asyncio.ensure_future(spread.spread())
-    await asyncio.sleep(0.05)
-    assert not waiting.done()
-    registry.may_spread.set()
-    await waiting
-    assert registry.spread_to == [("la-northmoor:1",)]
+def known(store: LocalEventStore) -> dict[str, set[str]]:
+    return {name: set(store.shard(name).revoked_keys()) for name in store.shards()}
 
 
-async def test_what_fails_is_tried_until_it_is_done(registry: Registry) -> None:
-    spread = Revocations(registry)  # type: ignore[arg-type]
-    registry.failures = 3
-    registry.may_spread.set()
-    await spread.spread()
-    assert registry.spread_to == [("la-northmoor:1",)]
+@pytest.fixture
+def away(store: LocalEventStore, monkeypatch: pytest.MonkeyPatch) -> Away:
+    return Away(store, "east", monkeypatch)
 
 
-async def test_what_is_revoked_meanwhile_is_carried_as_well(registry: Registry) -> None:
-    spread = Revocations(registry)  # type: ignore[arg-type]
-    both = [asyncio.ensure_future(spread.spread())]
-    await asyncio.sleep(0.05)
-    both.append(asyncio.ensure_future(spread.spread()))
-    await asyncio.sleep(0.05)
-    registry.may_spread.set()
-    await asyncio.wait(both)
-    assert len(registry.spread_to) == 2
+class Away:
+    """Shard east cannot be written until it is back."""
+
+    def __init__(self, store: LocalEventStore, name: str, patched: pytest.MonkeyPatch) -> None:
+        self.tries, self.is_back = 0, False
+        shard = store.shard(name)
+        write = shard.revoke_key
+
+        def revoke_key(key_id: str) -> Future[None]:
+            self.tries += 1
+            if self.is_back:
+                return write(key_id)
+            failed: Future[None] = Future()
+            failed.set_exception(Unavailable("not now"))
+            return failed
+
+        patched.setattr(shard, "revoke_key", revoke_key)
 
 
-async def test_whoever_revokes_is_answered_though_a_shard_cannot_be_written_and_it_goes_on(
-    registry: Registry, monkeypatch: pytest.MonkeyPatch
+async def test_whoever_revokes_is_answered_when_every_shard_knows(store: LocalEventStore) -> None:
+    await Revocations(Registry(store)).spread()
+    assert known(store) == {name: {KEY} for name in SHARDS}
+
+
+async def test_a_shard_that_cannot_be_written_holds_up_no_other_and_is_tried_until_it_knows(
+    store: LocalEventStore, away: Away, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(revocations, "WAIT_MAX_SECONDS", 0.05)
-    spread = Revocations(registry)  # type: ignore[arg-type]
+    monkeypatch.setattr(revocations, "WAIT_MAX_SECONDS", 0.2)
+    spread = Revocations(Registry(store))
     await spread.spread()
-    assert registry.spread_to == []
-    registry.may_spread.set()
+    assert known(store) == {"east": set(), "north": {KEY}, "south": {KEY}}
+    assert away.tries > 1
+    away.is_back = True
+    monkeypatch.setattr(revocations, "WAIT_MAX_SECONDS", 10.0)
     await spread.spread()
-    assert registry.spread_to
+    assert known(store) == {name: {KEY} for name in SHARDS}
+
+
+async def test_what_is_revoked_meanwhile_is_carried_as_well(store: LocalEventStore, away: Away) -> None:
+    registry = Registry(store)
+    spread = Revocations(registry)
+    first = asyncio.ensure_future(spread.spread())
+    while not away.tries:  # noqa: ASYNC110  nobody signals it
+        await asyncio.sleep(0.01)
+    registry.keys.append(OTHER)
+    second = asyncio.ensure_future(spread.spread())
+    away.is_back = True
+    await asyncio.gather(first, second)
+    assert known(store) == {name: {KEY, OTHER} for name in SHARDS}
+
+
+async def test_whatever_goes_wrong_it_is_tried_again(store: LocalEventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = Registry(store)
+    wrong = iter([ValueError("unforeseen"), Unavailable("not now")])
+
+    def revoked() -> tuple[KeyId, ...]:
+        for error in wrong:
+            raise error
+        return (KEY,)
+
+    monkeypatch.setattr(registry, "revoked", revoked)
+    await Revocations(registry).spread()
+    assert known(store) == {name: {KEY} for name in SHARDS}
+
+
+async def test_a_hub_that_stops_gives_up(store: LocalEventStore, away: Away) -> None:
+    spread = Revocations(Registry(store))
+    spread.begin()
+    while not away.tries:  # noqa: ASYNC110  nobody signals it
+        await asyncio.sleep(0.01)
     await spread.close()
+    await spread.close()
+    tries = away.tries
+    await asyncio.sleep(0.05)
+    assert away.tries == tries

@@ -17,7 +17,9 @@ from domain.kernel.agencies import AgencyKind
 from domain.kernel.events import Event, Recorded
 from domain.kernel.ids import KeyId, category_of
 from services.eventstore.port import Accepted, Expectation, Placed
-from services.intake.streams import Proposal, StreamState
+from services.intake import streams as streams_module
+from services.intake.streams import Proposal, Streams, StreamState
+from services.runtime.errors import Unavailable
 from tests.support.builders import (
     CASE,
     COUNCIL,
@@ -126,3 +128,63 @@ def test_what_does_not_rest_on_the_decided_state_is_folded() -> None:
     state.decided = state.decider.evolve(state.decided, before)
     _decide(state, proposal)
     assert state.decided == state.decider.fold([before, _logged(proposal.recorded)])
+
+
+def _fail(proposal: Proposal) -> None:
+    proposal.future = Future()
+    proposal.future.set_exception(Unavailable("the outcome is unknown"))
+
+
+def _streams() -> tuple[Streams, list[StreamState]]:
+    loaded: list[StreamState] = []
+
+    def load(_shard: str, name: str) -> StreamState:
+        loaded.append(_empty(name))
+        return loaded[-1]
+
+    return Streams(load), loaded
+
+
+def test_what_was_accepted_and_nobody_waited_for_is_taken_in_when_the_stream_is_next_looked_at() -> None:
+    name = f"sharing-{CASE}"
+    streams, loaded = _streams()
+    state = streams.get("northmoor", name)
+    for proposal in _predicted(state, HISTORIES[name]):
+        proposal.future = Future()
+        proposal.future.set_result(Accepted((_place(proposal.recorded),)))
+    assert streams.get("northmoor", name) is state
+    assert (state.version, state.proposals, len(loaded)) == (3, [], 1)
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+def test_a_stream_whose_prediction_failed_is_loaded_anew(lost: int) -> None:
+    name = f"sharing-{CASE}"
+    streams, loaded = _streams()
+    state = streams.get("northmoor", name)
+    proposals = _predicted(state, HISTORIES[name])
+    for proposal in proposals[:lost]:
+        _decide(state, proposal)
+    _fail(proposals[lost])
+    proposals[lost + 1].future = Future()
+    assert state.is_stuck
+    assert streams.get("northmoor", name) is not state
+    assert len(loaded) == 2
+
+
+def test_what_is_being_put_together_is_looked_at_as_it_stands() -> None:
+    name = f"sharing-{CASE}"
+    streams, _ = _streams()
+    state = streams.get("northmoor", name)
+    _predicted(state, HISTORIES[name])
+    assert streams.get("northmoor", name) is state
+    assert state.predicted_version == 3
+
+
+def test_streams_that_failed_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams_module, "STREAMS_MAX_KEPT", 2)
+    streams, _ = _streams()
+    names = [f"sharing-{an_id(number)}" for number in range(4)]
+    for name in names[:2]:
+        _fail(_predicted(streams.get("northmoor", name), [a_share()])[0])
+    third = streams.get("northmoor", names[2])
+    assert streams.get("northmoor", names[2]) is third
