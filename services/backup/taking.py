@@ -73,7 +73,7 @@ def take(settings: Settings, target: Path, wanted: Wanted, *, made_at: datetime,
 def _files(settings: Settings) -> Iterator[Path]:
     """Yield the small files of a home by their paths in it: settings, certificates and signing keys, never the key-encryption key.
 
-    Nor the outboxes of clients, which may hold signed events that are not sealed yet. Raises ``Unavailable`` for a link to a folder.
+    Nor the outboxes of clients, which may hold signed events that are not sealed yet. Raises ``Unavailable`` for a link to no file.
     """
     for file in (settings.settings_file, *sorted(_beside(settings.home))):
         path = file.relative_to(settings.home)

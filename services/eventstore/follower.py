@@ -42,6 +42,8 @@ CHECK_MAX_SECONDS: Final = 30.0
 """The log must answer for the records that this node has folded within this time at the start."""
 DOUBT_MAX_SECONDS: Final = 20.0
 """What contradicts this node is believed if it is said for so long: brokers need less to leave out one that is cut off from them."""
+DOUBT_TIMES: Final = 5
+"""And so often: in between nobody may have said anything."""
 DOUBT_PAUSE_SECONDS: Final = 1.0
 """Between two looks at a log that is doubted: each is with new clients."""
 STALL_MAX_SECONDS: Final = 60.0
@@ -80,6 +82,14 @@ class Member:
 ALONE: Final = Member()
 
 
+@dataclass(slots=True)
+class _Doubt:
+    """Since when the log says that it lacks what was folded, and how often it did."""
+
+    since: float
+    times: int = 0
+
+
 class Follower(Sequencer):
     """Proposes to a log and folds it."""
 
@@ -116,8 +126,8 @@ class Follower(Sequencer):
         self._order = itertools.count()
         self._look_again = 0.0
         self._must_read_again = False
-        self._doubts: dict[int | None, float] = {}
-        """The partitions whose last folded record must be seen again before more is folded of them, and since when."""
+        self._doubts: dict[int | None, _Doubt] = {}
+        """The partitions whose last folded record must be seen again before more is folded of them."""
         self._stopped = False
         self._moved = threading.Condition()
         self._places: dict[int, str] = {}
@@ -321,8 +331,9 @@ class Follower(Sequencer):
         """Ask others; believe what is said for ``DOUBT_MAX_SECONDS``, and at once that a partition lacks its beginning."""
         partition = said.partition
         is_begun = partition is None or self._offsets().get(partition, 0) > 0
-        since = self._doubts.setdefault(partition, self._now())
-        if not is_begun or self._now() > since + DOUBT_MAX_SECONDS:
+        doubt = self._doubts.setdefault(partition, _Doubt(self._now()))
+        doubt.times += 1
+        if not is_begun or (self._now() > doubt.since + DOUBT_MAX_SECONDS and doubt.times >= DOUBT_TIMES):
             self._broken = IntegrityError(str(said))
             return
         _log.warning("eventstore.log_doubted", reason=str(said))
@@ -467,9 +478,9 @@ class Follower(Sequencer):
         self._places = self._places_followed()
         offsets = self._offsets()
         if None in self._doubts:
-            self._doubts |= {
-                partition: self._doubts[None] for partition, offset in offsets.items() if offset and partition not in self._doubts
-            }
+            since = self._doubts[None].since
+            for partition in [partition for partition, offset in offsets.items() if offset]:
+                self._doubts.setdefault(partition, _Doubt(since))
         self._log.follow({partition: offset - (partition in self._doubts) for partition, offset in offsets.items()})
 
     def _records_folded(self, places: Mapping[int, str]) -> int:
