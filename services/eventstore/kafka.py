@@ -9,10 +9,12 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 
+import structlog
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka import errors as kafka_errors
 from kafka.admin import ConfigResource, ConfigResourceType
@@ -31,6 +33,7 @@ SEND_MAX_SECONDS: Final = 10.0
 LOOK_MAX_SECONDS: Final = 1.0
 """For a partition that the brokers do not all know of yet."""
 CLOSE_SECONDS: Final = 1.0
+CLOSE_MAX_SECONDS: Final = 5.0
 IN_SYNC_MIN: Final = 2
 BATCH_MAX_BYTES: Final = 256 * 1024
 """Of what one request writes to one partition."""
@@ -42,6 +45,7 @@ FETCH_PAUSE_SECONDS: Final = 0.05
 """Between two fetches while these bring only what the acknowledgements told before. For so long another node's record may go unseen, if
 nothing that this node writes comes to lie behind it, and nobody asks for the log's end."""
 _MILLISECONDS: Final = 1_000
+_log = structlog.get_logger(__name__)
 _BOOTSTRAP_MS: Final = int(ASK_MAX_SECONDS * _MILLISECONDS)
 
 KEPT_FOR_EVER: Final[Mapping[str, str]] = {
@@ -275,9 +279,22 @@ class KafkaLog:
             self._is_closed = True
             self._arrived.notify()
             self._may_fetch.notify()
-        self._producer.close(timeout=CLOSE_SECONDS)
         self._fetching.join(CLOSE_SECONDS)
-        self._consumer.close()
+        # Each ends a thread of the client's, and waits for that without a deadline: one that does not end must not keep this node from it.
+        closing = [
+            threading.Thread(target=close, name="eventstore-closing", daemon=True)
+            for close in (partial(self._producer.close, timeout=CLOSE_SECONDS), self._consumer.close, self._close_asking)
+        ]
+        for thread in closing:
+            thread.start()
+        deadline = monotonic() + CLOSE_MAX_SECONDS
+        for thread in closing:
+            thread.join(max(deadline - monotonic(), 0.0))
+        if any(thread.is_alive() for thread in closing):
+            _log.warning("eventstore.client_not_closed")
+
+    def _close_asking(self) -> None:
+        """Close the client that questions are asked with, once the last one is answered."""
         with self._asking_lock:
             self._asking.close()
 

@@ -8,9 +8,8 @@ from typing import Final
 import structlog
 
 from services.intake.registry import RegistryFollower
+from services.runtime.limits import REVOKING_MAX_SECONDS
 
-WAIT_MAX_SECONDS: Final = 10.0
-"""Whoever revokes a key is answered after this at the latest, though shards may lack it still."""
 RETRY_SECONDS: Final = 1.0
 _LOG: Final = structlog.get_logger("hub")
 
@@ -32,8 +31,8 @@ class Revocations:
         return self._spreading
 
     async def spread(self) -> None:
-        """Return when every shard knows what is revoked by now, or after ``WAIT_MAX_SECONDS``."""
-        await asyncio.wait([self.begin()], timeout=WAIT_MAX_SECONDS)
+        """Return when every shard knows what is revoked by now, or after ``REVOKING_MAX_SECONDS``."""
+        await asyncio.wait([self.begin()], timeout=REVOKING_MAX_SECONDS)
 
     async def close(self) -> None:
         """Give up: what is missing is carried when the hub starts again. Idempotent."""

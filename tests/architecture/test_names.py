@@ -27,10 +27,11 @@ KEPT_INSIDE: Final = {
     "services/bootstrap.py": {"DRAIN_MAX_SECONDS", "STOP_MAX_SECONDS"},
     "services/eventstore/fold.py": {"INTEGER_MAX"},
     "services/eventstore/reader.py": {"IDLE_MAX_CONNECTIONS"},
-    "services/eventstore/digests.py": {"NODES_MAX"},
-    "services/eventstore/follower.py": {"BATCH_MAX_RECORDS", "CHECK_MAX_SECONDS", "STALL_MAX_SECONDS"},
+    "services/eventstore/digests.py": {"NODES_MAX", "SAID_MAX"},
+    "services/eventstore/follower.py": {"BATCH_MAX_RECORDS", "CHECK_MAX_SECONDS", "DOUBT_MAX_SECONDS", "STALL_MAX_SECONDS"},
     "services/eventstore/kafka.py": {
         "BATCH_MAX_BYTES",
+        "CLOSE_MAX_SECONDS",
         "FETCH_MAX_RECORDS",
         "LOOK_MAX_SECONDS",
         "READ_AHEAD_MAX_BYTES",

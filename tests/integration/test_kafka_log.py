@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from contextlib import ExitStack
 import pytest
 from kafka.record import util as record_util
 
+from services.eventstore import kafka as kafka_module
 from services.eventstore.kafka import Kafka, KafkaLog, make_topic
 from services.eventstore.log import LogRecord, NotThere
 from services.runtime.errors import Unavailable
@@ -132,3 +134,15 @@ def test_whoever_polls_hears_that_there_is_nothing_at_the_offset_to_be_read_next
 def test_a_topic_that_is_not_there_cannot_be_followed(logs: Logs) -> None:
     with pytest.raises(Unavailable, match="does not exist; make it with: hub kafka init"):
         KafkaLog(Kafka(bootstrap=logs.kafka.bootstrap, topic="hub.events.test.none"))
+
+
+def test_a_client_that_does_not_close_keeps_no_node_from_its_end(logs: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = logs.open(p0=0)
+    monkeypatch.setattr(kafka_module, "CLOSE_MAX_SECONDS", 0.2)
+    for_ever = threading.Event()
+    consumer = log._consumer
+    close = consumer.close
+    monkeypatch.setattr(consumer, "close", for_ever.wait)
+    log.close()
+    for_ever.set()
+    close()

@@ -75,13 +75,13 @@ async def test_whoever_revokes_is_answered_when_every_shard_knows(store: LocalEv
 async def test_a_shard_that_cannot_be_written_holds_up_no_other_and_is_tried_until_it_knows(
     store: LocalEventStore, away: Away, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(revocations, "WAIT_MAX_SECONDS", 0.2)
+    monkeypatch.setattr(revocations, "REVOKING_MAX_SECONDS", 0.2)
     spread = Revocations(Registry(store))
     await spread.spread()
     assert known(store) == {"east": set(), "north": {KEY}, "south": {KEY}}
     assert away.tries > 1
     away.is_back = True
-    monkeypatch.setattr(revocations, "WAIT_MAX_SECONDS", 10.0)
+    monkeypatch.setattr(revocations, "REVOKING_MAX_SECONDS", 10.0)
     await spread.spread()
     assert known(store) == {name: {KEY} for name in SHARDS}
 
