@@ -214,17 +214,9 @@ class Follower(Sequencer):
                 waiting = [each for each in self._pending.get(key, ()) if not each.done()]
                 self._pending[key] = [*waiting, proposed]
             if not waiting:
-                self._hand_over(proposed)
+                self._outgoing.put((0.0, proposed))
             if self._stopped:
                 self._turn_away()
-
-    def _hand_over(self, proposed: Proposed) -> None:
-        """Hand a new append to the log here and now if that takes no time, which saves a change of threads; else have the sender do it."""
-        partition = self.partition(proposed.shard) if isinstance(proposed.record, Append) and self._outgoing.empty() else None
-        if partition is not None and self._log.takes_at_once(partition):
-            self._send_one(proposed)
-        else:
-            self._outgoing.put((0.0, proposed))
 
     def _send(self) -> None:
         """Hand records to the log until told to stop and nothing is pending."""

@@ -191,16 +191,10 @@ class KafkaLog:
             if partition not in self._sent_to:
                 self._look_for(partition)
             sent = self._producer.send(self._topic, value=value, key=key, partition=partition)
-            self._sent_to.add(partition)
         except kafka_errors.KafkaError as error:
             raise Unavailable(f"Kafka takes no record: {_words(error)}") from error
         sent.add_callback(self._acknowledged, value)
         sent.add_errback(failed)
-
-    def takes_at_once(self, partition: int) -> bool:
-        """Tell whether the producer knows the partition: then it only puts a record among those that its own thread will send."""
-        # An answer of the brokers about the topic that is an error has it forget all partitions, and wait for them.
-        return partition in self._sent_to and bool(self._producer._metadata.partitions_for_topic(self._topic))  # noqa: SLF001
 
     def follow(self, offsets: Mapping[int, int]) -> None:
         """Read these partitions from now on, each from the given offset."""
@@ -309,6 +303,7 @@ class KafkaLog:
             # The client has no other way to have it look again before metadata_max_age_ms is over.
             self._producer._metadata.request_update().add_both(lambda _, looked=looked: looked.set())  # noqa: SLF001
             looked.wait(left)
+        self._sent_to.add(partition)
 
     def _acknowledged(self, value: bytes, taken: Any) -> None:
         """Take note, on the producer's thread, that a record is on the log: all replicas in sync have it, so a fetch would give it too."""

@@ -38,9 +38,6 @@ class Log(Protocol):
         It may be on the log then, or come to it later. Raises ``Unavailable`` when it could not even be handed over.
         """
 
-    def takes_at_once(self, partition: int) -> bool:
-        """Tell whether ``send`` would return without waiting for anything."""
-
     def follow(self, offsets: Mapping[int, int]) -> None:
         """Read these partitions from now on, each from the given offset."""
 

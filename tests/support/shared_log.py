@@ -60,9 +60,6 @@ class NodesLog:
         else:
             self.send_hook(write, failed)
 
-    def takes_at_once(self, _partition: int) -> bool:
-        return self.send_hook is None
-
     def follow(self, offsets: Mapping[int, int]) -> None:
         self.offsets = dict(offsets)
 

@@ -76,10 +76,6 @@ class NodeLink:
         self.log.flights.append(Flight(self, partition, value, failed))
         self.at(AFTER_SEND)
 
-    def takes_at_once(self, _partition: int) -> bool:
-        """Say no: handing a record over is a step of its own."""
-        return False
-
     def follow(self, offsets: Mapping[int, int]) -> None:
         self.offsets = dict(offsets)
         self.arrivals.follow(offsets)
