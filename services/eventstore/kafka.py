@@ -45,7 +45,6 @@ FETCH_PAUSE_SECONDS: Final = 0.05
 """Between two fetches while these bring only what the acknowledgements told before. For so long another node's record may go unseen, if
 nothing that this node writes comes to lie behind it, and nobody asks for the log's end."""
 _MILLISECONDS: Final = 1_000
-_log = structlog.get_logger(__name__)
 _BOOTSTRAP_MS: Final = int(ASK_MAX_SECONDS * _MILLISECONDS)
 
 KEPT_FOR_EVER: Final[Mapping[str, str]] = {
@@ -91,6 +90,9 @@ _CONSUMER: Final[Mapping[str, Any]] = {
     "allow_auto_create_topics": False,
     "metrics_enabled": False,
 }
+
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -272,7 +272,7 @@ class Intake:
             is_settled = not is_predicted and not self._is_behind(stop.looked_at)
             await self._wait([future for state in stop.looked_at for future in state.under_way()])
             for state in stop.looked_at:
-                if not state.under_way():  # What was predicted of an append that failed would refuse what is not on the log.
+                if not state.proposals:
                     self._streams.forget(state)
             return stop if is_settled else None
         if self._must_begin(group[0]):
@@ -372,8 +372,6 @@ class Intake:
     def _confirm_one(self, admission: Admission, placed: Placed) -> Outcome:
         recorded = admission.proposal.recorded
         admission.state.settle()
-        if admission.state.is_stuck:
-            self._streams.forget(admission.state)
         return accepted(admission.candidate.shard, placed, recorded.findings, recorded.mended)
 
     def _forget(self, flight: Flight) -> None:

@@ -119,7 +119,9 @@ class Streams:
         state = self._kept.get(key)
         if state is not None and state.proposals:
             state.settle()
-            state = None if state.is_stuck else state
+            if state.is_stuck:
+                self.forget(state)
+                state = None
         if state is not None:
             self._kept.move_to_end(key)
             return state
