@@ -66,6 +66,17 @@ class Mark(NamedTuple):
     digest: bytes
 
 
+class Highest:
+    """No append and no event of a shard has a higher id: ids rise with time, so most that come need not be looked up."""
+
+    __slots__ = ("append_id", "event_id")
+
+    def __init__(self, append_id: bytes = b"", event_id: bytes = b"") -> None:
+        """Begin where the file stands."""
+        self.append_id = append_id
+        self.event_id = event_id
+
+
 class Batch:
     """What one transaction has read and will write."""
 
@@ -126,6 +137,7 @@ class State:
         self._partitions: dict[str, int] = {}
         self._begun: tuple[str, ...] = ()
         self._revoked: dict[str, dict[str, int]] = {}
+        self._highest: dict[int, Highest] = {}
         self._streams: Generations[tuple[str, str], tuple[int, int]] = Generations(STREAMS_CACHED)
         self._next_stream = 1
         self._batch = Batch()
@@ -151,6 +163,8 @@ class State:
             self._revoked[state.shard] = dict(self._rows("SELECT key_id, position FROM revoked WHERE shard = ?", (number,)))
             self._committed[state.shard] = state
             self._partitions[state.shard] = reader.partition_of(row)
+            (ids,) = self._rows(_HIGHEST, (number, number))
+            self._highest[number] = Highest(*[found or b"" for found in ids])
         self._note_begun()
         self._next_stream = (self._rows("SELECT max(stream_number) FROM event", ())[0][0] or 0) + 1
 
@@ -221,8 +235,10 @@ class State:
         batch.states[shard] = state
         number = self._numbers.get(shard)
         if number is None:
-            number = self._numbers[shard] = max(self._numbers.values(), default=0) + 1
+            number = self._begin_shard(shard)
+        highest = self._highest[number]
         if effects.outcome is not None:
+            highest.append_id = max(highest.append_id, effects.append_id)
             batch.outcomes[shard, effects.append_id] = effects.outcome
             batch.appends.append((number, effects.append_id, outcomes.to_bytes(effects.outcome)))
         if effects.revoked is not None:
@@ -230,9 +246,16 @@ class State:
         if effects.tracking is not None:
             batch.tracking[shard, effects.tracking.name] = effects.tracking.position
         if effects.events:
+            highest.event_id = max(highest.event_id, *[event.event_id for event in effects.events])
             self._apply_events(number, effects)
         if effects.shard_placed is not None:
             self._apply_place(effects.shard_placed)
+
+    def _begin_shard(self, shard: str) -> int:
+        """Return the number of a shard that is not in the file yet."""
+        number = self._numbers[shard] = max(self._numbers.values(), default=0) + 1
+        self._highest[number] = Highest()
+        return number
 
     def commit(self) -> None:
         """Make the batch durable, then visible; raise ``sqlite3.Error`` with nothing of it kept."""
@@ -254,7 +277,7 @@ class State:
                 [(self._numbers[shard], key_id, position) for (shard, key_id), position in batch.revoked.items()],
             )
         connection.executemany(
-            "INSERT OR REPLACE INTO shard VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            _UPSERT_SHARD,
             [
                 (
                     self._numbers[state.shard],
@@ -388,7 +411,7 @@ class State:
     def _apply_place(self, placed: ShardPlaced) -> None:
         """Take a shard in that has no record of its own yet."""
         batch, shard = self._batch, placed.shard
-        self._numbers[shard] = max(self._numbers.values(), default=0) + 1
+        self._begin_shard(shard)
         batch.states[shard] = ShardState(shard)
         batch.partitions[shard] = placed.partition
 
@@ -430,15 +453,17 @@ class State:
 
     def _read_ahead(self, shard: str, number: int, appends: list[Append]) -> None:
         """Read what the fold will ask about these appends: their ids, their events' ids, and streams not at hand."""
-        batch = self._batch
-        append_ids = list({append.append_id for append in appends})
+        batch, highest = self._batch, self._highest[number]
+        append_ids = {append.append_id for append in appends}
         batch.outcomes.update(dict.fromkeys([(shard, append_id) for append_id in append_ids]))
-        for append_id, result in self._among("SELECT append_id, result FROM append WHERE shard = ? AND append_id IN", number, append_ids):
+        known = [append_id for append_id in append_ids if append_id <= highest.append_id]
+        for append_id, result in self._among("SELECT append_id, result FROM append WHERE shard = ? AND append_id IN", number, known):
             batch.outcomes[shard, append_id] = outcomes.from_bytes(result)
         named = {expectation.event_id for append in appends for expectation in append.expectations if expectation.event_id}
-        event_ids = list({event.event_id for append in appends for event in append.events} | named)
+        event_ids = {event.event_id for append in appends for event in append.events} | named
         batch.stored.update(dict.fromkeys([(shard, event_id) for event_id in event_ids]))
-        for (event_id,) in self._among("SELECT event_id FROM event WHERE shard = ? AND event_id IN", number, event_ids):
+        known = [event_id for event_id in event_ids if event_id <= highest.event_id]
+        for (event_id,) in self._among("SELECT event_id FROM event WHERE shard = ? AND event_id IN", number, known):
             del batch.stored[shard, event_id]
         at_hand = self._streams.get
         streams = {event.stream for append in appends for event in append.events}
@@ -491,6 +516,12 @@ class State:
         return self._connection.execute(statement, parameters).fetchall()
 
 
+_UPSERT_SHARD: Final = (
+    "INSERT INTO shard VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (number) DO UPDATE SET next_offset = excluded.next_offset,"
+    " last_append_id = excluded.last_append_id, position = excluded.position, digest = excluded.digest,"
+    " recorded_at = excluded.recorded_at, rules = excluded.rules, formats = excluded.formats, malformed = excluded.malformed"
+)
+_HIGHEST: Final = "SELECT (SELECT max(append_id) FROM append WHERE shard = ?), (SELECT max(event_id) FROM event WHERE shard = ?)"
 _STREAMS_AMONG: Final = (
     "SELECT name, number, (SELECT max(version) FROM event WHERE stream_number = number) FROM stream WHERE shard = ? AND name IN"
 )

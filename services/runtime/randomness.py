@@ -7,7 +7,7 @@ import time
 from typing import Final
 
 ID_BYTES: Final = 16
-_TIME_BYTES: Final = 6
+_TIME_BYTES: Final = 8
 
 
 def random_bytes(count: int) -> bytes:
@@ -20,8 +20,8 @@ def random_bytes(count: int) -> bytes:
 
 
 def rising_id() -> bytes:
-    """Return a new id of 16 bytes that sorts by when it was drawn: Unix milliseconds, then 80 random bits.
+    """Return a new id of 16 bytes that sorts by when it was drawn: Unix nanoseconds, then 64 random bits.
 
     An index of such ids grows at its end, where one of random ids is written all over: that costs a store as much as its events.
     """
-    return (time.time_ns() // 1_000_000).to_bytes(_TIME_BYTES, "big") + random_bytes(ID_BYTES - _TIME_BYTES)
+    return time.time_ns().to_bytes(_TIME_BYTES, "big") + random_bytes(ID_BYTES - _TIME_BYTES)
