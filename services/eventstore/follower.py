@@ -307,6 +307,7 @@ class Follower(Sequencer):
             if self._must_read_again:
                 self._follow()
                 self._must_read_again = False
+            self._ask_of_doubted()
             records = self._log.poll(seconds, BATCH_MAX_RECORDS)
         except NotThere as error:
             self._doubt(error)
@@ -332,6 +333,19 @@ class Follower(Sequencer):
         self._log.look_anew()
         self._must_read_again = True
         self._closing.wait(DOUBT_PAUSE_SECONDS)
+
+    def _ask_of_doubted(self) -> None:
+        """Raise ``NotThere`` if a doubted partition ends before what was folded of it: one that lacks one record alone says nothing more.
+
+        It is read again just behind its end then, where a log waits for what comes.
+        """
+        offsets = self._offsets() if self._doubts else {}
+        for partition in offsets.keys() & self._doubts.keys():
+            try:
+                end = self._log.end(partition, POLL_SECONDS)
+            except Unavailable:  # A partition of which nobody answers keeps the node from no other.
+                continue
+            self._check_end(partition, offsets[partition] - 1, end)
 
     def _fold_batch(self, records: Sequence[LogRecord]) -> bool:
         """Fold a batch; one that the disk does not take is read again, a log that contradicts this node breaks the node."""
@@ -511,7 +525,7 @@ class Follower(Sequencer):
         self._places = self._places_followed()
         folded = {partition: offset - 1 for partition, offset in self._offsets().items() if offset}
         for partition, offset in folded.items():
-            self._check_end(partition, offset)
+            self._check_end(partition, offset, self._log.end(partition, CHECK_MAX_SECONDS))
         self._log.follow(folded)
         deadline = self._now() + CHECK_MAX_SECONDS
         missing = set(folded)
@@ -523,9 +537,8 @@ class Follower(Sequencer):
                     self._check_last(record, folded[record.partition])
                     missing.discard(record.partition)
 
-    def _check_end(self, partition: int, offset: int) -> None:
+    def _check_end(self, partition: int, offset: int, end: int) -> None:
         """Raise ``NotThere`` if a partition ends before an offset that this node has folded."""
-        end = self._log.end(partition, CHECK_MAX_SECONDS)
         if end <= offset:
             raise NotThere(f"{self._path}: the state has folded offset {offset} of partition {partition}, the log ends at {end}", partition)
 

@@ -302,6 +302,18 @@ def test_a_log_that_loses_its_end_while_it_is_followed_stops_the_node(tmp_path: 
         assert "partition 1 ends at 0, offset 1 is to be read" in str(store.failure)
 
 
+@pytest.mark.parametrize("lost", [1, 2])
+def test_a_log_that_loses_its_last_records_and_gets_no_others_stops_the_node(tmp_path: Path, lost: int) -> None:
+    shared = SharedLog()
+    with node(tmp_path, shared) as store:
+        shard = store.create_shard("north")
+        for version in range(1, 4):
+            accepted(shard, an_append(str(version), an_event("incident-a", version)))
+        del shared.partitions[1][-lost:]
+        assert eventually(lambda: store.failure is not None)
+        assert f"ends at {4 - lost}" in str(store.failure)
+
+
 def test_a_log_that_lost_its_beginning_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shared = SharedLog()
     with node(tmp_path / "a", shared) as store:
