@@ -123,10 +123,12 @@ class _Node:
                 await entrance.close(0)
         _LOG.info("hub.stopped", node_id=settings.node_id)
         failure = parts.store.failure if parts is not None and parts.store.shares_log else None
-        if failure is None or self._stopping.is_set():
-            return False
-        if isinstance(failure, Differs) and failure.refolds:
+        is_done = failure is None or self._stopping.is_set()
+        if not is_done and isinstance(failure, Differs) and failure.refolds:
             return True
+        interpreter.end_in_time()
+        if is_done:
+            return False
         raise Failure(Exit.UNSOUND, f"this node cannot follow the log: {failure}", "docs/runbooks/kafka.md says what to do")
 
     async def _serve(self, hub: Hub) -> None:

@@ -1,7 +1,8 @@
-"""How Python itself is set for a program that serves for months, or reads a whole log."""
+"""How Python itself is set for a program that serves for months, or reads a whole log, and how it ends."""
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import os
 import sys
@@ -12,12 +13,23 @@ SWITCH_SECONDS: Final = 0.0005
 YOUNG_MAX_OBJECTS: Final = 50_000
 """Python looks for cycles after 700 new objects: a batch of events makes far more, none of them a cycle."""
 
+END_MAX_SECONDS: Final = 10.0
+"""For a process that has done all it was there for: what keeps it longer is a thread that does not end."""
+
 
 def settle() -> None:
     """Set thread switching and garbage collection. Call it once, when all is loaded: that is never looked through again."""
     sys.setswitchinterval(SWITCH_SECONDS)
     gc.freeze()
     gc.set_threshold(YOUNG_MAX_OBJECTS, 20, 50)
+
+
+def end_in_time() -> None:
+    """Have the process end within ``END_MAX_SECONDS``, or else say on standard error what its threads do, and exit with 1.
+
+    Call it when everything is closed. Python waits without a deadline for threads that somebody, also a library, has left running.
+    """
+    faulthandler.dump_traceback_later(END_MAX_SECONDS, exit=True)
 
 
 def program(module: str) -> list[str]:

@@ -47,7 +47,7 @@ KEPT_INSIDE: Final = {
     "services/intake/streams.py": {"STREAMS_MAX_KEPT"},
     "services/projector/projector.py": {"BATCH_MAX_EVENTS", "REST_MAX_SECONDS"},
     "services/projector/rebuild.py": {"BEHIND_MAX_SECONDS"},
-    "services/runtime/interpreter.py": {"YOUNG_MAX_OBJECTS"},
+    "services/runtime/interpreter.py": {"END_MAX_SECONDS", "YOUNG_MAX_OBJECTS"},
     "services/runtime/status.py": {"VIOLATIONS_MAX"},
     "services/trust/identity.py": {"CERTIFICATES_MAX_KEPT"},
     "services/trust/keystore.py": {"KEYS_MAX_KEPT"},

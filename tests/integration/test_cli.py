@@ -9,6 +9,7 @@ import json
 import signal
 import socket
 import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ from tests.support.builders import (
     an_entry,
     done,
 )
-from tests.support.command import HUB, Ran, copied_home, environment, ran, serving, start, stop, wait_until
+from tests.support.command import HUB, START_MAX_SECONDS, Ran, copied_home, environment, ran, serving, start, stop, wait_until
 
 FORMULA = "=HYPERLINK(synthetic)"
 COMMANDS = (
@@ -251,6 +252,29 @@ def test_a_hub_told_twice_to_stop_ends_once_with_0_and_serves_again(tmp_path: Pa
     again = start(home)
     assert ran("agencies", "list", "--home", home, "--json").document["agencies"][0]["agency_id"] == "hub"
     assert stop(again, signal.SIGINT) == 0
+
+
+def test_a_hub_that_a_thread_keeps_from_its_end_says_what_that_does(tmp_path: Path) -> None:
+    program = f"""
+import sys, threading, time
+from services.cli.main import main
+from services.runtime import interpreter
+interpreter.END_MAX_SECONDS = 0.5
+def hold_up():
+    time.sleep({START_MAX_SECONDS * 2})
+threading.Thread(target=hold_up).start()
+sys.exit(main({["serve", "--found", "--home", str(tmp_path / "hub"), "--listen", "127.0.0.1:0"]}))
+"""
+    command, quiet = [sys.executable, "-c", program], environment(HUB_METRICS_LISTEN="")
+    with subprocess.Popen(command, env=quiet, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603
+        assert process.stdout is not None
+        assert "serving" in process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=START_MAX_SECONDS)
+
+    assert process.returncode == 1
+    assert "hub.stopped" in said
+    assert "in hold_up" in said
 
 
 def test_metrics_show_lag_deadlines_and_sizes(hub: Served) -> None:
