@@ -7,9 +7,10 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import closing
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,7 @@ from services.eventstore.cluster import ClusterEventStore
 from services.eventstore.kafka import Kafka, make_topic, open_store
 from services.eventstore.port import Result
 from services.eventstore.shard import NodeShard
+from services.runtime import interpreter
 
 HUB_ON_KAFKA: Final = "hub, store port on Kafka"
 RAW: Final = "kafka-python, raw produce"
@@ -50,10 +52,16 @@ def measure_kafka(folder: Path, plan: Plan, bootstrap: str, progress: Callable[[
         found.append(Recorder(name=HUB_ON_KAFKA, style="pipelined", throughput=many))
         events = shard.head().position
         progress(f"folding {events:,} events of the topic from the beginning")
-        passes = [_opening(REFOLDED, folder / "refolded.sqlite", kafka, events)]
+        passes = [_by_itself(_opening, REFOLDED, folder / "refolded.sqlite", kafka, events)]
         progress(f"growing the state to {plan.cold_start_events:,} events, and taking it up again")
         events += _grow(shard, plan.cold_start_events - events)
-    return found, [*passes, _opening(RESUMED, path, kafka, events)]
+    return found, [*passes, _by_itself(_opening, RESUMED, path, kafka, events)]
+
+
+def _by_itself(measure: Callable[..., Pass], *arguments: object) -> Pass:
+    """Measure in a process of its own, as a node that begins is one."""
+    with ProcessPoolExecutor(1, get_context("spawn"), interpreter.settle) as process:
+        return process.submit(measure, *arguments).result()
 
 
 def _grow(shard: NodeShard, events: int) -> int:
