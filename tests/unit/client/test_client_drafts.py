@@ -28,7 +28,7 @@ from safeguarding.hub.client import (
     query_metadata,
     timestamp,
 )
-from safeguarding.hub.client.drafts import check, event_type_of, shard_of, sign, stream_of
+from safeguarding.hub.client.drafts import check, event_type_of, shard_of, sign, sign_all, stream_of
 from safeguarding.hub.client.identifiers import _Minter
 from safeguarding.hub.client.identity import pre_authentication_encoding
 from safeguarding.hub.client.routes import append_stub
@@ -110,6 +110,18 @@ def test_a_signed_event_is_bound_and_signed_as_the_hub_checks_it(sender: Sender,
     assert signed.signature.key_id == header.key_id
     assert pre_authentication_encoding(signed.header) == pae(HEADER_PAYLOAD_TYPE, signed.header)
     key.private_key.public_key().verify(signed.signature.value, pae(HEADER_PAYLOAD_TYPE, signed.header))
+
+
+def test_drafts_that_are_signed_together_bear_each_its_own_number_and_signature(sender: Sender, key: SigningKey) -> None:
+    cases = [new_case_id() for _ in range(3)]
+    together = sign_all([(Draft(event=WITHDRAWN, case_id=case), number) for number, case in enumerate(cases, 7)], sender, key)
+    for number, (case, one) in enumerate(zip(cases, together, strict=True), 7):
+        signed = SignedEvent.FromString(one.message)
+        header = EventHeader.FromString(signed.header)
+        assert (header.event_id, header.shard, header.stream) == (one.event_id, one.shard, one.stream)
+        assert (header.source_sequence, header.stream) == (number, f"incident-{case}")
+        key.private_key.public_key().verify(signed.signature.value, pae(HEADER_PAYLOAD_TYPE, signed.header))
+    assert [one.event_id for one in together] == sorted({one.event_id for one in together})
 
 
 def test_the_moment_of_signing_is_the_clock_s_to_the_microsecond(sender: Sender, key: SigningKey) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import re
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
@@ -152,8 +153,37 @@ def check(draft: Draft, sender: Sender) -> None:
         raise NotSendable(f"an event holds at most {EVENT_MAX_BYTES} bytes, this one {size}")
 
 
+@dataclass(slots=True)
+class _Unsigned:
+    """What is signed, and what goes with it."""
+
+    event_id: bytes
+    shard: str
+    stream: str
+    header: bytes
+    body: bytes
+    salt: bytes
+
+
 def sign(draft: Draft, sender: Sender, key: SigningKey, sequence: int) -> Signed:
     """Sign a draft as the sender's event number ``sequence`` in its shard."""
+    (signed,) = sign_all([(draft, sequence)], sender, key)
+    return signed
+
+
+def sign_all(numbered: Iterable[tuple[Draft, int]], sender: Sender, key: SigningKey) -> list[Signed]:
+    """Sign drafts, each as the sender's event of that number in its shard.
+
+    All headers come first, then all signatures: what signing reads and runs fills the processor's caches, and in turns with it everything
+    else takes twice as long.
+    """
+    unsigned = [_unsigned(draft, sender, key.key_id, sequence) for draft, sequence in numbered]
+    signatures = [key.sign(one.header) for one in unsigned]
+    return [_signed(one, Signature(key_id=key.key_id, value=value)) for one, value in zip(unsigned, signatures, strict=True)]
+
+
+def _unsigned(draft: Draft, sender: Sender, key_id: str, sequence: int) -> _Unsigned:
+    """Return a draft's header, which binds its body."""
     body = draft.event.SerializeToString(deterministic=True)
     salt = random_bytes(_SALT_BYTES)
     event_id, shard, stream = new_event_id(), shard_of(draft, sender), stream_of(draft, sender)
@@ -162,7 +192,7 @@ def sign(draft: Draft, sender: Sender, key: SigningKey, sequence: int) -> Signed
         event_id=event_id,
         log_origin=sender.log_origin,
         agency_id=sender.agency_id,
-        key_id=key.key_id,
+        key_id=key_id,
         source=sender.source,
         source_sequence=sequence,
         shard=shard,
@@ -179,6 +209,10 @@ def sign(draft: Draft, sender: Sender, key: SigningKey, sequence: int) -> Signed
         imported=draft.imported,
         signed_at=Timestamp(seconds=seconds, nanos=microseconds * 1_000),
     )
-    signed = header.SerializeToString(deterministic=True)
-    message = SignedEvent(header=signed, signature=Signature(key_id=key.key_id, value=key.sign(signed)), body=body, salt=salt)
-    return Signed(event_id, shard, stream, message.SerializeToString(deterministic=True))
+    return _Unsigned(event_id, shard, stream, header.SerializeToString(deterministic=True), body, salt)
+
+
+def _signed(unsigned: _Unsigned, signature: Signature) -> Signed:
+    """Return a signed event as it is kept and sent."""
+    message = SignedEvent(header=unsigned.header, signature=signature, body=unsigned.body, salt=unsigned.salt)
+    return Signed(unsigned.event_id, unsigned.shard, unsigned.stream, message.SerializeToString(deterministic=True))

@@ -6,10 +6,11 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Final, TypeVar
 
-from safeguarding.hub.client.drafts import Draft, Sender, Signed, shard_of, sign
+from safeguarding.hub.client.drafts import Draft, Sender, Signed, shard_of, sign_all
 from safeguarding.hub.client.identity import SigningKey
 from safeguarding.hub.client.outcomes import HubClientError
 
@@ -95,21 +96,20 @@ class Outbox:
     def _sign(self, drafts: Sequence[tuple[tuple[Draft, ...], bool]], sender: Sender, key: SigningKey) -> list[Kept]:
         """Sign groups, counting up for each (agency, source, shard), and write down how far the counting came."""
         last: dict[str, int] = {}
-        kept = []
-        for group, atomic in drafts:
-            events = []
+        numbered = []
+        for group, _atomic in drafts:
             for draft in group:
                 shard = shard_of(draft, sender)
                 if shard not in last:
                     last[shard] = self._last_number(sender.agency_id, sender.source, shard)
                 last[shard] += 1
-                events.append(sign(draft, sender, key, last[shard]))
-            kept.append(Kept(tuple(events), atomic))
+                numbered.append((draft, last[shard]))
+        signed = iter(sign_all(numbered, sender, key))
         self._connection.executemany(
             "INSERT OR REPLACE INTO sequence VALUES (?, ?, ?, ?)",
             [(sender.agency_id, sender.source, shard, number) for shard, number in last.items()],
         )
-        return kept
+        return [Kept(tuple(islice(signed, len(group))), atomic) for group, atomic in drafts]
 
     def _insert(self, kept: Iterable[Kept]) -> None:
         """Keep signed groups; each event of an atomic one bears the id of its first."""
