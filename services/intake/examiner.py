@@ -10,19 +10,23 @@ from __future__ import annotations
 import signal
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from domain.agency.events import KeyAlgorithm
 from safeguarding.hub.v1.envelope_pb2 import EventHeader, SignedEvent
 from services.eventstore.codec import decode_event
-from services.trust.signing import public_key_of
-from services.trust.verify import prove
+from services.trust.signing import PublicKey, public_key_of
+from services.trust.verify import PROOFS
 
 U32: Final = struct.Struct(">I")
 JOB: Final = struct.Struct(">BHI")
 """Place of the algorithm in ``KeyAlgorithm``; lengths in bytes of the public key and of the event."""
 ALGORITHMS: Final = tuple(KeyAlgorithm)
+
+Job = tuple[KeyAlgorithm, bytes, bytes]
+"""The sender's key, its algorithm first, and a serialized ``SignedEvent``."""
+_Read = tuple[PublicKey, EventHeader, SignedEvent]
 
 
 def main() -> None:
@@ -30,7 +34,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to the whole group: the hub still drains then
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
     while len(size := requests.read(U32.size)) == U32.size:
-        verdicts = bytes([is_sound(*job) for job in jobs_in(requests.read(*U32.unpack(size)))])
+        verdicts = verdicts_on(jobs_in(requests.read(*U32.unpack(size))))
         answers.write(U32.pack(len(verdicts)) + verdicts)
         answers.flush()
 
@@ -46,7 +50,7 @@ def job_of(algorithm: KeyAlgorithm, public_key: bytes, signed: SignedEvent) -> b
     return JOB.pack(ALGORITHMS.index(algorithm), len(public_key), len(event)) + public_key + event
 
 
-def jobs_in(request: bytes) -> Iterator[tuple[KeyAlgorithm, bytes, bytes]]:
+def jobs_in(request: bytes) -> Iterator[Job]:
     """Yield the jobs of a request without its size."""
     at = 0
     while at < len(request):
@@ -57,16 +61,38 @@ def jobs_in(request: bytes) -> Iterator[tuple[KeyAlgorithm, bytes, bytes]]:
         yield ALGORITHMS[algorithm], request[key_at:event_at], request[event_at:at]
 
 
-def is_sound(algorithm: KeyAlgorithm, public_key: bytes, event: bytes) -> bool:
-    """Tell whether an event is signed by the key, bound to its body, and by every rule of the contract as it should be."""
-    signed = SignedEvent.FromString(event)
+def verdicts_on(jobs: Iterable[Job]) -> bytes:
+    """Return for each job whether its event is signed by the key, bound to its body, and by every rule of the contract as it should be.
+
+    One check of all events comes after the other: what a check reads and runs stays in the processor's caches, and all of them together do
+    not fit. Event by event they take a third longer.
+    """
+    standing = [_read(job) for job in jobs]
+    for check in (*PROOFS, _check_body):
+        standing = [read if read is not None and _passes(check, read) else None for read in standing]
+    return bytes([read is not None for read in standing])
+
+
+def _read(job: Job) -> _Read | None:
+    """Return what an event is checked with, None if it cannot be read. Whatever is wrong with it, the hub finds it again and says so."""
+    algorithm, public_key, event = job
     try:
-        header = EventHeader.FromString(signed.header)
-        prove(public_key_of(algorithm, public_key), header, signed)
-        decode_event(header.event_type, signed.body)
-    except Exception:  # noqa: BLE001  # whatever is wrong with it, the hub finds it again and says so
+        signed = SignedEvent.FromString(event)
+        return public_key_of(algorithm, public_key), EventHeader.FromString(signed.header), signed
+    except Exception:  # noqa: BLE001  # see above
+        return None
+
+
+def _passes(check: Callable[[PublicKey, EventHeader, SignedEvent], object], read: _Read) -> bool:
+    try:
+        check(*read)
+    except Exception:  # noqa: BLE001  # as in ``_read``
         return False
     return True
+
+
+def _check_body(_public_key: PublicKey, header: EventHeader, signed: SignedEvent) -> None:
+    decode_event(header.event_type, signed.body)
 
 
 if __name__ == "__main__":

@@ -83,13 +83,12 @@ def verify(
 
 
 def prove(public_key: PublicKey, header: EventHeader, signed: SignedEvent) -> None:
-    """Establish what needs no registry: signature, then commitment, then the header's field rules.
+    """Establish what needs no registry: every one of ``PROOFS``.
 
     Raises ``Invalid`` or ``SignatureInvalid``, each naming the check that failed.
     """
-    verify_bytes(public_key, signed.signature.value, HEADER_PAYLOAD_TYPE, signed.header)
-    _check_commitment(header, signed.salt, signed.body)
-    check_fields(header, prefix="header")
+    for proof in PROOFS:
+        proof(public_key, header, signed)
 
 
 def require_active(verified: VerifiedEvent, registry: RegistryState) -> None:
@@ -135,9 +134,23 @@ def _check_names(header: EventHeader, signature: Signature, caller: AgencyId, re
     return key
 
 
-def _check_commitment(header: EventHeader, salt: bytes, body: bytes) -> None:
+def _prove_signature(public_key: PublicKey, _header: EventHeader, signed: SignedEvent) -> None:
+    """Check that the key signed the header."""
+    verify_bytes(public_key, signed.signature.value, HEADER_PAYLOAD_TYPE, signed.header)
+
+
+def _prove_commitment(_public_key: PublicKey, header: EventHeader, signed: SignedEvent) -> None:
     """Check that the header binds the body. The salt's length is fixed because HMAC pads a shorter key: two would fit one header."""
-    if len(salt) != SALT_BYTES:
-        raise SignatureInvalid("wire.salt_length", f"the salt has {SALT_BYTES} bytes, found {len(salt)}")
-    if not hmac.compare_digest(commitment(salt, body), header.body_commitment):
+    if len(signed.salt) != SALT_BYTES:
+        raise SignatureInvalid("wire.salt_length", f"the salt has {SALT_BYTES} bytes, found {len(signed.salt)}")
+    if not hmac.compare_digest(commitment(signed.salt, signed.body), header.body_commitment):
         raise SignatureInvalid("wire.commitment", "the body is not the one that the header commits to")
+
+
+def _prove_header(_public_key: PublicKey, header: EventHeader, _signed: SignedEvent) -> None:
+    """Check the header's field rules."""
+    check_fields(header, prefix="header")
+
+
+PROOFS: Final = (_prove_signature, _prove_commitment, _prove_header)
+"""What is to be established of an event, in this order: nothing is made of its fields before the signature holds."""
