@@ -32,12 +32,11 @@ GROUP_MAX_BYTES: Final = 512 * 1024
 
 @dataclass(slots=True)
 class Admission:
-    """One event that was admitted: what is proposed, and what to answer once it is decided."""
+    """One event that was admitted, and what to answer once it is decided."""
 
     candidate: Candidate
     state: StreamState
     proposal: Proposal
-    proposed: ProposedEvent
 
 
 @dataclass(slots=True)
@@ -45,6 +44,8 @@ class Group:
     """Admitted events of one shard that will share an append. It is proposed or withdrawn before anything else is awaited."""
 
     admissions: list[Admission] = field(default_factory=list)
+    data_keys: list[bytes] = field(default_factory=list, repr=False)
+    """What each of them is sealed with."""
     expectations: dict[str, Expectation] = field(default_factory=dict)
     """How each stream stood when it was first looked at."""
     event_ids: set[EventId] = field(default_factory=set)
@@ -70,9 +71,10 @@ class Group:
             if state.name not in self.expectations:
                 self.expectations[state.name] = state.expectation()
 
-    def add(self, admission: Admission) -> None:
+    def add(self, admission: Admission, data_key: bytes) -> None:
         """Take an event in."""
         self.admissions.append(admission)
+        self.data_keys.append(data_key)
         self.event_ids.add(admission.candidate.event_id)
         self.size_bytes += admission.candidate.size_bytes
 
@@ -135,31 +137,36 @@ class Admitter:
         try:
             self._check_shard(candidate)
             require_active(candidate.verified, self._registry.state)
-            recorded, after, proposed = self._judge(candidate, looked_at)
+            recorded, after = self._judge(candidate, looked_at)
+            data_key = self._data_key(candidate)
         except (HubError, Refused) as error:
             raise Unadmitted(candidate, error, looked_at) from error
         group.expect(looked_at)
         state = looked_at[0]
-        group.add(Admission(candidate, state, state.propose(recorded, after), proposed))
+        group.add(Admission(candidate, state, state.propose(recorded, after)), data_key)
 
     def propose(self, group: Group) -> Flight:
-        """Put the group's append in line; raise ``Unavailable``, with nothing left of it, if its shard is not followed here."""
+        """Seal the group and put its append in line; raise ``Unavailable``, with nothing left of it, if its shard is not followed here.
+
+        Sealing in turns with judging would take both a tenth longer: neither finds the processor's caches as it left them.
+        """
         try:
             shard = self._store.shard(group.admissions[0].candidate.shard)
         except HubError:
             group.withdraw()
             raise
+        events = tuple([self._seal(admission, data_key) for admission, data_key in zip(group.admissions, group.data_keys, strict=True)])
         append = Append(
             append_id=rising_id(),
             shard=shard.name,
             node_id=self._node_id,
             expectations=tuple(group.expectations.values()),
-            events=tuple([admission.proposed for admission in group.admissions]),
+            events=events,
         )
         future = shard.append(append)
-        for at, admission in enumerate(group.admissions):
+        for at, (admission, proposed) in enumerate(zip(group.admissions, events, strict=True)):
             admission.proposal.future, admission.proposal.at = future, at
-            self._opener.expect(admission.proposed, admission.candidate.data_key_id, admission.proposal.recorded)
+            self._opener.expect(proposed, admission.candidate.data_key_id, admission.proposal.recorded)
         return Flight(group.admissions, future)
 
     def _check_shard(self, candidate: Candidate) -> None:
@@ -168,8 +175,8 @@ class Admitter:
         if candidate.shard not in self._store.shards() and not candidate.begins_shard:
             raise NotPermitted("wire.shard_unknown", "there is no such shard")
 
-    def _judge(self, candidate: Candidate, looked_at: list[StreamState]) -> tuple[Recorded, Any, ProposedEvent]:
-        """Judge an event: return it as it would be recorded, the state it leads to, and what to propose; it is sealed.
+    def _judge(self, candidate: Candidate, looked_at: list[StreamState]) -> tuple[Recorded, Any]:
+        """Judge an event: return it as it would be recorded, and the state it leads to.
 
         ``looked_at`` is filled with the streams that it is judged on, its own first.
         """
@@ -201,19 +208,22 @@ class Admitter:
         closed = mended(state.decider, state.predicted, after)
         if closed:
             recorded = replace(recorded, mended=tuple([rule.id for rule in closed]))
-        proposed = self._seal(candidate, recorded)
-        return recorded, after, proposed
+        return recorded, after
 
     def _look(self, shard: str, name: str, looked_at: list[StreamState]) -> StreamState:
         state = self._streams.get(shard, name)
         looked_at.append(state)
         return state
 
-    def _seal(self, candidate: Candidate, recorded: Recorded) -> ProposedEvent:
-        verified = candidate.verified
+    def _data_key(self, candidate: Candidate) -> bytes:
         data_key = self._keys.get(candidate.data_key_id)
         if not isinstance(data_key, bytes):
             raise NotPermitted("case.erased", "the case's personal data were destroyed; nothing more can be added to it")
+        return data_key
+
+    def _seal(self, admission: Admission, data_key: bytes) -> ProposedEvent:
+        candidate, recorded = admission.candidate, admission.proposal.recorded
+        verified = candidate.verified
         nonce, sealed = seal(data_key, verified.header_hash, verified.salt, verified.body)
         logged = LoggedEvent(
             header=verified.header_bytes,
