@@ -49,7 +49,7 @@ def pae(payload_type: bytes, payload: bytes) -> bytes:
 
 def commitment(salt: bytes, body: bytes) -> bytes:
     """Return what binds a body to its header: HMAC-SHA256 with the salt as key, 32 bytes."""
-    return hmac.digest(salt, body, "sha256")
+    return hmac.new(salt, body, "sha256").digest()
 
 
 @lru_cache(maxsize=8_192)
