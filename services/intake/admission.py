@@ -152,10 +152,10 @@ class Admitter:
         """
         try:
             shard = self._store.shard(group.admissions[0].candidate.shard)
-        except HubError:
+            events = tuple([self._seal(*each) for each in zip(group.admissions, group.data_keys, strict=True)])
+        except Exception:
             group.withdraw()
             raise
-        events = tuple([self._seal(admission, data_key) for admission, data_key in zip(group.admissions, group.data_keys, strict=True)])
         append = Append(
             append_id=rising_id(),
             shard=shard.name,
