@@ -123,19 +123,27 @@ class _Filling:
                 return
 
     def _employ(self, folder: Path) -> None:
-        """Have one process fill shares, and take over what it fills."""
+        """Have one process fill shares, and take over each while it fills the next."""
         try:
             folder.mkdir()
             with self._process() as process:
-                for number, share in enumerate(self._taken()):
-                    file = folder / f"{number}.sqlite"
-                    self._order(process, {"shards": {shard: self._heads[shard] for shard in share}, "file": str(file)})
-                    if not self._finished(process):
-                        return
+                for file in self._filled(process, folder):
                     self._database.absorb(file, self._generations)
                     file.unlink()
         except BaseException as failure:  # noqa: BLE001 (whoever waits must hear it, not the thread's end)
             self._failures.append(failure)
+
+    def _filled(self, process: subprocess.Popen[str], folder: Path) -> Iterator[Path]:
+        """Have a process fill shares; yield the file of each when it is at work on the next, so that neither waits for the other."""
+        filled: list[Path] = []
+        for number, share in enumerate(self._taken()):
+            file = folder / f"{number}.sqlite"
+            self._order(process, {"shards": {shard: self._heads[shard] for shard in share}, "file": str(file)})
+            yield from filled
+            if not self._finished(process):
+                return
+            filled = [file]
+        yield from filled
 
     @contextmanager
     def _process(self) -> Iterator[subprocess.Popen[str]]:

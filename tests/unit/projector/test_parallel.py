@@ -21,6 +21,7 @@ from services.projector.rebuild import Progress, Rebuild, Stopped
 from services.trust.postgresql_keys import PostgresqlKeyStore
 from services.trust.sqlite_keys import SqliteKeyStore
 from tests.support.builders import CASE, OTHER_CASE, a_partnership_established, a_share
+from tests.support.eventually import eventually
 from tests.support.random_cases import SHARDS, random_log
 from tests.support.sealed import Writer
 
@@ -197,6 +198,20 @@ def test_a_rebuild_stopped_after_a_shard_was_handed_over_goes_on_from_there(sett
     assert building is not None
     assert database.positions("chronology", building.generation)
     assert digests(setting.rebuild(database)) == digests(setting.rebuild(setting.database("one")))
+
+
+@pytest.mark.usefixtures("alongside")
+def test_a_process_fills_its_next_shard_while_the_last_is_taken_over(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    absorb, begun = ViewDatabase.absorb, []
+
+    def absorb_when_begun(self: ViewDatabase, file: Path, *given: Any) -> bool:
+        if file.name == "0.sqlite":
+            begun.append(eventually(file.with_name("1.sqlite").exists, WAIT_SECONDS / 2))
+        return absorb(self, file, *given)
+
+    monkeypatch.setattr(ViewDatabase, "absorb", absorb_when_begun)
+    setting.rebuild(setting.database("two"), workplace=setting.workplace())
+    assert begun == [True]
 
 
 def test_little_is_filled_by_this_process_alone(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
