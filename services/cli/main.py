@@ -9,6 +9,7 @@ import typer
 
 from services.cli.commands import Commands, list_commands
 from services.cli.failures import MEANINGS, Exit
+from services.runtime import interpreter
 
 _HELP = "A hub for sharing information about serious child-safeguarding incidents: signed facts in, chronologies, deadlines and tables out."
 _EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code.value:<3}  {words}" for code, words in MEANINGS.items())
@@ -36,7 +37,11 @@ list_commands(app)
 
 def run() -> None:
     """Run the command of ``sys.argv`` and end with its exit code: the console script."""
-    sys.exit(main(sys.argv[1:]))
+    arguments = sys.argv[1:]
+    code = main(arguments)
+    if arguments[:1] == ["serve"]:  # whoever reads what another command printed may take any time to do so
+        interpreter.end_in_time()
+    sys.exit(code)
 
 
 def main(arguments: list[str]) -> int:

@@ -51,14 +51,17 @@ def serve(
     settings = settings_of(home) if listen is None else settings_of(home, listen=listen)
     configure_logging(settings.log_format, settings.log_level)
     _settle(settings, found=found)
+    runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
     try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            while _lives_again(runner, settings, json=json):
-                _LOG.warning("hub.opening_again", node_id=settings.node_id)
+        while _lives_again(runner, settings, json=json):
+            _LOG.warning("hub.opening_again", node_id=settings.node_id)
     except InUse as error:
         raise Failure(Exit.UNAVAILABLE, str(error), "another hub may be serving this home; there can be one") from None
     except Unavailable as error:
         raise Failure(Exit.UNAVAILABLE, str(error), "hub doctor says what is reachable") from None
+    finally:
+        with interpreter.in_time():
+            runner.close()
 
 
 def _lives_again(runner: asyncio.Runner, settings: Settings, *, json: bool) -> bool:
@@ -123,12 +126,10 @@ class _Node:
                 await entrance.close(0)
         _LOG.info("hub.stopped", node_id=settings.node_id)
         failure = parts.store.failure if parts is not None and parts.store.shares_log else None
-        is_done = failure is None or self._stopping.is_set()
-        if not is_done and isinstance(failure, Differs) and failure.refolds:
-            return True
-        interpreter.end_in_time()
-        if is_done:
+        if failure is None or self._stopping.is_set():
             return False
+        if isinstance(failure, Differs) and failure.refolds:
+            return True
         raise Failure(Exit.UNSOUND, f"this node cannot follow the log: {failure}", "docs/runbooks/kafka.md says what to do")
 
     async def _serve(self, hub: Hub) -> None:

@@ -6,6 +6,8 @@ import faulthandler
 import gc
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 SWITCH_SECONDS: Final = 0.0005
@@ -30,6 +32,16 @@ def end_in_time() -> None:
     Call it when everything is closed. Python waits without a deadline for threads that somebody, also a library, has left running.
     """
     faulthandler.dump_traceback_later(END_MAX_SECONDS, exit=True)
+
+
+@contextmanager
+def in_time() -> Iterator[None]:
+    """Have what runs in this context end in time, or else the process, as ``end_in_time`` says."""
+    end_in_time()
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 def program(module: str) -> list[str]:

@@ -254,18 +254,24 @@ def test_a_hub_told_twice_to_stop_ends_once_with_0_and_serves_again(tmp_path: Pa
     assert stop(again, signal.SIGINT) == 0
 
 
-def test_a_hub_that_a_thread_keeps_from_its_end_says_what_that_does(tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", ["threading.Thread(target=hold_up).start()", "serve._announce = in_the_loops_executor"])
+def test_a_hub_that_a_thread_keeps_from_its_end_says_what_that_does(tmp_path: Path, way: str) -> None:
     program = f"""
-import sys, threading, time
-from services.cli.main import main
+import asyncio, threading, time
+from services.cli import main, serve
 from services.runtime import interpreter
 interpreter.END_MAX_SECONDS = 0.5
+announce = serve._announce
 def hold_up():
     time.sleep({START_MAX_SECONDS * 2})
-threading.Thread(target=hold_up).start()
-sys.exit(main({["serve", "--found", "--home", str(tmp_path / "hub"), "--listen", "127.0.0.1:0"]}))
+def in_the_loops_executor(*arguments, **named):
+    asyncio.get_running_loop().run_in_executor(None, hold_up)
+    announce(*arguments, **named)
+{way}
+main.run()
 """
-    command, quiet = [sys.executable, "-c", program], environment(HUB_METRICS_LISTEN="")
+    command = [sys.executable, "-c", program, "serve", "--found", "--home", str(tmp_path / "hub"), "--listen", "127.0.0.1:0"]
+    quiet = environment(HUB_METRICS_LISTEN="")
     with subprocess.Popen(command, env=quiet, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603
         assert process.stdout is not None
         assert "serving" in process.stdout.readline()
