@@ -37,7 +37,8 @@ _BEGIN: Final[Mapping[Access, str]] = {
 }
 _SCHEMA: Final = "beside"
 
-# The driver asks how to adapt every value that is neither number nor text, and takes twice as long to hear of no way as of one.
+# The driver asks how to adapt every value that is not exactly an int, a float or a str, and takes twice as long to hear of no way as of
+# one. It asks for all databases of the process; what it writes is the same.
 sqlite3.register_adapter(bool, int)
 sqlite3.register_adapter(bytes, bytes)
 sqlite3.register_adapter(NoneType, lambda none: none)

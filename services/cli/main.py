@@ -40,7 +40,7 @@ def run() -> None:
     arguments = sys.argv[1:]
     code = main(arguments)
     if arguments[:1] == ["serve"]:  # whoever reads what another command printed may take any time to do so
-        interpreter.end_in_time()
+        interpreter.end_in_time(code or Exit.UNEXPECTED)
     sys.exit(code)
 
 

@@ -51,16 +51,19 @@ def serve(
     settings = settings_of(home) if listen is None else settings_of(home, listen=listen)
     configure_logging(settings.log_format, settings.log_level)
     _settle(settings, found=found)
-    runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+    runner, code = asyncio.Runner(loop_factory=uvloop.new_event_loop), Exit.UNEXPECTED
     try:
         while _lives_again(runner, settings, json=json):
             _LOG.warning("hub.opening_again", node_id=settings.node_id)
+    except Failure as failure:
+        code = failure.code
+        raise
     except InUse as error:
         raise Failure(Exit.UNAVAILABLE, str(error), "another hub may be serving this home; there can be one") from None
     except Unavailable as error:
         raise Failure(Exit.UNAVAILABLE, str(error), "hub doctor says what is reachable") from None
     finally:
-        with interpreter.in_time():
+        with interpreter.in_time(code):  # it waits for the threads of the loop
             runner.close()
 
 

@@ -120,11 +120,12 @@ def decode_event(event_type: str, body: bytes) -> Event:
     ``wire.unknown_field`` (the contract has no such field), ``wire.fields`` (a field rule) or ``wire.text`` (characters).
     """
     form = _form(event_type)
+    read = form.read
     message = _parse(form.message, body)
     _refuse_unknown_fields(message, body)
     check_fields(message)
     try:
-        event: Event = form.read(message)
+        event: Event = read(message)
     except (ValueError, OverflowError):
         raise Invalid(*misfits(message)) from None
     if wrong := form.inspect(event):
@@ -137,8 +138,9 @@ def decode_trusted(event_type: str, body: bytes) -> Event:
     form = _FORMS.get(event_type)
     if form is None:
         raise IntegrityError(f"the log holds an event type that this hub does not know: {event_type}")
+    read, message = form.read, form.message
     try:
-        event: Event = form.read(form.message.FromString(body))
+        event: Event = read(message.FromString(body))
     except (DecodeError, KeyError, ValueError, OverflowError) as error:
         raise IntegrityError(f"the log holds a body that is no {event_type}") from error
     return event

@@ -128,6 +128,7 @@ class Follower(Sequencer):
         self._must_read_again = False
         self._doubts: dict[int | None, _Doubt] = {}
         """The partitions whose last folded record must be seen again before more is folded of them."""
+        self._ask_again = 0.0
         self._stopped = False
         self._moved = threading.Condition()
         self._places: dict[int, str] = {}
@@ -337,15 +338,23 @@ class Follower(Sequencer):
     def _ask_of_doubted(self) -> None:
         """Raise ``NotThere`` if a doubted partition ends before what was folded of it: one that lacks one record alone says nothing more.
 
-        It is read again just behind its end then, where a log waits for what comes.
+        It is read again just behind its end then, where a log waits for what comes. One partition is asked at a time, each in turn: others
+        are folded meanwhile.
         """
-        offsets = self._offsets() if self._doubts else {}
-        for partition in offsets.keys() & self._doubts.keys():
-            try:
-                end = self._log.end(partition, POLL_SECONDS)
-            except Unavailable:  # A partition of which nobody answers keeps the node from no other.
-                continue
-            self._check_end(partition, offsets[partition] - 1, end)
+        if not self._doubts or self._closing.is_set() or self._now() < self._ask_again:
+            return
+        offsets = self._offsets()
+        partition = next((each for each in self._doubts if each in offsets), None)
+        if partition is None:
+            return
+        self._doubts[partition] = self._doubts.pop(partition)  # behind the others
+        try:
+            end = self._log.end(partition, DOUBT_PAUSE_SECONDS)
+        except Unavailable:
+            return
+        finally:
+            self._ask_again = self._now() + DOUBT_PAUSE_SECONDS
+        self._check_end(partition, offsets[partition] - 1, end)
 
     def _fold_batch(self, records: Sequence[LogRecord]) -> bool:
         """Fold a batch; one that the disk does not take is read again, a log that contradicts this node breaks the node."""

@@ -45,7 +45,6 @@ FETCH_PAUSE_SECONDS: Final = 0.05
 """Between two fetches while these bring only what the acknowledgements told before. For so long another node's record may go unseen, if
 nothing that this node writes comes to lie behind it, and nobody asks for the log's end."""
 _MILLISECONDS: Final = 1_000
-_BOOTSTRAP_MS: Final = int(ASK_MAX_SECONDS * _MILLISECONDS)
 
 KEPT_FOR_EVER: Final[Mapping[str, str]] = {
     "cleanup.policy": "delete",
@@ -121,18 +120,19 @@ class Kafka:
         """Return the client that hands records over, set as the hub needs it."""
         return self._client(KafkaProducer, **_PRODUCER)
 
-    def consumer(self) -> Any:
-        """Return a client that reads what it is told to, set as the hub needs it."""
-        return self._client(KafkaConsumer, **_CONSUMER)
+    def consumer(self, seconds: float = ASK_MAX_SECONDS) -> Any:
+        """Return a client that reads what it is told to, set as the hub needs it; raise ``Unavailable`` if no broker answers in time."""
+        return self._client(KafkaConsumer, seconds, **_CONSUMER)
 
     def admin(self) -> Any:
         """Return the client that makes and describes topics."""
         return self._client(KafkaAdminClient)
 
-    def _client(self, kind: Callable[..., Any], **settings: Any) -> Any:
-        """Return a client of the library; raise ``Unavailable`` if no broker answers."""
+    def _client(self, kind: Callable[..., Any], seconds: float = ASK_MAX_SECONDS, **settings: Any) -> Any:
+        """Return a client of the library; raise ``Unavailable`` if no broker answers in time."""
+        within = int(seconds * _MILLISECONDS)
         try:
-            return kind(bootstrap_servers=list(self.bootstrap), bootstrap_timeout_ms=_BOOTSTRAP_MS, **settings, **self.security)
+            return kind(bootstrap_servers=list(self.bootstrap), bootstrap_timeout_ms=within, **settings, **self.security)
         except (kafka_errors.KafkaError, OSError) as error:
             raise Unavailable(f"no Kafka broker answers at {', '.join(self.bootstrap)}: {_words(error)}") from error
 
@@ -404,7 +404,7 @@ class KafkaLog:
             if self._is_closed:
                 raise Unavailable("the log is closed")
             if self._must_ask_anew:
-                used, self._asking = self._asking, self._kafka.consumer()
+                used, self._asking = self._asking, self._kafka.consumer(max(deadline - monotonic(), 0.0))
                 self._must_ask_anew = False
                 used.close()
             return question(max(int((deadline - monotonic()) * _MILLISECONDS), 1))

@@ -67,7 +67,10 @@ class Mark(NamedTuple):
 
 
 class Highest:
-    """No append and no event of a shard has a higher id: ids rise with time, so most that come need not be looked up."""
+    """No append and no event of a shard has a higher id: ids rise with time, so most that come need not be looked up.
+
+    One of the far future has all that come after it looked up, which costs time and changes nothing else.
+    """
 
     __slots__ = ("append_id", "event_id")
 

@@ -6,6 +6,7 @@ import faulthandler
 import gc
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -26,22 +27,37 @@ def settle() -> None:
     gc.set_threshold(YOUNG_MAX_OBJECTS, 20, 50)
 
 
-def end_in_time() -> None:
-    """Have the process end within ``END_MAX_SECONDS``, or else say on standard error what its threads do, and exit with 1.
+def end_in_time(code: int) -> None:
+    """Have the process end within ``END_MAX_SECONDS``, or else say on standard error what its threads do, and exit with ``code``.
 
     Call it when everything is closed. Python waits without a deadline for threads that somebody, also a library, has left running.
     """
-    faulthandler.dump_traceback_later(END_MAX_SECONDS, exit=True)
+    _ending(code)
+    # Also where Python's own threads have ended already; this exit's code is always 1.
+    faulthandler.dump_traceback_later(END_MAX_SECONDS * 1.5, exit=True)
 
 
 @contextmanager
-def in_time() -> Iterator[None]:
-    """Have what runs in this context end in time, or else the process, as ``end_in_time`` says."""
-    end_in_time()
+def in_time(code: int) -> Iterator[None]:
+    """Have what runs in this context end within ``END_MAX_SECONDS``, or else the process, as ``end_in_time`` says."""
+    ending = _ending(code)
     try:
         yield
     finally:
-        faulthandler.cancel_dump_traceback_later()
+        ending.cancel()
+
+
+def _ending(code: int) -> threading.Timer:
+    """Have the process end in a while, unless that is cancelled."""
+
+    def end() -> None:
+        faulthandler.dump_traceback(all_threads=True)
+        os._exit(code)
+
+    ending = threading.Timer(END_MAX_SECONDS, end)
+    ending.daemon = True
+    ending.start()
+    return ending
 
 
 def program(module: str) -> list[str]:

@@ -283,6 +283,24 @@ main.run()
     assert "in hold_up" in said
 
 
+def test_a_node_that_is_unsound_ends_with_5_also_if_a_thread_keeps_it_from_its_end(tmp_path: Path) -> None:
+    program = f"""
+import asyncio, time
+from services.cli import main, serve
+from services.cli.failures import Exit, Failure
+from services.runtime import interpreter
+interpreter.END_MAX_SECONDS = 0.5
+async def live(_node):
+    asyncio.get_running_loop().run_in_executor(None, time.sleep, {START_MAX_SECONDS * 2})
+    raise Failure(Exit.UNSOUND, "it differs")
+serve._Node.live = live
+main.run()
+"""
+    command = [sys.executable, "-c", program, "serve", "--found", "--home", str(tmp_path / "hub")]
+    ended = subprocess.run(command, env=environment(), timeout=START_MAX_SECONDS, check=False)  # noqa: S603
+    assert ended.returncode == 5
+
+
 def test_metrics_show_lag_deadlines_and_sizes(hub: Served) -> None:
     def text() -> str:
         with urllib.request.urlopen(f"http://{hub.metrics}/metrics", timeout=5) as answer:

@@ -50,6 +50,8 @@ class NodesLog:
     """The partition whose records they lack, None where they do not tell."""
     is_mute: bool = False
     """Nobody says how far partitions go."""
+    leaderless: frozenset[int] = frozenset()
+    """Nothing of these partitions comes, and whoever asks for their end waits in vain."""
 
     def send(self, partition: int, _key: bytes, value: bytes, failed: Callable[[Exception], None]) -> None:
         def write() -> None:
@@ -77,7 +79,10 @@ class NodesLog:
             self.offsets[record.partition] = record.offset + 1
         return found
 
-    def end(self, partition: int, _seconds: float) -> int:
+    def end(self, partition: int, seconds: float) -> int:
+        if partition in self.leaderless:
+            time.sleep(seconds)
+            raise Unavailable("no answer")
         if self.is_closed or self.is_mute:
             raise Unavailable("no answer")
         return 0 if self.brokers_cut_off else len(self.shared.partitions.get(partition, []))
@@ -99,6 +104,8 @@ class NodesLog:
     def _ready(self, most: int) -> list[LogRecord]:
         found: list[LogRecord] = []
         for partition, offset in self.offsets.items() if not self.is_held else ():
+            if partition in self.leaderless:
+                continue
             records = self.shared.partitions.get(partition, [])
             if offset > len(records):
                 raise NotThere(f"partition {partition} ends at {len(records)}, offset {offset} is to be read", partition)

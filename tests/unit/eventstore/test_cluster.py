@@ -314,6 +314,19 @@ def test_a_log_that_loses_its_last_records_and_gets_no_others_stops_the_node(tmp
         assert f"ends at {4 - lost}" in str(store.failure)
 
 
+def test_partitions_of_which_nobody_answers_keep_a_node_from_no_other(tmp_path: Path) -> None:
+    shared = SharedLog(partition_count=102)
+    log = NodesLog(shared, said_of=None)
+    with node(tmp_path, shared, log, deadline_seconds=5.0) as store:
+        north = store.create_shard("north")
+        for number in range(100):
+            store.create_shard(f"south-{number}")
+        log.leaderless = frozenset(range(2, 102))
+        log.brokers_cut_off = 1  # every partition is doubted from now on, and these remain so
+        assert eventually(lambda: store._follower._doubts.keys() - {None} == log.leaderless)
+        accepted(north, an_append("1", an_event("incident-a", 1)))
+
+
 def test_a_log_that_lost_its_beginning_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shared = SharedLog()
     with node(tmp_path / "a", shared) as store:
