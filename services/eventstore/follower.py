@@ -334,6 +334,7 @@ class Follower(Sequencer):
         self._log.look_anew()
         self._must_read_again = True
         self._closing.wait(DOUBT_PAUSE_SECONDS)
+        self._ask_again = self._now() + DOUBT_PAUSE_SECONDS  # first it is read again: what comes may dispel the doubt
 
     def _ask_of_doubted(self) -> None:
         """Raise ``NotThere`` if a doubted partition ends before what was folded of it: one that lacks one record alone says nothing more.
