@@ -15,6 +15,7 @@ from tests.support.builders import CASE, COUNCIL, OTHER_CASE, SHARD, a_notificat
 from tests.support.command import ran
 from tests.support.hub import running_hub
 from tests.support.kafka import a_topic
+from tests.support.reading import caught_up
 
 
 @pytest.fixture
@@ -54,6 +55,7 @@ def test_a_restored_node_goes_on_from_its_offset_and_comes_to_the_digest_of_a_re
         assert heads(home) == before
         (receipt,) = again.run(again.said(COUNCIL, a_notification(), case_id=OTHER_CASE))
         assert receipt.position == missed.position + 1
+        again.run(caught_up(again, receipt.position))
     assert heads(home) == folded_from_zero(kafka, tmp_path)
     verdict = ran("verify", "--home", home, "--json")
     assert verdict.document["passed"] is True, verdict.out
