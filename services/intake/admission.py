@@ -37,6 +37,8 @@ class Admission:
     candidate: Candidate
     state: StreamState
     proposal: Proposal
+    data_key: bytes = field(repr=False)
+    """What it is sealed with."""
 
 
 @dataclass(slots=True)
@@ -44,8 +46,6 @@ class Group:
     """Admitted events of one shard that will share an append. It is proposed or withdrawn before anything else is awaited."""
 
     admissions: list[Admission] = field(default_factory=list)
-    data_keys: list[bytes] = field(default_factory=list, repr=False)
-    """What each of them is sealed with."""
     expectations: dict[str, Expectation] = field(default_factory=dict)
     """How each stream stood when it was first looked at."""
     event_ids: set[EventId] = field(default_factory=set)
@@ -71,10 +71,9 @@ class Group:
             if state.name not in self.expectations:
                 self.expectations[state.name] = state.expectation()
 
-    def add(self, admission: Admission, data_key: bytes) -> None:
+    def add(self, admission: Admission) -> None:
         """Take an event in."""
         self.admissions.append(admission)
-        self.data_keys.append(data_key)
         self.event_ids.add(admission.candidate.event_id)
         self.size_bytes += admission.candidate.size_bytes
 
@@ -143,7 +142,7 @@ class Admitter:
             raise Unadmitted(candidate, error, looked_at) from error
         group.expect(looked_at)
         state = looked_at[0]
-        group.add(Admission(candidate, state, state.propose(recorded, after)), data_key)
+        group.add(Admission(candidate, state, state.propose(recorded, after), data_key))
 
     def propose(self, group: Group) -> Flight:
         """Seal the group and put its append in line; raise ``Unavailable``, with nothing left of it, if its shard is not followed here.
@@ -152,7 +151,7 @@ class Admitter:
         """
         try:
             shard = self._store.shard(group.admissions[0].candidate.shard)
-            events = tuple([self._seal(*each) for each in zip(group.admissions, group.data_keys, strict=True)])
+            events = tuple([self._seal(admission) for admission in group.admissions])
         except Exception:
             group.withdraw()
             raise
@@ -221,10 +220,10 @@ class Admitter:
             raise NotPermitted("case.erased", "the case's personal data were destroyed; nothing more can be added to it")
         return data_key
 
-    def _seal(self, admission: Admission, data_key: bytes) -> ProposedEvent:
+    def _seal(self, admission: Admission) -> ProposedEvent:
         candidate, recorded = admission.candidate, admission.proposal.recorded
         verified = candidate.verified
-        nonce, sealed = seal(data_key, verified.header_hash, verified.salt, verified.body)
+        nonce, sealed = seal(admission.data_key, verified.header_hash, verified.salt, verified.body)
         logged = LoggedEvent(
             header=verified.header_bytes,
             signature=verified.signature,
