@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -66,18 +67,15 @@ class Mark(NamedTuple):
     digest: bytes
 
 
+@dataclass(slots=True)
 class Highest:
     """No append and no event of a shard has a higher id: ids rise with time, so most that come need not be looked up.
 
     One of the far future has all that come after it looked up, which costs time and changes nothing else.
     """
 
-    __slots__ = ("append_id", "event_id")
-
-    def __init__(self, append_id: bytes = b"", event_id: bytes = b"") -> None:
-        """Begin where the file stands."""
-        self.append_id = append_id
-        self.event_id = event_id
+    append_id: bytes = b""
+    event_id: bytes = b""
 
 
 class Batch:

@@ -49,6 +49,7 @@ def pae(payload_type: bytes, payload: bytes) -> bytes:
 
 def commitment(salt: bytes, body: bytes) -> bytes:
     """Return what binds a body to its header: HMAC-SHA256 with the salt as key, 32 bytes."""
+    # ``hmac.digest`` would give up the interpreter's lock for each event, and in a program with threads that costs more than the bytes.
     return hmac.new(salt, body, "sha256").digest()
 
 
