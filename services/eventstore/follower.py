@@ -304,22 +304,40 @@ class Follower(Sequencer):
             self._look_at_digests()
             if self._broken is not None:
                 return False
+        records = self._read_next(seconds)
+        return records is not None and (not records or self._fold_batch(records))
+
+    def _read_next(self, seconds: float) -> Sequence[LogRecord] | None:
+        """Return what comes within so many seconds; None if the log does not answer, or contradicts this node."""
         try:
             if self._must_read_again:
                 self._follow()
                 self._must_read_again = False
             self._ask_of_doubted()
-            records = self._log.poll(seconds, BATCH_MAX_RECORDS)
+            return self._log.poll(seconds, BATCH_MAX_RECORDS)
         except NotThere as error:
             self._doubt(error)
-            return False
         except IntegrityError as error:
             self._broken = error
-            return False
         except Exception as error:  # noqa: BLE001  the follower must outlive whatever the log's client does
             _log.warning("eventstore.log_unavailable", error=type(error).__name__)
-            return False
-        return not records or self._fold_batch(records)
+        return None
+
+    def _check_log(self) -> None:
+        """Doubt all that was folded, until the last record of each partition is seen where it was; nothing is folded meanwhile."""
+        began, self._places = self._now(), self._places_followed()
+        self._doubts = {partition: _Doubt(began) for partition, offset in self._offsets().items() if offset}
+        self._follow()
+        while self._doubts:
+            records = self._read_next(POLL_SECONDS)
+            for record in records or ():
+                self._dispel(record)
+            if self._broken is not None:
+                raise self._broken
+            if self._now() > began + CHECK_MAX_SECONDS:
+                raise Unavailable(f"the log does not answer within {CHECK_MAX_SECONDS} s")
+            if records is None:
+                sleep(RETRY_SECONDS)
 
     def _doubt(self, said: NotThere) -> None:
         """Ask others; believe what is said for ``DOUBT_MAX_SECONDS``, and at once that a partition lacks its beginning."""
@@ -328,7 +346,7 @@ class Follower(Sequencer):
         doubt = self._doubts.setdefault(partition, _Doubt(self._now()))
         doubt.times += 1
         if not is_begun or (self._now() > doubt.since + DOUBT_MAX_SECONDS and doubt.times >= DOUBT_TIMES):
-            self._broken = IntegrityError(str(said))
+            self._broken = IntegrityError(f"{self._path}: the log lacks what this node has folded: {said}")
             return
         _log.warning("eventstore.log_doubted", reason=str(said))
         self._log.look_anew()
@@ -348,14 +366,16 @@ class Follower(Sequencer):
         partition = next((each for each in self._doubts if each in offsets), None)
         if partition is None:
             return
-        self._doubts[partition] = self._doubts.pop(partition)  # behind the others
         try:
             end = self._log.end(partition, DOUBT_PAUSE_SECONDS)
         except Unavailable:
-            return
+            end = None
         finally:
             self._ask_again = self._now() + DOUBT_PAUSE_SECONDS
-        self._check_end(partition, offsets[partition] - 1, end)
+        last = offsets[partition] - 1
+        if end is not None and end <= last:
+            raise NotThere(f"partition {partition} ends at {end}, offset {last} was folded", partition)
+        self._doubts[partition] = self._doubts.pop(partition)  # behind the others
 
     def _fold_batch(self, records: Sequence[LogRecord]) -> bool:
         """Fold a batch; one that the disk does not take is read again, a log that contradicts this node breaks the node."""
@@ -380,10 +400,8 @@ class Follower(Sequencer):
         published: list[tuple[str, bytes, frame.DigestPublished]] = []
         placed = False
         for shard, record, framed, append in read:
+            self._dispel(record)
             expected = state.shard_state(shard).next_offset
-            if record.partition in self._doubts:
-                self._check_last(record, expected - 1)
-                self._dispel(record.partition)
             if record.offset < expected:
                 continue
             if record.offset > expected:
@@ -410,9 +428,12 @@ class Follower(Sequencer):
         if stop is not None:
             raise stop
 
-    def _dispel(self, partition: int) -> None:
-        """Doubt a partition no more; and none of which it is not known, once all others are cleared."""
-        del self._doubts[partition]
+    def _dispel(self, record: LogRecord) -> None:
+        """Doubt a partition no more whose last record this is; and none of which it is not known, once all others are cleared."""
+        if record.partition not in self._doubts:
+            return
+        self._check_last(record)
+        del self._doubts[record.partition]
         if self._doubts.keys() == {None}:
             self._doubts.clear()
 
@@ -512,56 +533,17 @@ class Follower(Sequencer):
         placed = {partition: shard for partition, shard in self._state.places().items() if self.follows(shard)}
         return {**placed, ROOT_PARTITION: self._root}
 
-    def _check_log(self) -> None:
-        """Raise ``IntegrityError`` unless the log holds, where they were, the records that this node folded last.
-
-        That it has lost them is believed if it is said for ``DOUBT_MAX_SECONDS``.
-        """
-        deadline = self._now() + DOUBT_MAX_SECONDS
-        while True:
-            try:
-                self._check_last_records()
-            except NotThere as error:
-                if self._now() > deadline:
-                    raise IntegrityError(str(error)) from error
-                _log.warning("eventstore.log_doubted", reason=str(error))
-            else:
-                return
-            self._log.look_anew()
-            sleep(DOUBT_PAUSE_SECONDS)
-
-    def _check_last_records(self) -> None:
-        """Raise ``NotThere`` if the log ends before the records that were folded last, ``IntegrityError`` if it holds others there."""
-        self._places = self._places_followed()
-        folded = {partition: offset - 1 for partition, offset in self._offsets().items() if offset}
-        for partition, offset in folded.items():
-            self._check_end(partition, offset, self._log.end(partition, CHECK_MAX_SECONDS))
-        self._log.follow(folded)
-        deadline = self._now() + CHECK_MAX_SECONDS
-        missing = set(folded)
-        while missing:
-            if self._now() > deadline:
-                raise Unavailable(f"the log does not answer within {CHECK_MAX_SECONDS} s")
-            for record in self._log.poll(POLL_SECONDS, BATCH_MAX_RECORDS):
-                if record.partition in missing:
-                    self._check_last(record, folded[record.partition])
-                    missing.discard(record.partition)
-
-    def _check_end(self, partition: int, offset: int, end: int) -> None:
-        """Raise ``NotThere`` if a partition ends before an offset that this node has folded."""
-        if end <= offset:
-            raise NotThere(f"{self._path}: the state has folded offset {offset} of partition {partition}, the log ends at {end}", partition)
-
-    def _check_last(self, record: LogRecord, offset: int) -> None:
-        """Raise ``IntegrityError`` unless a record is the one that this node folded last in its partition, at ``offset``."""
+    def _check_last(self, record: LogRecord) -> None:
+        """Raise ``IntegrityError`` unless a record is the one that this node folded last in its partition."""
+        standing = self._standing(self._places[record.partition])
+        offset = standing.next_offset - 1
         if record.offset != offset:
             raise IntegrityError(
                 f"{self._path}: offset {offset} of partition {record.partition} was folded, and is not on the log any more"
             )
         framed = frame.decode(record.value)
         append_id = framed.append_id if isinstance(framed, frame.Frame) else b""
-        expected = self._standing(self._places[record.partition]).last_append_id
-        if append_id != expected:
+        if append_id != standing.last_append_id:
             raise IntegrityError(
                 f"{self._path}: the log holds another record at offset {record.offset} of partition {record.partition} than was folded"
             )

@@ -386,7 +386,7 @@ class KafkaLog:
         try:
             polled = self._consumer.poll(timeout_ms=int(FETCH_SECONDS * _MILLISECONDS), max_records=FETCH_MAX_RECORDS)
         except (kafka_errors.OffsetOutOfRangeError, kafka_errors.NoOffsetForPartitionError, kafka_errors.LogTruncationError) as error:
-            raise NotThere(f"the log does not hold what is to be read next: {_words(error)}", _partition_in(error)) from error
+            raise NotThere(_words(error), _partition_in(error)) from error
         except kafka_errors.KafkaError as error:
             raise Unavailable(f"Kafka does not answer: {_words(error)}") from error
         return [

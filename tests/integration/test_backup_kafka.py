@@ -62,7 +62,7 @@ def test_a_restored_node_goes_on_from_its_offset_and_comes_to_the_digest_of_a_re
 
     monkeypatch.setenv("HUB_KAFKA_TOPIC", a_topic(",".join(kafka.bootstrap), 3))
     older = ran("serve", "--home", home)
-    assert (older.code, "the state has folded offset" in older.err) == (Exit.UNSOUND, True)
+    assert (older.code, "the log lacks what this node has folded" in older.err) == (Exit.UNSOUND, True)
     monkeypatch.delenv("HUB_KAFKA_TOPIC")
     monkeypatch.delenv("HUB_KAFKA_BOOTSTRAP")
     alone = ran("serve", "--home", home)
