@@ -51,9 +51,6 @@ class Tenure(Protocol):
 class Backend(Protocol):
     """One kind of database. A module is one: its functions are these."""
 
-    DROPS_LATER: bool
-    """Whether tables that somebody reads cannot be dropped beside him, so that they are dropped after a swap and not in it."""
-
     def engine(self, url: str, access: Access) -> Engine:
         """Return an engine whose connections all read, or the one connection that writes."""
 

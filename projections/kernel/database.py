@@ -153,7 +153,7 @@ class ViewDatabase:
         self._listeners: tuple[Callable[[Move], None], ...] = ()
         self._defined: Final[dict[tuple[str, int], Tables]] = {}
         self._seen: dict[tuple[str, int, str | None], int] = {}
-        self._tidy_at: float | None = 0.0 if self._backend.DROPS_LATER else None
+        self._tidy_at: float | None = 0.0  # another process may have left something
         self._shapes: Final = {view.name: shape_of(view.define(MetaData(), "")) for view in views}
         with self._write() as connection:
             KERNEL.create_all(connection)
@@ -260,7 +260,7 @@ class ViewDatabase:
         self.tidy()
 
     def swap(self, view: str, generation: int) -> None:
-        """Make a filled generation the live one and discard the former, in one transaction; readers see either.
+        """Make a filled generation the live one and discard the former, in one transaction; readers see either. ``tidy`` drops its tables.
 
         Raise ``Behind`` if it is behind the live one in any shard (reads never go back), ``ValueError`` if it is not being built.
         """
@@ -275,7 +275,6 @@ class ViewDatabase:
             chosen = and_(GENERATIONS.c.view == view, GENERATIONS.c.generation == generation)
             connection.execute(update(GENERATIONS).where(chosen).values(state=State.LIVE.value))
         self._announce(Move(view=view, shard=None, position=0, changed=True))
-        self.tidy()
 
     def apply(self, view: str, generation: int, shard: str, batch: Sequence[Recorded | Unreadable], upto_position: int) -> bool:
         """Write a batch's rows and tracking in ONE transaction; False, and nothing written, if tracking is there already.
@@ -480,15 +479,12 @@ class ViewDatabase:
                 raise Behind(f"view {view}, shard {shard}: generation {generation} is at {found}, the live one at {position}")
 
     def _discard(self, connection: Connection, view: str, generation: int) -> None:
-        """Drop a generation, or all of it but its tables where these have to wait for their readers."""
-        if not self._backend.DROPS_LATER:
-            self._drop(connection, view, generation)
-            return
+        """Drop all of a generation but its tables: nobody waits for these to be overwritten, nor for whoever may still be reading them."""
         for table in (TRACKING, PARKED):
             connection.execute(delete(table).where(table.c.view == view, table.c.generation == generation))
         chosen = and_(GENERATIONS.c.view == view, GENERATIONS.c.generation == generation)
         connection.execute(update(GENERATIONS).where(chosen).values(state=State.FORMER.value))
-        self._tidy_at = 0.0
+        self._tidy_at = time.monotonic()
 
     def _drop(self, connection: Connection, view: str, generation: int) -> None:
         """Drop a generation: its tables as the database has them (an older code may have defined others) and all that is noted of it."""

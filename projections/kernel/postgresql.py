@@ -37,7 +37,6 @@ TENURE_TIMEOUT_MS: Final = 30_000
 READERS_MAX: Final = 16
 COPY_MIN_ROWS: Final = 8
 """From so many rows on COPY is faster than one INSERT."""
-DROPS_LATER: bool = True
 _TURN: Final = 0x48554254
 _TENURE: Final = 0x48554257
 """The first halves of the advisory locks' names; the second tells schemas apart, since hubs may share a database by ``search_path``."""

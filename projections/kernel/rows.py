@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import BigInteger, Boolean, Column, Connection, Dialect, Integer, LargeBinary, Table, Text, insert
+from sqlalchemy import BigInteger, Boolean, Column, Connection, Dialect, Integer, LargeBinary, Table, Text
 
+from projections.kernel import sqlite
 from projections.kernel.columns import Instant, Json, json_text, microseconds
 
 _Bind = Callable[[Any], Any]
@@ -81,12 +82,7 @@ def _writer(dialect: Dialect, table: Table) -> Callable[[Connection, list[tuple[
         from projections.kernel.postgresql import row_writer  # noqa: PLC0415 (most hubs do without its driver)
 
         return row_writer(table)
-    statement = str(insert(table).compile(dialect=dialect))
-
-    def write(connection: Connection, rows: list[tuple[Any, ...]]) -> None:
-        connection.exec_driver_sql(statement, rows)
-
-    return write
+    return sqlite.row_writer(table)
 
 
 def _bind(column: Column[Any], dialect: Dialect) -> _Bind | None:

@@ -8,9 +8,10 @@ applies again what is missing.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from types import NoneType
 from typing import Any, Final
@@ -29,13 +30,14 @@ CACHE_KIB: Final = 64 * 1024
 PAGE_BYTES: Final = 16 * 1024
 """Of a new database: rows are long and come in order, and what a rebuild indexes and overwrites costs by the page, not by the byte."""
 CHECKPOINT_PAGES: Final = 1_000
-DROPS_LATER: bool = False
 _BEGIN: Final[Mapping[Access, str]] = {
     Access.READ: "BEGIN",
     Access.WRITE: "BEGIN IMMEDIATE",
     Access.WRITE_PASSING: "BEGIN EXCLUSIVE",
 }
 _SCHEMA: Final = "beside"
+_ROWS_A_STATEMENT: Final = (64, 32, 16, 8, 4, 2, 1)
+"""How many rows one statement writes: as many as there are, in few of them."""
 
 # The driver asks how to adapt every value that is not exactly an int, a float or a str, and takes twice as long to hear of no way as of
 # one. It asks for all databases of the process; what it writes is the same.
@@ -60,6 +62,21 @@ def engine(url: str, access: Access) -> Engine:
         connection.exec_driver_sql(_BEGIN[access])
 
     return made
+
+
+def row_writer(table: Table) -> Callable[[Connection, list[tuple[Any, ...]]], None]:
+    """Return what inserts rows of a table, many with a statement: each one gives away the interpreter's lock, which others wait for."""
+    row = f"({', '.join('?' * len(table.columns))})"
+    statements = {count: f"INSERT INTO {table.name} VALUES {', '.join([row] * count)}" for count in _ROWS_A_STATEMENT}  # noqa: S608 (our names)
+
+    def write(connection: Connection, rows: list[tuple[Any, ...]]) -> None:
+        at = 0
+        for count, statement in statements.items():
+            while len(rows) - at >= count:
+                connection.exec_driver_sql(statement, tuple(chain.from_iterable(rows[at : at + count])))
+                at += count
+
+    return write
 
 
 def hold(_connection: Connection, _tables: Tables) -> bool:

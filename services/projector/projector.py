@@ -171,6 +171,7 @@ class Projector:
                     self._round()
                 else:
                     self._stand_by()
+                self._database.tidy()
             except SQLAlchemyError as error:  # the view database is not there: all is looked at anew when it is
                 _LOG.error("projector.failed", error=type(error).__name__)
                 self._rung.put(None)
@@ -183,7 +184,6 @@ class Projector:
         for shard in shards:
             while not self._stopping.is_set() and self._project_or_note(shard) and self._is_at_work():
                 pass
-        self._database.tidy()
         if shards:
             self._stopping.wait(min(REST_MAX_SECONDS, max(REST_SECONDS, REST_TIMES_ROUND * (time.monotonic() - began))))
 

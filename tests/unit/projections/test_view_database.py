@@ -257,13 +257,14 @@ def test_readers_keep_the_old_rows_while_a_generation_is_built_and_swapped(datab
     assert (live.generation, live.state, positions_in(database)) == (built, State.LIVE, [1, 2])
 
 
-def test_a_swap_leaves_nothing_of_the_former_generation(database: ViewDatabase) -> None:
+def test_a_swap_leaves_of_the_former_generation_what_is_tidied_away(database: ViewDatabase) -> None:
     old = made_live(database)
     database.apply("seen", old, SHARD, [happened(1, event_type=POISON)], 1)
     built = database.begin_build("seen").generation
     database.apply("seen", built, SHARD, [], 1)
     database.swap("seen", built)
     assert (database.positions("seen", old), database.parked("seen", old)) == ({}, ())
+    database.tidy()
     with database.reader() as connection:
         names = [name for name in inspect(connection).get_table_names() if name.startswith("seen_g")]
     assert names == [f"seen_g{built}_seen"]
@@ -462,6 +463,7 @@ def test_a_generation_gets_its_indexes_once_it_is_filled_but_those_that_its_proj
         opened.index("some", second)
     assert indexes() == {"some_g1_needed", "some_g1_later", "some_g2_needed", "some_g2_later"}
     opened.swap("some", second)
+    opened.tidy()
     assert indexes() == {"some_g2_needed", "some_g2_later"}
     with pytest.raises(GenerationGone):
         opened.index("some", first)
