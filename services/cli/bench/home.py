@@ -33,7 +33,7 @@ from services.runtime.interpreter import child_environment, program
 from services.runtime.settings import FILE_NAME, Settings, load_settings
 from services.trust.possession import registration
 
-AREAS: Final = 4
+AREAS: Final = 12
 START_MAX_SECONDS: Final = 120.0
 STOP_MAX_SECONDS: Final = 60.0
 SOURCE: Final = "bench"
