@@ -57,6 +57,7 @@ from services.intake.ahead import Examiners
 from services.intake.intake import Intake
 from services.intake.own import OwnEvents
 from services.intake.registry import RegistryFollower
+from services.intake.spool import Spool
 from services.projector.measuring import MEASURE_SECONDS, Measuring
 from services.projector.parallel import Workplace
 from services.projector.projector import Projector
@@ -166,7 +167,10 @@ def open_parts(settings: Settings, metrics: Metrics | None = None, report: Repor
             node_id=settings.node_id,
         )
         run = f"{settings.node_id[:40]}-{now():%Y%m%dT%H%M%S%f}"  # as a source: no other run's, and at most 63 characters
-        own = OwnEvents(intake, _hub_key(settings), log_origin=settings.log_origin, run=run)
+        spool = Spool(settings.spool_file) if store.shares_log else None
+        if spool is not None:
+            closing.callback(spool.close)
+        own = OwnEvents(intake, _hub_key(settings), log_origin=settings.log_origin, run=run, spool=spool)
         yield Parts(
             settings=settings,
             metrics=metrics,
@@ -356,6 +360,7 @@ class Hub:
         parts.projector.start()
         parts.examiners.start()
         parts.intake.start()
+        parts.own.start()
         self._measuring = asyncio.create_task(self._measure())
         await self._entrance.open()
 
@@ -390,6 +395,7 @@ class Hub:
         await self._entrance.close(DRAIN_MAX_SECONDS)
         if self._desk is not None:
             await asyncio.to_thread(self._desk.close)
+        await self._parts.own.close()
         await self._parts.intake.close()
         await self._parts.examiners.close()
         await asyncio.to_thread(self._parts.projector.stop, STOP_MAX_SECONDS)

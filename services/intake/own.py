@@ -1,13 +1,23 @@
-"""Facts of the hub itself, signed by the hub's own enrolled key and admitted on the same path as everybody's."""
+"""Facts of the hub itself, signed by the hub's own enrolled key and admitted on the same path as everybody's.
+
+Who reads is answered when it is certain that this will be on the log. Where the log lies elsewhere and takes nothing now, that is when
+the signed events lie on this node's disk: reading goes on, and they are put on the log as soon as it takes them, also by a later run.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Final
+
+import structlog
 
 from domain.kernel.agencies import HUB_ID
 from domain.kernel.events import Event
+from domain.kernel.ids import NATIONAL
 from safeguarding.hub.client.drafts import Draft, Sender, sign
 from safeguarding.hub.client.identity import SigningKey
 from safeguarding.hub.v1.append_pb2 import Refusal
@@ -15,42 +25,123 @@ from safeguarding.hub.v1.common_pb2 import PURPOSE_OVERSIGHT
 from safeguarding.hub.v1.envelope_pb2 import SignedEvent
 from services.eventstore.codec import to_message
 from services.intake.intake import Intake
+from services.intake.spool import Spool, Spooled
 from services.runtime.errors import IntegrityError, Unavailable
+
+SPOOL_AFTER_SECONDS: Final = 2.0
+"""So long whoever reads waits for the log first; the others, once one has waited in vain, do not."""
+RETRY_SECONDS: Final = 1.0
+_SPOOLED_A_REQUEST: Final = 100
+_LOG: Final = structlog.get_logger("hub")
 
 
 @dataclass(frozen=True, slots=True)
 class OwnFact:
-    """What the hub states, and the case it is about."""
+    """What the hub states, the case it is about, and the id under which the national shard takes it if the case was erased."""
 
     shard: str
     case_id: str
     event: Event
+    list_id: str
 
 
 class OwnEvents:
-    """Appends what the hub itself states about cases."""
+    """Appends what the hub itself states about cases. All of it runs on one event loop."""
 
-    def __init__(self, intake: Intake, key: SigningKey, *, log_origin: str, run: str) -> None:
-        """``run`` names this run of this node: sequences count from 1 in each."""
+    def __init__(self, intake: Intake, key: SigningKey, *, log_origin: str, run: str, spool: Spool | None = None) -> None:
+        """``run`` names this run of this node: sequences count from 1 in each; ``spool``: for what a log elsewhere does not take."""
         self._intake = intake
         self._key = key
         self._sender = Sender(
-            agency_id=HUB_ID, source=run, shard="national", log_origin=log_origin, actor_role="hub", purpose=PURPOSE_OVERSIGHT
+            agency_id=HUB_ID, source=run, shard=NATIONAL, log_origin=log_origin, actor_role="hub", purpose=PURPOSE_OVERSIGHT
         )
         self._sequences: Counter[str] = Counter()
+        self._spool = spool
+        self._emptying: asyncio.Task[None] | None = None
 
-    async def append(self, facts: Sequence[OwnFact]) -> list[OwnFact]:
-        """Return once the facts are on the log, in shared commits; those of cases whose data key was destroyed are returned, unrecorded.
+    def start(self) -> None:
+        """Carry on with what an earlier run could not put on the log."""
+        if self._spool is not None and len(self._spool):
+            self._begin_to_empty(self._spool)
 
-        Raises ``Unavailable`` if one of them cannot be put there now.
+    async def close(self) -> None:
+        """Leave what the log does not take to a later run. Idempotent."""
+        if self._emptying is not None:
+            self._emptying.cancel()
+            await asyncio.wait([self._emptying])
+
+    async def append(self, facts: Sequence[OwnFact]) -> None:
+        """Return once the facts are on the log, in shared commits, or are certain to come there.
+
+        Raises ``Unavailable`` if one of them can neither be put there now nor be kept.
         """
-        outcomes = await self._intake.append(HUB_ID, [self._signed(fact) for fact in facts])
-        erased = []
-        for fact, outcome in zip(facts, outcomes, strict=True):
-            if outcome.HasField("refusal"):
-                _raise_unless_erased(outcome.refusal)
-                erased.append(fact)
-        return erased
+        if not facts:
+            return
+        events = [self._signed(fact) for fact in facts]
+        spool = self._spool
+        if spool is None:
+            await self._put(facts, events)
+            return
+        if not len(spool):
+            with suppress(Unavailable, TimeoutError):
+                async with asyncio.timeout(SPOOL_AFTER_SECONDS):
+                    await self._put(facts, events)
+                    return
+            _LOG.warning("access.spooled")
+        kept = [
+            Spooled(event.SerializeToString(), self._signed(_instead(fact)).SerializeToString())
+            for fact, event in zip(facts, events, strict=True)
+        ]
+        await asyncio.to_thread(spool.put, kept)
+        self._begin_to_empty(spool)
+
+    async def _put(self, facts: Sequence[OwnFact], events: Sequence[SignedEvent]) -> None:
+        """Put facts on the log; those of cases whose data key was destroyed under the reader's lists. Raises what a refusal means."""
+        refusals = await self._refusals(events)
+        erased = [fact for fact, refusal in zip(facts, refusals, strict=True) if _is_of_erased(refusal)]
+        others = [refusal for refusal in refusals if not _is_of_erased(refusal)]
+        for refusal in [*others, *await self._refusals([self._signed(_instead(fact)) for fact in erased])]:
+            if refusal is not None:
+                raise _meaning(refusal)
+
+    def _begin_to_empty(self, spool: Spool) -> None:
+        """See to it that what waits comes to the log."""
+        if self._emptying is None or self._emptying.done():
+            self._emptying = asyncio.create_task(self._empty(spool))
+
+    async def _empty(self, spool: Spool) -> None:
+        """Put what waits on the log, the oldest first, until nothing does. What is there already is answered with its receipt."""
+        while len(spool):
+            last = 0
+            while waiting := await asyncio.to_thread(spool.behind, last, _SPOOLED_A_REQUEST):
+                done = await self._try(waiting)
+                await asyncio.to_thread(spool.drop, done)
+                if not done:
+                    break
+                last = waiting[-1][0]
+            if len(spool):
+                await asyncio.sleep(RETRY_SECONDS)
+        _LOG.info("access.spool_emptied")
+
+    async def _try(self, waiting: Sequence[tuple[int, Spooled]]) -> list[int]:
+        """Return the numbers of those that are on the log now."""
+        try:
+            refusals = await self._refusals([SignedEvent.FromString(one.event) for _, one in waiting])
+            erased = [at for at, refusal in enumerate(refusals) if _is_of_erased(refusal)]
+            instead = await self._refusals([SignedEvent.FromString(waiting[at][1].instead) for at in erased])
+        except Exception as error:  # noqa: BLE001  # whatever it is, who read must come to be known
+            _LOG.error("access.spool_not_emptied", error=type(error).__name__)
+            return []
+        for at, refusal in zip(erased, instead, strict=True):
+            refusals[at] = refusal
+        for rule in {refusal.rule for refusal in refusals if refusal is not None and not refusal.HasField("retry_after_ms")}:
+            _LOG.error("access.spooled_refused", rule=rule)
+        return [number for (number, _), refusal in zip(waiting, refusals, strict=True) if refusal is None]
+
+    async def _refusals(self, events: Sequence[SignedEvent]) -> list[Refusal | None]:
+        """Append events; return why each is not on the log, None for one that is."""
+        outcomes = await self._intake.append(HUB_ID, events) if events else []
+        return [outcome.refusal if outcome.HasField("refusal") else None for outcome in outcomes]
 
     def _signed(self, fact: OwnFact) -> SignedEvent:
         """Return a fact as an event signed by the hub."""
@@ -59,10 +150,18 @@ class OwnEvents:
         return SignedEvent.FromString(sign(draft, self._sender, self._key, self._sequences[fact.shard]).message)
 
 
-def _raise_unless_erased(refusal: Refusal) -> None:
-    """Raise what a refusal means, unless it is that nothing more can be added to the case."""
-    if refusal.rule == "case.erased":
-        return
+def _instead(fact: OwnFact) -> OwnFact:
+    """Return a fact as it is recorded if nothing can be added to its case any more."""
+    return replace(fact, shard=NATIONAL, case_id=fact.list_id)
+
+
+def _is_of_erased(refusal: Refusal | None) -> bool:
+    """Tell whether nothing more can be added to the case."""
+    return refusal is not None and refusal.rule == "case.erased"
+
+
+def _meaning(refusal: Refusal) -> Unavailable | IntegrityError:
+    """Return what a refusal of the hub's own event means."""
     if refusal.HasField("retry_after_ms"):
-        raise Unavailable("the access event cannot be recorded now", retry_after_seconds=refusal.retry_after_ms / 1000)
-    raise IntegrityError(f"the hub's own event was refused: {refusal.rule}")
+        return Unavailable("the access event cannot be recorded now", retry_after_seconds=refusal.retry_after_ms / 1000)
+    return IntegrityError(f"the hub's own event was refused: {refusal.rule}")

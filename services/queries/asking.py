@@ -211,22 +211,16 @@ class Desk:
 
     async def viewed(self, asker: Asker, resource: Resource, cases: Iterable[tuple[str, str, int]]) -> None:
         """Record that cases were read, each given by shard, id and rows; returns when that is durable."""
-        await self._record(asker, [OwnFact(shard, case_id, asker.viewed(resource, rows)) for shard, case_id, rows in cases])
+        await self._own.append([OwnFact(shard, case_id, asker.viewed(resource, rows), asker.list_id) for shard, case_id, rows in cases])
 
     async def listed(self, asker: Asker, resource: Resource, rows: int) -> None:
         """Record that a list or table over many cases was read."""
-        await self._record(asker, [OwnFact(NATIONAL, asker.list_id, asker.viewed(resource, rows))])
+        await self._own.append([OwnFact(NATIONAL, asker.list_id, asker.viewed(resource, rows), asker.list_id)])
 
     async def denied(self, asker: Asker, resource: Resource, reason: DenialReason, case: tuple[str, str] | None = None) -> None:
         """Record a refusal: with the case if there is one, else under the agency's lists."""
         shard, case_id = case or (NATIONAL, asker.list_id)
-        await self._record(asker, [OwnFact(shard, case_id, asker.denied(resource, reason))])
-
-    async def _record(self, asker: Asker, facts: list[OwnFact]) -> None:
-        """Record what was read; of a case that was erased, since nothing can be added to it, under the agency's lists."""
-        erased = await self._own.append(facts) if facts else []
-        if erased:
-            await self._own.append([OwnFact(NATIONAL, asker.list_id, fact.event) for fact in erased])
+        await self._own.append([OwnFact(shard, case_id, asker.denied(resource, reason), asker.list_id)])
 
 
 def no_such_case() -> NotFound:

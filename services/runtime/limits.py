@@ -31,6 +31,8 @@ NOTES_MAX_SHOWN: Final = 20
 """Disputes, and questions, shown with one line; how many more there are is said."""
 
 APPEND_DEADLINE_SECONDS: Final = 20.0
+SPOOL_MAX_EVENTS: Final = 100_000
+"""So many of the hub's own events, about 100 MiB, wait on this node's disk for a log that takes nothing; then reading of cases ends."""
 REVOKING_MAX_SECONDS: Final = 10.0
 """Whoever revokes a key is answered after this at the latest, though shards may lack it still: the hub goes on."""
 QUERY_DEADLINE_SECONDS: Final = 10.0

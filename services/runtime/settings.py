@@ -181,6 +181,11 @@ class Settings:
         return self.store_folder / "keys.sqlite"
 
     @property
+    def spool_file(self) -> Path:
+        """Who read while Kafka took nothing, until it does."""
+        return self.store_folder / "spool.sqlite"
+
+    @property
     def view_store_file(self) -> Path:
         """The views, unless they lie at ``database_url``: rebuilt at any time."""
         return self.store_folder / "views.sqlite"
@@ -222,6 +227,7 @@ def load_settings(**overrides: Any) -> Settings:
         except ValueError as error:
             problems.append(f"{PREFIX}{name.upper()} ({sources[name]}): {error}")
     problems += [words for name, others, words in _TOGETHER if values.get(name) and not all(values.get(other) for other in others)]
+    problems += [words for name, other, words in _APART if values.get(name) and values.get(other)]
     if problems:
         raise SettingsError("; ".join(problems))
     return Settings(**values, sources=sources)
@@ -366,6 +372,14 @@ _TOGETHER: Final = (
     ("kafka_password", ("kafka_user",), "HUB_KAFKA_PASSWORD needs HUB_KAFKA_USER"),
 )
 """What says nothing by itself, or too much: a setting, what it needs, and the words for it."""
+_APART: Final = (
+    (
+        "shards",
+        "database_url",
+        "HUB_SHARDS excludes HUB_DATABASE_URL: views that nodes share are of all shards; without it a node has views of its own in a file",
+    ),
+)
+"""What contradicts itself: a setting, the other, and the words for it. One projector keeps shared views, and has to know all of them."""
 
 
 def _shown(value: object) -> str:

@@ -137,6 +137,15 @@ def test_an_embedded_hub_follows_every_shard(monkeypatch: pytest.MonkeyPatch) ->
         load_settings()
 
 
+def test_a_node_of_some_shards_has_views_of_its_own(tmp_path: Path) -> None:
+    shared = 'database_url = "postgresql+psycopg://hub@127.0.0.1/hub"\nkafka_bootstrap = "broker:9092"\n'
+    in_file(tmp_path, shared)
+    assert load_settings(home=tmp_path).database_url is not None
+    in_file(tmp_path, f'{shared}shards = ["northmoor"]')
+    with pytest.raises(SettingsError, match="HUB_SHARDS excludes HUB_DATABASE_URL: views that nodes share are of all shards"):
+        load_settings(home=tmp_path)
+
+
 def test_numbers_are_numbers_in_the_file_and_digits_in_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     in_file(tmp_path, "agency_events_per_second = 7")
     assert load_settings(home=tmp_path).agency_events_per_second == 7
