@@ -10,6 +10,7 @@ from time import monotonic
 from typing import Final, Self
 
 from services.eventstore import fold
+from services.eventstore.agreement import Disagreement, first_disagreement
 from services.eventstore.fold import ShardState
 from services.eventstore.port import Append, Head, Result, Stored
 from services.eventstore.reader import Reader
@@ -68,6 +69,10 @@ class ReadOnlyShard:
         """Return the revoked keys, each with the shard's position when it was revoked."""
         return self._reader.revoked_keys(self._number)
 
+    def disagreement(self, position: int) -> Disagreement | None:
+        """Return what is wrong first, up to a position, with what is kept beside the events; None if it agrees with them."""
+        return first_disagreement(self._reader, self._number, position)
+
     def head(self) -> Head:
         """Return how far the writing process has come."""
         return self._reader.shard(self._number).head()
@@ -110,6 +115,10 @@ class ReadOnlyEventStore:
     def __exit__(self, *_: object) -> None:
         """Close the file."""
         self.close()
+
+    def check_file(self) -> None:
+        """Raise ``IntegrityError`` if the file's tables and indexes do not agree; reads all of it."""
+        self._reader.check_file()
 
     def shards(self) -> tuple[str, ...]:
         """Return the names of the shards that exist."""

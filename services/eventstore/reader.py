@@ -11,7 +11,7 @@ from typing import Any, Final
 from services.eventstore.fold import ShardState
 from services.eventstore.port import Stored
 from services.eventstore.tables import POSITION_BITS, POSITION_MASK, check_version, explained, open_reader
-from services.runtime.errors import Unavailable
+from services.runtime.errors import IntegrityError, Unavailable
 
 IDLE_MAX_CONNECTIONS: Final = 16
 
@@ -85,6 +85,12 @@ class Reader:
             raise explained(error, self._path) from error
         finally:
             connection.close()
+
+    def check_file(self) -> None:
+        """Raise ``IntegrityError`` if the file's tables and indexes do not agree with one another; reads all of it."""
+        ((found,),) = self.query("PRAGMA integrity_check(1)", ())
+        if found != "ok":
+            raise IntegrityError(f"{self._path}: the event store is damaged: {found}")
 
     def close(self) -> None:
         """Close the idle connections; one still in use closes when its query ends."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, cast
@@ -21,6 +21,7 @@ from services.eventstore import fold
 from services.eventstore.codec import decode_trusted
 from services.eventstore.opening import DataKeys, Opener, UnreadableEvent
 from services.eventstore.port import EventStore, Head, ShardStore, Stored
+from services.eventstore.read_only import ReadOnlyEventStore
 from services.projector.rebuild import Progress, Rebuild
 from services.runtime.errors import HubError, IntegrityError, SignatureInvalid
 from services.trust.keystore import Destroyed
@@ -83,7 +84,7 @@ class Verification:
     """Re-reads a whole log. It writes nothing to the hub, and may run beside it."""
 
     def __init__(
-        self, *, store: EventStore, keys: DataKeys, registry: RegistryState, log_origin: str, progress: Callable[[Progress], None]
+        self, *, store: ReadOnlyEventStore, keys: DataKeys, registry: RegistryState, log_origin: str, progress: Callable[[Progress], None]
     ) -> None:
         """``registry`` holds the trust root alone: the rest is read from the log."""
         self._store = store
@@ -96,7 +97,8 @@ class Verification:
         self._total = 0
 
     def run(self, views: ViewDatabase) -> Verdict:
-        """Check everything and return what was found."""
+        """Check everything and return what was found; raise ``IntegrityError`` for a log whose very file is damaged."""
+        self._store.check_file()
         shards = sorted(self._store.shards(), key=lambda name: name != NATIONAL)
         self._total = sum(self._store.shard(name).head().position for name in shards)
         problems = [problem for name in shards if (problem := self._shard(name)) is not None]
@@ -127,7 +129,8 @@ class Verification:
             self._progress(Progress(applied=self._events, total=max(self._events, self._total)))
         if digest != head.digest:
             return Problem(shard=name, position=position, stream="", check="digest", reason="the chain of leaves differs from the head")
-        return None
+        beside = shard.disagreement(position)
+        return None if beside is None else Problem(shard=name, **asdict(beside))
 
     def _place(self, stored: Stored, position: int, versions: dict[str, int], recorded_at_ms: int) -> None:
         """Positions and versions are dense, and time never goes back."""

@@ -57,6 +57,18 @@ def write_another_signature(home: Path) -> None:
     )
 
 
+def lose_a_stream(home: Path) -> None:
+    changed(home, "UPDATE stream SET number = number + 100000 WHERE name LIKE 'sharing-%'")
+
+
+def know_a_stream_that_is_none(home: Path) -> None:
+    changed(home, "INSERT INTO stream SELECT shard, 'sharing-of-nothing', number FROM stream WHERE name LIKE 'sharing-%'")
+
+
+def forget_an_append(home: Path) -> None:
+    changed(home, "DELETE FROM append WHERE substr(result, 2, 8) = x'0000000000000002'")
+
+
 @pytest.mark.parametrize(
     ("tamper", "position", "checks"),
     [
@@ -65,6 +77,9 @@ def write_another_signature(home: Path) -> None:
         (write_another_signature, 2, {"header"}),
         (swap_two_events, None, {"digest"}),
         (change_the_digest, None, {"digest"}),
+        (lose_a_stream, 3, {"stream"}),
+        (know_a_stream_that_is_none, None, {"stream"}),
+        (forget_an_append, 2, {"append"}),
     ],
 )
 def test_verify_names_the_first_bad_position(
@@ -80,6 +95,21 @@ def test_verify_names_the_first_bad_position(
     assert (problem["shard"], problem["position"]) == (SHARD, position or last)
     assert problem["check"] in checks
     assert f"{SHARD}/{position or last}" in ran("verify", "--home", home).out
+
+
+def test_verify_finds_an_index_that_lacks_an_event(hub: RunningHub, tmp_path: Path) -> None:
+    home = copied_home(hub.settings.home, tmp_path)
+    connection = sqlite3.connect(home / "store" / "events.sqlite")
+    connection.execute("PRAGMA writable_schema=ON")
+    kept, empty = "sqlite_autoindex_event_2", "sqlite_autoindex_event_1"
+    root = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (empty,)).fetchone()
+    connection.execute("UPDATE sqlite_master SET rootpage = ? WHERE name = ?", (*root, kept))
+    connection.commit()
+    connection.close()
+    verified = ran("verify", "--home", home)
+
+    assert verified.code == 5
+    assert "the event store is damaged" in verified.err
 
 
 def test_verify_finds_a_view_that_differs_from_the_log(hub: RunningHub, tmp_path: Path) -> None:
