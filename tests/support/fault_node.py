@@ -24,10 +24,10 @@ from typing import Any, Final
 
 import structlog
 
-from services.eventstore import tables
+from services.eventstore import digests, tables
 from services.eventstore.cluster import ClusterEventStore
 from services.eventstore.fold import PROGRAM
-from services.eventstore.follower import Follower
+from services.eventstore.follower import Follower, Member
 from services.eventstore.kafka import Kafka, KafkaLog
 from services.eventstore.local import LocalEventStore, system_clock
 from services.eventstore.port import Append, Head, Result
@@ -50,11 +50,16 @@ _FLUSH_SECONDS: Final = 5.0
 _LOOK_SECONDS: Final = 0.05
 _PAGES_MAX: Final = 2**32 - 2
 _DRAINED_MAX_SECONDS: Final = 60.0
+_EXCHANGE: Final = {"PUBLISH_SECONDS": 1.0, "SETTLE_SECONDS": 10.0, "MARK_POSITIONS": 16}
+"""Nodes exchange digests while brokers and networks fail: so often that every run sees some."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodePlan:
-    """What a node is. ``bootstrap`` empty: the embedded store. ``is_new``: it runs the program of tomorrow."""
+    """What a node is. ``bootstrap`` empty: the embedded store. ``is_new``: it runs the program of tomorrow.
+
+    ``name`` empty: it exchanges no digests.
+    """
 
     name: str
     path: str
@@ -116,11 +121,25 @@ class WeakClusterStore(ClusterEventStore):
         self._weakness = weakness
         self._program = NEW_PROGRAM if plan.is_new else PROGRAM
         log = WeakLog(Kafka(bootstrap=tuple(plan.bootstrap.split(",")), topic=plan.topic), weakness)
-        super().__init__(Path(plan.path), log, root=ROOT, connect=connecting(weakness), deadline_seconds=plan.deadline_seconds)
+        super().__init__(
+            Path(plan.path),
+            log,
+            root=ROOT,
+            member=Member(node_id=plan.name),
+            connect=connecting(weakness),
+            deadline_seconds=plan.deadline_seconds,
+        )
 
     def _open_sequencer(self, state: State, committed: Callable[[set[str]], None]) -> Follower:
         self._follower = Follower(
-            state, self._path, self._log, self._root, self._dying(committed), self._deadline_seconds, program=self._program
+            state,
+            self._path,
+            self._log,
+            self._root,
+            self._dying(committed),
+            self._deadline_seconds,
+            member=self._member,
+            program=self._program,
         )
         return self._follower
 
@@ -254,6 +273,7 @@ def main() -> int:
     plan = NodePlan(**json.loads(sys.argv[1]))
     weakness = Weakness()
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    vars(digests).update(_EXCHANGE)
     ending = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ending.set())
     try:
