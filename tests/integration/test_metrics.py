@@ -24,36 +24,16 @@ from safeguarding.hub.client.drafts import Draft, Sender, sign
 from safeguarding.hub.client.identity import Identity
 from safeguarding.hub.v1 import append_pb2, append_pb2_grpc
 from safeguarding.hub.v1.envelope_pb2 import EventHeader, SignedEvent
-from services.bootstrap import CONTRACT, VIEWS
+from services.bootstrap import VIEWS
 from services.eventstore.codec import to_message
 from services.runtime import metrics
 from services.trust.verify import CHECKS
 from tests.support.builders import COUNCIL, POLICE, SHARD, STRANGER, a_notification, a_referral
+from tests.support.exposed import CLOSED, SERVICES
 from tests.support.hub import RunningHub, running_hub
 from tests.support.reading import a_told_case, a_uuid, caught_up, first, queries, refusal
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
-SERVICES: Final = {service.full_name: service for file in CONTRACT for service in file.services_by_name.values()}
-METHODS: Final = {method.name for service in SERVICES.values() for method in service.methods} | {
-    "Check",
-    "Watch",
-    "ServerReflectionInfo",
-    "other",
-}
-CLOSED: Final[dict[str, set[str]]] = {
-    "grpc_type": set(metrics.RPC_TYPES),
-    "grpc_service": {*SERVICES, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection", "other"},
-    "grpc_method": METHODS,
-    "grpc_code": set(metrics.CODES),
-    "outcome": set(metrics.OUTCOMES),
-    "code": {*metrics.REFUSALS, "other"},
-    "check": {*metrics.CHECKS, "other"},
-    "view": {view.name for view in VIEWS},
-    "band": {band.value for band in Band},
-    "store": {"events", "keys", "views"},
-    "result": set(metrics.DIGESTS),
-}
-"""Every label of a metric, and all that it may ever be."""
 PROMISED: Final = {
     "grpc_server_started_total",
     "grpc_server_handled_total",
