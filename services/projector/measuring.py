@@ -1,4 +1,4 @@
-"""What the metrics say of the views and the databases: lag, deadlines by band, sizes."""
+"""What the metrics say of the views and the databases: lag, parked streams, deadlines by band, sizes."""
 
 from __future__ import annotations
 
@@ -46,6 +46,8 @@ class Measuring:
         """Measure once and return after how many seconds to measure again."""
         began = time.monotonic()
         self._lag()
+        for view, streams in self._projector.parked().items():
+            self._metrics.parked_streams(view, streams)
         self._deadlines()
         for store, file in self._files.items():
             self._metrics.store_bytes(store, _size_bytes(file))

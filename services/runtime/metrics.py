@@ -80,7 +80,7 @@ class Metrics:
     """All metrics of one hub, on one registry. Thread-safe."""
 
     def __init__(self, registry: CollectorRegistry, *, views: Iterable[str] = ()) -> None:
-        """Define the metrics; ``views`` are the names a projection lag may bear."""
+        """Define the metrics; ``views`` are the names that a view's metrics may bear."""
         self.registry = registry
         self._views = frozenset(views)
         self._started = Counter("grpc_server_started", "RPCs begun.", _RPC_LABELS, registry=registry)
@@ -92,6 +92,7 @@ class Metrics:
         self._append_seconds = Histogram("hub_append_seconds", "From request to outcomes.", buckets=_SECONDS, registry=registry)
         self._lag_positions = Gauge("hub_projection_lag_positions", "Positions not yet projected.", ("view",), registry=registry)
         self._lag_seconds = Gauge("hub_projection_lag_seconds", "Age of the oldest event not yet projected.", ("view",), registry=registry)
+        self._parked = Gauge("hub_parked_streams", "Streams that a view could not read to their end.", ("view",), registry=registry)
         self._deadlines = Gauge("hub_deadlines", "Deadlines, by band.", ("band",), registry=registry)
         self._store_bytes = Gauge("hub_store_bytes", "Size of the databases.", ("store",), registry=registry)
         self._replay_mismatches = Counter("hub_replay_mismatch", "Event ids sent again with other bytes.", registry=registry)
@@ -159,6 +160,10 @@ class Metrics:
         name = _of(view, self._views)
         self._lag_positions.labels(name).set(positions)
         self._lag_seconds.labels(name).set(seconds)
+
+    def parked_streams(self, view: str, streams: int) -> None:
+        """Set how many streams a view has parked: an alarm unless none."""
+        self._parked.labels(_of(view, self._views)).set(streams)
 
     def deadlines(self, band: str, count: int) -> None:
         """Set how many deadlines are in a band (``BANDS``)."""

@@ -44,6 +44,7 @@ PROMISED: Final = {
     "hub_append_seconds_bucket",
     "hub_projection_lag_positions",
     "hub_projection_lag_seconds",
+    "hub_parked_streams",
     "hub_deadlines",
     "hub_store_bytes",
     "hub_replay_mismatch_total",

@@ -48,6 +48,7 @@ def test_labels_outside_the_closed_sets_become_other(metrics: Metrics, registry:
     metrics.deadlines(text, 1)
     metrics.store_bytes(text, 1)
     metrics.projection_lag(text, positions=1, seconds=1.0)
+    metrics.parked_streams(text, 1)
     metrics.rpc_handled(text, "Service", "Method", text, 0.1)
     labels = {value for metric in registry.collect() for sample in metric.samples for value in sample.labels.values()}
     assert text not in labels
@@ -77,11 +78,14 @@ def test_how_far_a_start_has_come_is_shown(metrics: Metrics, registry: Collector
 def test_gauges_show_the_last_value(metrics: Metrics, registry: CollectorRegistry) -> None:
     metrics.projection_lag("deadlines", positions=9, seconds=4.0)
     metrics.projection_lag("deadlines", positions=2, seconds=0.5)
+    metrics.parked_streams("chronology", 1)
     metrics.deadlines("overdue", 3)
     metrics.store_bytes("events", 4096)
-    assert samples(registry, "hub_projection_lag_positions", "hub_projection_lag_seconds", "hub_deadlines", "hub_store_bytes") == {
+    gauges = ("hub_projection_lag_positions", "hub_projection_lag_seconds", "hub_parked_streams", "hub_deadlines", "hub_store_bytes")
+    assert samples(registry, *gauges) == {
         ("hub_projection_lag_positions", "deadlines"): 2.0,
         ("hub_projection_lag_seconds", "deadlines"): 0.5,
+        ("hub_parked_streams", "chronology"): 1.0,
         ("hub_deadlines", "overdue"): 3.0,
         ("hub_store_bytes", "events"): 4096.0,
     }
