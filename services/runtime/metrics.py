@@ -6,8 +6,9 @@ import threading
 from collections.abc import Iterable
 from typing import Any, Final
 from wsgiref.simple_server import WSGIServer
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make_wsgi_app, start_http_server
 
 OTHER: Final = "other"
 OUTCOMES: Final = frozenset({"accepted", "replayed", "refused"})
@@ -203,4 +204,17 @@ def serve_metrics(address: str, registry: CollectorRegistry) -> MetricsServer:
     """Serve a registry at ``host:port`` (port 0: a free one); raise ``OSError`` if the address is taken."""
     host, _, port = address.rpartition(":")
     server, thread = start_http_server(int(port), addr=host.strip("[]"), registry=registry)
+    server.set_app(_at_its_path_alone(make_wsgi_app(registry)))
     return MetricsServer(server, thread)
+
+
+def _at_its_path_alone(metrics: WSGIApplication) -> WSGIApplication:
+    """Have metrics answer at ``/metrics`` alone: a probe of anything else must not take them for health."""
+
+    def answer(asked: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        if asked["PATH_INFO"] == "/metrics":
+            return metrics(asked, start)
+        start("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")])
+        return [b"there is only /metrics here; health is asked over gRPC\n"]
+
+    return answer

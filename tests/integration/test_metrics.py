@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -213,6 +214,15 @@ async def test_every_promised_name_is_there_and_every_label_is_of_a_closed_set(o
                 assert re.fullmatch(r"\+Inf|[0-9.e+-]+", found)
             else:
                 assert found in CLOSED[label], (name, label, found)
+
+
+def test_metrics_are_at_their_path_alone(observed: RunningHub) -> None:
+    for path in ("/", "/health", "/favicon.ico", "/metrics/health"):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(f"http://{observed.settings.metrics_listen}{path}", timeout=5)
+        with refused.value as answer:
+            assert (answer.code, answer.read().decode()) == (404, "there is only /metrics here; health is asked over gRPC\n")
+    assert scrape(observed)
 
 
 def test_the_closed_sets_are_those_of_the_code_that_counts() -> None:
