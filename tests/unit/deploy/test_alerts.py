@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import pytest
 
@@ -13,16 +13,28 @@ from tests.support.exposed import CLOSED, exposed, faults
 ROOT: Final = Path(__file__).parents[3]
 ALERTS: Final = (ROOT / "deploy/prometheus/alerts.yml").read_text(encoding="utf-8")
 RUNBOOKS: Final = {file.name: file.read_text(encoding="utf-8") for file in sorted((ROOT / "docs/runbooks").glob("*.md"))}
-KEYS: Final = ("alert", "expr", "summary", "runbook")
 EXPOSED: Final = exposed() | {"up": frozenset({"job"})}
 """``up`` is Prometheus' own, for each target."""
 VALUES: Final = CLOSED | {"job": {"hub"}}
 
 
-def alerts() -> list[dict[str, str]]:
-    """Return what each alert says on one line each."""
-    parts = re.split(r"\n(?= +- alert:)", ALERTS)[1:]
-    return [{key: re.findall(rf"^[ -]+{key}: (.+)$", part, re.MULTILINE)[0] for key in KEYS} for part in parts]
+class Alert(NamedTuple):
+    """An alert: what it asks for, and in which sections of which runbooks it is said what to do."""
+
+    name: str
+    expression: str
+    runbooks: list[tuple[str, str]]
+
+
+def alerts() -> list[Alert]:
+    """Return the alerts; each has its expression on one line, and names a section at least."""
+    found = []
+    for part in re.split(r"\n(?= +- alert:)", ALERTS)[1:]:
+        (name,), (expression,) = (re.findall(rf"^[ -]+{key}: (.+)$", part, re.MULTILINE) for key in ("alert", "expr"))
+        runbooks = re.findall(r"^ +runbook(?:_kafka)?: docs/runbooks/(\S+)#(\S+)$", part, re.MULTILINE)
+        assert runbooks, name
+        found.append(Alert(name, expression, runbooks))
+    return found
 
 
 def sections(page: str) -> dict[str, str]:
@@ -36,17 +48,17 @@ def quoted(page: str) -> list[str]:
     return re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", page, flags=re.DOTALL))
 
 
-@pytest.mark.parametrize("alert", alerts(), ids=lambda alert: alert["alert"])
-def test_an_alert_asks_for_what_a_hub_shows(alert: dict[str, str]) -> None:
-    assert faults(alert["expr"], EXPOSED, VALUES) == []
+@pytest.mark.parametrize("alert", alerts(), ids=lambda alert: alert.name)
+def test_an_alert_asks_for_what_a_hub_shows(alert: Alert) -> None:
+    assert faults(alert.expression, EXPOSED, VALUES) == []
 
 
-@pytest.mark.parametrize("alert", alerts(), ids=lambda alert: alert["alert"])
-def test_the_section_that_an_alert_names_says_by_which_metric_it_is_seen(alert: dict[str, str]) -> None:
-    page, _, anchor = alert["runbook"].removeprefix("docs/runbooks/").partition("#")
-    section = sections(RUNBOOKS[page])[anchor]
-    (name, *_) = re.findall(r"\b(?:hub_\w+|up)\b", alert["expr"])
-    assert any(one.startswith(name) for one in quoted(section)), f"{name} is not in {alert['runbook']}"
+@pytest.mark.parametrize("alert", alerts(), ids=lambda alert: alert.name)
+def test_the_sections_that_an_alert_names_say_by_which_metric_it_is_seen(alert: Alert) -> None:
+    for page, anchor in alert.runbooks:
+        seen = [re.match(r"\w*", one)[0] for one in quoted(sections(RUNBOOKS[page])[anchor])]  # type: ignore[index]
+        for metric in re.findall(r"\b(?:hub_\w+|up)\b", alert.expression):
+            assert metric in seen, f"{metric} is not in {page}#{anchor}"
 
 
 @pytest.mark.parametrize("page", RUNBOOKS)
