@@ -18,6 +18,7 @@ from deploy.kafka.cluster import Cluster, KafkaFailed
 from deploy.kafka.jars import KafkaMissing
 from services.eventstore.kafka import KEPT_FOR_EVER
 from tests.support.kafka import a_topic
+from tests.support.kafka_run import need_kafka
 from tests.support.keeping import REPOSITORY
 from tests.support.killing import wait_for
 from tests.support.pytest_runs import a_run
@@ -154,6 +155,7 @@ def test_a_kafka_that_runs_already_is_taken_as_named(tmp_path: Path) -> None:
 
 
 def test_a_run_that_is_killed_leaves_no_broker_behind(tmp_path: Path) -> None:
+    need_kafka()
     test = """
         import pathlib, time
         def test_it(kafka_bootstrap):

@@ -6,6 +6,7 @@ import socket
 from pathlib import Path
 
 from tests.support.eventually import eventually
+from tests.support.postgresql import need_postgresql
 from tests.support.pytest_runs import a_run
 
 WITHIN_SECONDS = 60.0
@@ -46,6 +47,7 @@ def test_a_run_that_must_have_postgresql_fails_without(tmp_path: Path) -> None:
 
 
 def test_all_workers_share_one_server_in_which_each_test_has_a_database(tmp_path: Path) -> None:
+    need_postgresql()
     test = """
         import pathlib, pytest, uuid
         @pytest.mark.parametrize("_number", range(4))
@@ -64,6 +66,7 @@ def test_all_workers_share_one_server_in_which_each_test_has_a_database(tmp_path
 
 
 def test_a_run_that_is_killed_leaves_no_server_behind(tmp_path: Path) -> None:
+    need_postgresql()
     test = """
         import pathlib, time
         def test_it(postgresql_server):

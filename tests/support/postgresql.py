@@ -37,7 +37,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture(scope="session")
 def postgresql_server(pytestconfig: pytest.Config) -> str:
     """The URL of the run's server, which all tests share: each makes databases of its own."""
-    return os.environ.get(NAMED) or _SERVICE.address(pytestconfig, _need_postgresql)
+    return os.environ.get(NAMED) or _SERVICE.address(pytestconfig, need_postgresql)
 
 
 @contextmanager
@@ -104,7 +104,7 @@ def directly(url: str, statement: str | sql.Composed) -> None:
         connection.execute(statement)
 
 
-def _need_postgresql() -> None:
+def need_postgresql() -> None:
     """Skip the test where PostgreSQL cannot be had; fail it where it must be."""
     try:
         programs()
