@@ -56,7 +56,7 @@ test: $(DEV) ## run all tests
 # A row takes 10 to 30 seconds a seed. The table at the end goes to build/faults.json as well.
 test-faults: $(DEV) ## break brokers, nodes, networks and disks under load, and see that nothing is lost; HUBTEST_SEED, HUBTEST_SEEDS
 	@$(BIN)/python -m deploy.kafka.jars
-	@HUBTEST_REQUIRE_KAFKA=1 HUBTEST_MEASURED=build/faults.json $(BIN)/python -m pytest -q -s -m 'faults or not faults' $(or $(ARGS),tests/faults)
+	@HUBTEST_REQUIRE_KAFKA=1 HUBTEST_MEASURED=build/faults.json $(BIN)/python -m pytest -q -s -m 'faults or not faults' $(or $(ARGS),tests/faults tests/e2e/test_demo_on_cluster.py)
 
 check: $(DEV) ## format, lint, types, layers, contract and generated code
 	@$(BIN)/ruff format --check $(CODE)
