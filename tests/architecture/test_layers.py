@@ -65,3 +65,4 @@ def test_the_contracts_are_those_of_the_architecture() -> None:
     }
     for name in ("service-layers", "area-layers"):
         assert found[name]["exhaustive"] == "True", "a new package has to be given its place"
+    assert "services" in found["kafka-in-one-place"]["source_modules"].split(), "a new package names kafka no more than the others"
