@@ -24,11 +24,6 @@ class Key:
     retired_position: int | None = None
     revoked_position: int | None = None
 
-    @property
-    def is_active(self) -> bool:
-        """Tell whether it may sign something new."""
-        return self.retired_position is None and self.revoked_position is None
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unknown:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
-from typing import Any, Final
+from typing import Final
 
 from domain.kernel.events import Event
 from domain.kernel.facts import Fact, Facts
@@ -19,7 +17,6 @@ from domain.local_review.events import (
     LocalReviewUnpublished,
     NonPublicationJustified,
     PublicationDeclined,
-    PublicationRescheduled,
     PublicationScheduled,
     ReportCompleted,
     ReviewerAppointed,
@@ -108,12 +105,6 @@ def local_review_stream(case_id: str) -> Stream:
     return stream("local_review", case_id)
 
 
-def local_review_in(others: Mapping[Stream, Any], case_id: str) -> LocalReview:
-    """Return the case's local review among the states that were read; Unknown if it was not."""
-    found = others.get(local_review_stream(case_id))
-    return found if isinstance(found, Begun) else Unknown()
-
-
 def facts_of(state: LocalReview) -> Facts:
     """Return what the review says; empty facts where none was initiated."""
     return Facts() if isinstance(state, Unknown) else state.facts
@@ -151,18 +142,6 @@ def _is_worked_on(facts: Facts) -> bool:
 def planned(facts: Facts) -> Fact | None:
     """Return what was scheduled, if publication is planned and has neither happened nor been declined since."""
     return facts.since(*_ENDS_PLAN).last(PublicationScheduled)
-
-
-def planned_on(facts: Facts) -> date | None:
-    """Return the day publication is planned for; None if it is not planned or the day cannot be read."""
-    newest = facts.since(*_ENDS_PLAN).last(PublicationScheduled, PublicationRescheduled)
-    return None if newest is None or newest.gist is None else date.fromisoformat(newest.values[0])
-
-
-def plans_improvements_only(facts: Facts) -> bool:
-    """Tell whether only information about improvements is planned to be published."""
-    plan = planned(facts)
-    return plan is not None and "improvements_only" in plan.values
 
 
 def reviewers(facts: Facts) -> frozenset[str]:

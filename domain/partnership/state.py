@@ -61,13 +61,6 @@ def is_member(partnership: Partnership, agency_id: AgencyId) -> bool:
     return leads(partnership, agency_id) or (isinstance(partnership, Established) and agency_id in partnership.relevant_agencies)
 
 
-def members(partnership: Partnership) -> frozenset[AgencyId]:
-    """Return all agencies of the shard's partnership; none if it is unknown."""
-    if isinstance(partnership, Unknown):
-        return frozenset()
-    return frozenset({partnership.business_unit, *partnership.partners, *partnership.relevant_agencies})
-
-
 def leads(partnership: Partnership, agency_id: AgencyId) -> bool:
     """Tell whether the agency is a statutory partner or the business unit: those who decide, not only inform."""
     return is_statutory_partner(partnership, agency_id) or is_business_unit(partnership, agency_id)

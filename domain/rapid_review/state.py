@@ -89,11 +89,6 @@ def facts_of(state: RapidReview) -> Facts:
     return Facts() if isinstance(state, Unknown) else state.facts
 
 
-def is_open(state: RapidReview) -> bool:
-    """Tell whether a rapid review was opened."""
-    return not isinstance(state, Unknown)
-
-
 def is_sent(state: RapidReview) -> bool:
     """Tell whether the Panel has the review, answered or not."""
     return isinstance(state, (Sent, Responded))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
 from domain.incident.state import Incident, named_agencies, notified_part, speakers
 from domain.kernel.agencies import PANEL_ID
@@ -82,12 +81,6 @@ def sharing_stream(case_id: str) -> Stream:
     return stream("sharing", case_id)
 
 
-def sharing_in(others: Mapping[Stream, Any], case_id: str) -> Sharing:
-    """Return the case's sharing among the states that were read; empty if it was not."""
-    found = others.get(sharing_stream(case_id))
-    return found if isinstance(found, Sharing) else Sharing()
-
-
 def linked_agencies(sharing: Sharing, incident: Incident, partnership: Partnership) -> frozenset[AgencyId]:
     """Return the agencies linked to the case.
 
@@ -100,18 +93,6 @@ def linked_agencies(sharing: Sharing, incident: Incident, partnership: Partnersh
     wrote = frozenset(note.agency_id for note in sharing.said.values())
     panel = frozenset() if notified_part(incident) is None else frozenset({PANEL_ID})
     return lead | asked | wrote | speakers(incident) | named_agencies(incident) | panel
-
-
-def restricted_to(sharing: Sharing) -> frozenset[AgencyId] | None:
-    """Return the only agencies that may read the case; None if the whole case is not restricted."""
-    return narrowest(sharing, None)
-
-
-def entry_restricted_to(sharing: Sharing, entry_id: RequestId) -> frozenset[AgencyId] | None:
-    """Return the only agencies that may read an entry, its author among them; None if that entry is not restricted by itself."""
-    named = narrowest(sharing, entry_id)
-    held = sharing.entries.get(entry_id)
-    return named if named is None or held is None else named | {held.author}
 
 
 def rank(marking: Marking) -> int:

@@ -21,7 +21,6 @@ from domain.partnership.state import (
     is_member,
     is_statutory_partner,
     leads,
-    members,
     partnership_in,
     partnership_stream,
 )
@@ -186,13 +185,11 @@ def test_the_hours_for_a_written_confirmation_are_between_one_and_a_month(hours:
 
 def test_the_questions_asked_of_a_partnership() -> None:
     state = a_partnership()
-    assert members(state) == {BUSINESS_UNIT, COUNCIL, SECOND_COUNCIL, ICB, POLICE, SCHOOL, HOSPITAL}
     assert [agency for agency in (COUNCIL, BUSINESS_UNIT, SCHOOL, STRANGER) if is_member(state, agency)] == [COUNCIL, BUSINESS_UNIT, SCHOOL]
     assert [agency for agency in (ICB, BUSINESS_UNIT, SCHOOL) if is_statutory_partner(state, agency)] == [ICB]
     assert [agency for agency in (ICB, BUSINESS_UNIT, SCHOOL) if leads(state, agency)] == [ICB, BUSINESS_UNIT]
     assert [agency for agency in (ICB, BUSINESS_UNIT) if is_business_unit(state, agency)] == [BUSINESS_UNIT]
     assert [agency for agency in (COUNCIL, ICB, "nonsense") if is_council(agency)] == [COUNCIL]
-    assert members(Unknown()) == frozenset()
     assert not is_member(Unknown(), COUNCIL)
 
 

@@ -39,11 +39,9 @@ from domain.sharing.rules import RULES
 from domain.sharing.state import (
     Answer,
     Sharing,
-    entry_restricted_to,
     linked_agencies,
     marking_of,
-    restricted_to,
-    sharing_in,
+    narrowest,
     sharing_stream,
 )
 from tests.support.builders import (
@@ -59,7 +57,6 @@ from tests.support.builders import (
     LSCB,
     MONDAY,
     OPERATOR,
-    OTHER_CASE,
     OTHER_COUNCIL,
     PANEL,
     POLICE,
@@ -415,9 +412,7 @@ def test_a_marking_is_only_raised_and_the_readers_only_narrowed() -> None:
     SPEC.given(TOLD, raised).when(restricted(POLICE, COUNCIL, ICB), by=POLICE).refused("sharing.marking_raised")
     SPEC.given(TOLD, raised).when(restricted(POLICE), by=POLICE).then()
     wider = restricted(POLICE, COUNCIL, ICB, details=corrects(an_event_id(8)))
-    assert entry_restricted_to(SPEC.given(TOLD, raised).when(wider, by=POLICE).then().state, ENTRY) == frozenset(
-        {POLICE, COUNCIL, ICB, SCHOOL}
-    )
+    assert narrowest(SPEC.given(TOLD, raised).when(wider, by=POLICE).then().state, ENTRY) == frozenset({POLICE, COUNCIL, ICB})
 
 
 def test_a_warning_is_raised_once_for_known_children_and_stands_a_day() -> None:
@@ -454,15 +449,11 @@ def test_the_agencies_linked_to_a_case() -> None:
     assert linked_agencies(Sharing(), lives_elsewhere, NoPartnership()) == {COUNCIL, OTHER_COUNCIL, PANEL}
 
 
-def test_who_still_reads_a_restricted_case_and_entry() -> None:
-    assert restricted_to(SPEC.given(TOLD).state) is None
-    assert entry_restricted_to(SPEC.given(TOLD).state, ENTRY) is None
-    whole = recorded(restricted(POLICE, COUNCIL, entry_id=None), by=POLICE)
-    assert restricted_to(SPEC.given(TOLD, whole).state) == frozenset({POLICE, COUNCIL})
-    assert entry_restricted_to(SPEC.given(TOLD, whole).state, ENTRY) is None
-    one = recorded(restricted(POLICE), by=POLICE)
-    assert entry_restricted_to(SPEC.given(TOLD, one).state, ENTRY) == frozenset({POLICE, SCHOOL})
-    assert restricted_to(SPEC.given(TOLD, one).state) is None
+def test_restrictions_of_the_case_and_of_an_entry_are_apart() -> None:
+    whole, one = (recorded(restricted(POLICE, COUNCIL, entry_id=None), by=POLICE), recorded(restricted(POLICE), by=POLICE))
+    assert [narrowest(SPEC.given(TOLD).state, of) for of in (None, ENTRY)] == [None, None]
+    assert [narrowest(SPEC.given(TOLD, whole).state, of) for of in (None, ENTRY)] == [frozenset({POLICE, COUNCIL}), None]
+    assert [narrowest(SPEC.given(TOLD, one).state, of) for of in (None, ENTRY)] == [None, frozenset({POLICE})]
 
 
 def test_the_highest_marking_counts() -> None:
@@ -470,12 +461,6 @@ def test_the_highest_marking_counts() -> None:
     assert marking_of(SPEC.given(TOLD).state, ENTRY) is Marking.OFFICIAL_SENSITIVE
     assert marking_of(SPEC.given(TOLD, recorded(restricted(POLICE), by=POLICE)).state, ENTRY) is Marking.RESTRICTED
     assert marking_of(SPEC.given(recorded(restricted(POLICE, entry_id=None), by=POLICE)).state, None) is Marking.RESTRICTED
-
-
-def test_sharing_is_found_among_the_states_read() -> None:
-    state = SPEC.given(TOLD).state
-    assert sharing_in({sharing_stream(CASE): state}, CASE) == state
-    assert sharing_in({sharing_stream(CASE): state}, OTHER_CASE) == Sharing()
 
 
 def test_an_event_whose_body_is_gone_tells_only_who_spoke() -> None:
