@@ -165,12 +165,6 @@ class PanelTable:
             ("calendar version", self.calendar_version),
         )
 
-    def text_rows(self) -> Iterator[tuple[str, ...]]:
-        """Yield the heading and then every row as text: group, label, one text a column; an empty cell is empty text."""
-        yield ("group", "label", *(column.label for column in self.columns))
-        for row in self.all_rows():
-            yield (row.group or "", row.label, *("" if cell is None else str(cell) for cell in row.cells))
-
     def as_document(self) -> dict[str, Any]:
         """Return the table in JSON's own types; counts are numbers, percents are text, so that no reader makes floats of them."""
         return {

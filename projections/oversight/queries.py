@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import date
 
 from sqlalchemy import Connection
@@ -12,7 +11,7 @@ from domain.rules.catalogue import ClockRules, bundled_rules
 from projections.kernel.view import Tables
 from projections.oversight.case_list import CaseFilter, CasePage, line_of, page_of
 from projections.oversight.cases import case_as_at
-from projections.oversight.definitions import TABLES, count_table, definition
+from projections.oversight.definitions import count_table, definition
 from projections.oversight.facts import enrolled_councils, facts_by_case
 from projections.oversight.panel_table import Basis, PanelTable, Period
 from projections.oversight.population import Population, population
@@ -45,23 +44,6 @@ def panel_table(
     """
     definition(number, basis)
     return count_table(read_population(connection, tables, count_day, clock=clock), number, period, basis)
-
-
-def panel_tables(
-    connection: Connection,
-    tables: Tables,
-    period: Period,
-    count_day: date,
-    *,
-    numbers: Iterable[str] | None = None,
-    clock: ReviewClock | None = None,
-) -> tuple[PanelTable, ...]:
-    """Count several tables, or all, of one reading of the view, each on the report's basis. Raises as ``panel_table`` does."""
-    wanted = tuple(TABLES) if numbers is None else tuple(numbers)
-    for number in wanted:
-        definition(number, None)
-    everyone = read_population(connection, tables, count_day, clock=clock)
-    return tuple(count_table(everyone, number, period) for number in wanted)
 
 
 def list_cases(
