@@ -147,10 +147,6 @@ class Projector:
         live = {view.name: self._database.live(view.name) for view in self._database.views}
         return {name: 0 if one is None else len(self._database.parked(name, one.generation)) for name, one in live.items()}
 
-    def failing(self) -> tuple[str, ...]:
-        """Return the shards whose last attempt failed for a reason that is not an event's fault, by name."""
-        return tuple(sorted(self._retry_at))
-
     def _lag(self, view: str, shard: str, reached: int) -> Lag:
         """Measure one lag."""
         behind = self._store.shard(shard).head().position - reached
