@@ -67,6 +67,8 @@ def issue(
     except FileExistsError as error:
         raise wrong_usage(str(error), f"a new certificate beside the same signing key: hub pki issue {agency} --renew") from None
     _made(folder, json=json, files=["ca.pem", "client.pem", "client.key", "sign.key", "key_id"])
+    if not json:
+        say(f"the hub does not know them yet: hub agencies enrol {agency} --with-key")
 
 
 def _authority(settings: Settings) -> Authority:

@@ -65,6 +65,9 @@ def test_a_hub_of_ones_own_takes_what_the_client_page_sends(folder: Path) -> Non
         check=False,
     )
     assert ran.stdout.startswith("Receipt(event_id="), ran.stdout + ran.stderr
-    assert len(json.loads(typed(folder, "hub panel cases --json"))["cases"]) == 1
+    (case,) = json.loads(typed(folder, "hub panel cases --json"))["cases"]
+    for asks in ("", "--as icb-QZ9", "--as police-northmoor"):  # the first: as the business unit
+        story = json.loads(typed(folder, f"hub chronology {case['case_id']} {asks} --json"))
+        assert [line["event_type"] for line in story["lines"]] == ["incident.notified.v1"]
     clocks = {deadline["clock"] for deadline in json.loads(typed(folder, "hub deadlines --json"))["deadlines"]}
     assert {"K5A", "K5B"} <= clocks
