@@ -12,7 +12,7 @@ from typing import Annotated, Final
 import typer
 
 from domain.agency.decider import DECIDER
-from domain.agency.events import AgencyEnrolled, AgencySuspended
+from domain.agency.events import AgencyEnrolled, AgencySuspended, KeyRegistered
 from domain.agency.state import Agency as State
 from domain.agency.state import Enrolled, Suspended, Unknown, agency_stream
 from domain.kernel.agencies import OPERATOR_ID, kind_of
@@ -25,7 +25,8 @@ from safeguarding.hub.v1.registry_pb2_grpc import RegistryServiceStub
 from services.bootstrap import make_identity, now
 from services.cli.calling import Calling, national_position, operator_appends, read_log, settle
 from services.cli.commands import examples
-from services.cli.failures import Failure, wrong_usage
+from services.cli.failures import Exit, Failure, wrong_usage
+from services.cli.keys import is_registered, keys_of
 from services.cli.options import DEFAULT_ROLE, DEFAULT_USER, Agency, Home, Json, Yes, confirm, read_day, settings_of
 from services.cli.output import cell, emit, say, show, tell
 from services.cli.stores import opened_keys
@@ -89,14 +90,14 @@ def enrol(
         correction = Correction(event_id=standing.enrolment, reason=f"Enrolled again with other terms: {', '.join(changed)}.")
         events.append(replace(enrolment, details=Details(corrects=correction)))
     is_new_folder = not settings.agency_folder(agency).exists()
-    if with_key:
-        key, key_id = _key(settings, agency)
-        events.append(registration(key, agency, key_id))
+    if with_key and (key := _unregistered(settings, agency)) is not None:
+        events.append(key)
+    _warn_of_unknown(settings, enrolment.shards)
     if not events:
         if json:
             emit({"agency": agency, "changed": {}, "outcomes": []})
         else:
-            say(f"{agency} is enrolled on these terms already: nothing was sent")
+            say(f"{agency} is enrolled on these terms{' and with this key' if with_key else ''} already: nothing was sent")
         return
     outcomes = _sent(settings, agency, events, is_new_folder=is_new_folder)
     settle(outcomes, json=json, agency=agency, changed=changed)
@@ -186,8 +187,23 @@ def _kind(agency: pb.AgencyRecord) -> str:
     return WireKind.Name(agency.kind).removeprefix("AGENCY_KIND_").lower()
 
 
-def _key(settings: Settings, agency: str) -> tuple[SigningKey, str]:
-    """Return an agency's signing key and its id, made now if its folder holds none."""
+def _unregistered(settings: Settings, agency: str) -> KeyRegistered | None:
+    """Return what registers the key in an agency's folder, made now if it holds none; None if that key is registered already."""
     folder = settings.agency_folder(agency)
-    key = SigningKey.load(folder / "sign.key") if (folder / "sign.key").exists() else make_identity(settings, agency)
-    return key, (folder / "key_id").read_text().strip()
+    if (folder / "sign.key").exists():
+        said = registration(SigningKey.load(folder / "sign.key"), agency, (folder / "key_id").read_text().strip())
+        return None if is_registered(settings, said) else said
+    if keys_of(settings, agency):
+        hint = f"without --with-key it stays; for another: hub pki issue {agency}, then hub keys register {agency} --rotate"
+        raise Failure(Exit.REFUSED, f"{agency} has a key already, which is not in {folder}", hint)
+    key = make_identity(settings, agency)
+    return registration(key, agency, (folder / "key_id").read_text().strip())
+
+
+def _warn_of_unknown(settings: Settings, shards: Sequence[Shard]) -> None:
+    """Say which partnerships are not there: an agency may be enrolled before they are, but a name may be mistyped too."""
+    with read_log(settings) as store:
+        known = store.shards()
+    for shard in shards:
+        if shard not in known:
+            tell(f"hub: no partnership of the name {shard} exists yet; hub partnerships establish {shard} makes it")

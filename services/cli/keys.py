@@ -6,24 +6,25 @@ from typing import Annotated, Final
 
 import typer
 
-from domain.agency.events import KeyRetired, KeyRevoked, RevocationReason
+from domain.agency.events import KeyRegistered, KeyRetired, KeyRevoked, RevocationReason
 from domain.kernel.agencies import OPERATOR_ID
 from domain.kernel.events import Purpose
 from domain.kernel.ids import AgencyId, KeyId
-from safeguarding.hub.client.outcomes import Outcome, Receipt
+from safeguarding.hub.client.outcomes import Receipt
 from safeguarding.hub.v1 import registry_pb2 as pb
 from safeguarding.hub.v1.agency_pb2 import KeyAlgorithm
 from safeguarding.hub.v1.registry_pb2_grpc import RegistryServiceStub
 from services.cli.calling import Calling, agency_folder, national_position, operator_appends, settle
 from services.cli.commands import examples
-from services.cli.failures import wrong_usage
+from services.cli.failures import Exit, Failure, wrong_usage
 from services.cli.options import DEFAULT_ROLE, DEFAULT_USER, Agency, Home, Json, Yes, confirm, settings_of
-from services.cli.output import emit, show
+from services.cli.output import emit, say, show
 from services.runtime.settings import Settings
 from services.trust.possession import registration
 from services.trust.signing import SigningKey
 
 PAGE_ROWS: Final = 1_000
+_ACTIVE: Final = "active"
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -41,8 +42,10 @@ def register(
 ) -> None:
     """Register an agency's signing key, with the key's own proof that the agency holds it."""
     settings = settings_of(home)
-    outcomes = _rotate(settings, agency) if rotate else _register(settings, agency)
-    settle(outcomes, json=json, agency=agency)
+    if rotate:
+        _rotate(settings, agency, json=json)
+    else:
+        _register(settings, agency, json=json)
 
 
 @app.command(epilog=examples("hub keys retire la-E08000016:1"))
@@ -107,24 +110,46 @@ def keys_of(settings: Settings, agency: str) -> list[pb.KeyRecord]:
         return [key for page in pages for key in page.keys]
 
 
-def _register(settings: Settings, agency: str) -> list[Outcome]:
+def is_registered(settings: Settings, said: KeyRegistered) -> bool:
+    """Tell whether this very key is registered under this id; fail if it can no longer be: an id and a key are used once."""
+    for one in keys_of(settings, said.agency_id):
+        if (one.key_id, one.public_key, one.state) == (said.key_id, said.public_key, _ACTIVE):
+            return True
+        if said.key_id == one.key_id or said.public_key == one.public_key:
+            same = "this key" if said.public_key == one.public_key else "another key"
+            again = f"to register {said.agency_id}'s next key: hub keys register {said.agency_id} --rotate"
+            raise Failure(Exit.REFUSED, f"{one.key_id} stands for {same} already, which is {one.state}", again)
+    return False
+
+
+def _register(settings: Settings, agency: str, *, json: bool) -> None:
     """Register the key in the agency's folder."""
     folder = agency_folder(settings, agency)
-    key = SigningKey.load(folder / "sign.key")
-    return operator_appends(settings, [registration(key, agency, (folder / "key_id").read_text().strip())])
+    event = registration(SigningKey.load(folder / "sign.key"), agency, (folder / "key_id").read_text().strip())
+    if not is_registered(settings, event):
+        settle(operator_appends(settings, [event]), json=json, agency=agency)
+    elif json:
+        emit({"agency": agency, "outcomes": []})
+    else:
+        say(f"{event.key_id} is registered already: nothing was sent")
 
 
-def _rotate(settings: Settings, agency: str) -> list[Outcome]:
+def _rotate(settings: Settings, agency: str, *, json: bool) -> None:
     """Make the next key, register it, and only then put it in the place of the old: the agency is never without a good key."""
     folder = agency_folder(settings, agency)
-    key, waiting = SigningKey.generate(), folder / "sign.key.next"
-    key_id = f"{agency}:{1 + max((_number(one.key_id) for one in keys_of(settings, agency)), default=0)}"
+    key, waiting, before = SigningKey.generate(), folder / "sign.key.next", keys_of(settings, agency)
+    key_id = f"{agency}:{1 + max((_number(one.key_id) for one in before), default=0)}"
     key.save(waiting, replace=True)
     outcomes = operator_appends(settings, [registration(key, agency, key_id)])
     if all(isinstance(one, Receipt) for one in outcomes):
         waiting.replace(folder / "sign.key")
         (folder / "key_id").write_text(key_id + "\n")
-    return outcomes
+    old = [one.key_id for one in before if one.state == _ACTIVE]
+    settle(outcomes, json=json, agency=agency, key=key_id, to_retire=old)
+    if not json:
+        say(f"{key_id} is the key in {folder} from now on")
+        for one in old:
+            say(f"{one} is good for signing still; once the agency's systems sign with the new one: hub keys retire {one}")
 
 
 def _number(key_id: str) -> int:

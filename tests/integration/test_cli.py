@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 import json
+import shutil
 import signal
 import socket
 import subprocess
@@ -373,16 +374,65 @@ def test_a_refused_enrolment_registers_no_key_and_leaves_no_certificate(hub: Ser
     assert not hub.settings.agency_folder(agency).exists()
     assert hub.ran("log", f"agency-{agency}").code == 2
 
-    assert hub.ran("agencies", "enrol", COUNCIL, "--name", "Renamed (synthetic)", "--with-key").code == 3
-    listed = {one["agency_id"]: one for one in hub.ran("agencies", "list", "--json").document["agencies"]}
-    assert listed[COUNCIL]["name"] == f"{COUNCIL} (synthetic)"
+    assert hub.ran("agencies", "enrol", COUNCIL, "--shard", "national").code == 3
     assert hub.settings.agency_folder(COUNCIL).joinpath("client.pem").exists()
+
+
+def test_an_enrolment_that_is_repeated_with_its_key_sends_nothing_and_says_so(hub: Served) -> None:
+    before = hub.ran("log", f"agency-{COUNCIL}", "--json").document["events"]
+    again = hub.ran("agencies", "enrol", COUNCIL, "--shard", SHARD, "--with-key")
+    registered = hub.ran("keys", "register", COUNCIL)
+
+    assert (again.code, again.err) == (0, "")
+    assert again.out == f"{COUNCIL} is enrolled on these terms and with this key already: nothing was sent\n"
+    assert (registered.code, registered.out) == (0, f"{COUNCIL}:1 is registered already: nothing was sent\n")
+    assert hub.ran("keys", "register", COUNCIL, "--json").document == {"agency": COUNCIL, "outcomes": []}
+    assert hub.ran("log", f"agency-{COUNCIL}", "--json").document["events"] == before
+
+
+def test_an_enrolment_with_other_terms_and_the_key_that_stands_changes_the_terms(hub: Served) -> None:
+    agency = "agency-northmoor-garden"
+    enrolled = ("agencies", "enrol", agency, "--shard", SHARD, "--with-key")
+    assert hub.ran(*enrolled, "--name", "Garden (synthetic)").code == 0
+    again = hub.ran(*enrolled, "--name", "The garden (synthetic)", "--json")
+
+    assert (again.code, [one["outcome"] for one in again.document["outcomes"]]) == (0, ["receipt"])
+    assert [one["key_id"] for one in hub.ran("keys", "list", "--of", agency, "--json").document["keys"]] == [f"{agency}:1"]
+
+
+def test_a_key_that_cannot_be_registered_again_is_refused_with_what_can_be_done(hub: Served) -> None:
+    agency = "agency-northmoor-cinema"
+    enrolled = ("agencies", "enrol", agency, "--name", "Cinema (synthetic)", "--shard", SHARD, "--with-key")
+    assert hub.ran(*enrolled).code == 0
+    assert hub.ran("keys", "retire", f"{agency}:1", "--yes").code == 0
+    retired = hub.ran(*enrolled)
+    shutil.rmtree(hub.settings.agency_folder(agency))
+    elsewhere = hub.ran(*enrolled)
+    is_made = hub.settings.agency_folder(agency).exists()
+    assert hub.ran("pki", "issue", agency).code == 0
+    other = hub.ran("keys", "register", agency)
+
+    assert (retired.code, f"{agency}:1 stands for this key already, which is retired" in retired.err) == (3, True)
+    assert (elsewhere.code, is_made) == (3, False)
+    assert f"hub pki issue {agency}, then hub keys register {agency} --rotate" in elsewhere.err
+    assert (other.code, f"{agency}:1 stands for another key already" in other.err) == (3, True)
+    assert f"hub keys register {agency} --rotate" in other.err
+    assert hub.ran("keys", "register", agency, "--rotate").code == 0
+
+
+def test_a_partnership_that_does_not_exist_is_said_at_an_enrolment(hub: Served) -> None:
+    named = ("--name", "Station (synthetic)", "--shard", SHARD, "--shard", "nowhere")
+    enrolled = hub.ran("agencies", "enrol", "agency-northmoor-station", *named, "--json")
+
+    assert (enrolled.code, [one["outcome"] for one in enrolled.document["outcomes"]]) == (0, ["receipt"])
+    assert enrolled.err == "hub: no partnership of the name nowhere exists yet; hub partnerships establish nowhere makes it\n"
 
 
 def test_a_key_is_rotated_retired_and_revoked(hub: Served) -> None:
     agency = "agency-northmoor-rotating"
     assert hub.ran("agencies", "enrol", agency, "--name", "Rotating (synthetic)", "--shard", SHARD, "--with-key").code == 0
-    assert hub.ran("keys", "register", agency, "--rotate").code == 0
+    rotated = hub.ran("keys", "register", agency, "--rotate")
+    assert (rotated.code, rotated.out.splitlines()[-1].endswith(f": hub keys retire {agency}:1")) == (0, True)
     assert hub.ran("keys", "retire", f"{agency}:1", "--yes").code == 0
     assert hub.ran("keys", "revoke", f"{agency}:2", "--reason", "lost", "--yes").code == 0
 
@@ -392,7 +442,10 @@ def test_a_key_is_rotated_retired_and_revoked(hub: Served) -> None:
 
 
 def test_a_refusal_names_its_rule_and_ends_with_3(hub: Served) -> None:
-    again = hub.ran("keys", "register", COUNCIL, "--json")
+    agency = "agency-northmoor-harbour"
+    assert hub.ran("agencies", "enrol", agency, "--name", "Harbour (synthetic)", "--shard", SHARD, "--with-key").code == 0
+    assert hub.ran("keys", "retire", f"{agency}:1", "--yes").code == 0
+    again = hub.ran("keys", "retire", f"{agency}:1", "--yes", "--json")
 
     assert again.code == 3
     assert again.document["outcomes"][0]["outcome"] == "refusal"
