@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from shutil import rmtree
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 
 import typer
 
 from domain.agency.decider import DECIDER
 from domain.agency.events import AgencyEnrolled, AgencySuspended, KeyRegistered
-from domain.agency.state import Agency as State
 from domain.agency.state import Enrolled, Suspended, Unknown, agency_stream
 from domain.kernel.agencies import OPERATOR_ID, kind_of
+from domain.kernel.decider import Decider
 from domain.kernel.events import Correction, Details, Event, Purpose
-from domain.kernel.ids import NATIONAL, AgencyId, Shard
+from domain.kernel.ids import NATIONAL, AgencyId, Shard, Stream
 from safeguarding.hub.client.outcomes import Outcome, Refusal
 from safeguarding.hub.v1 import registry_pb2 as pb
 from safeguarding.hub.v1.common_pb2 import AgencyKind as WireKind
@@ -36,6 +36,7 @@ from services.trust.possession import registration
 from services.trust.signing import SigningKey
 
 PAGE_ROWS: Final = 1_000
+T = TypeVar("T")
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -102,8 +103,7 @@ def enrol(
     outcomes = _sent(settings, agency, events, is_new_folder=is_new_folder)
     settle(outcomes, json=json, agency=agency, changed=changed)
     if not json:
-        for term, (old, new) in changed.items():
-            say(f"{term}: {old or 'none'} → {new or 'none'}")
+        say_changed(changed)
 
 
 @app.command("list", epilog=examples("hub agencies list", "hub agencies list --json"))
@@ -143,13 +143,25 @@ def agencies_of(calling: Calling) -> list[pb.AgencyRecord]:
         return [agency for page in pages for agency in page.agencies]
 
 
-def _standing(settings: Settings, agency_id: AgencyId) -> Enrolled | Suspended | None:
-    """Return how an agency stands on the log of this home, None if it was never enrolled."""
-    state: State = DECIDER.initial
+def state_of(settings: Settings, decider: Decider[T], shard: Shard, stream: Stream) -> T:
+    """Return how a stream stands on the log of this home."""
+    state = decider.initial
     with read_log(settings) as store, opened_keys(settings, store) as keys:
         opener = Opener(keys)
-        for stored in store.shard(NATIONAL).read_stream(agency_stream(agency_id)):
-            state = DECIDER.evolve(state, opener.open(NATIONAL, stored))
+        for stored in store.shard(shard).read_stream(stream):
+            state = decider.evolve(state, opener.open(shard, stored))
+    return state
+
+
+def say_changed(changed: Mapping[str, tuple[str, str]]) -> None:
+    """Say each term that was changed, as it was and as it is now."""
+    for term, (old, new) in changed.items():
+        say(f"{term}: {old or 'none'} → {new or 'none'}")
+
+
+def _standing(settings: Settings, agency_id: AgencyId) -> Enrolled | Suspended | None:
+    """Return how an agency stands on the log of this home, None if it was never enrolled."""
+    state = state_of(settings, DECIDER, NATIONAL, agency_stream(agency_id))
     return None if isinstance(state, Unknown) else state
 
 

@@ -76,7 +76,7 @@ COMMANDS: Final[dict[str, Command]] = {
     ),
     "pki": Command("services.cli.pki", "Make a development certificate authority, certificates, keys."),
     "agencies": Command("services.cli.agencies", "Enrol, list and suspend agencies: who may write and read."),
-    "partnerships": Command("services.cli.partnerships", "Establish safeguarding partnerships."),
+    "partnerships": Command("services.cli.partnerships", "Establish safeguarding partnerships and change their members."),
     "keys": Command("services.cli.keys", "Register, retire, revoke and list signing keys."),
     "data-keys": Command("services.cli.sealing_keys", "Move data keys into the database that nodes share."),
     "nodes": Command("services.cli.nodes", "Prepare a home for one more node of a hub."),
