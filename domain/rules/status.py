@@ -188,7 +188,7 @@ def _with_lines(explanation: Explanation) -> Explanation:
     """Write an explanation out."""
     instance, clock = explanation.instance, explanation.rule
     lines = [f"{clock.id} {clock.name}: {explanation.status.words}", f"Rule: {clock.source} ({clock.force})"]
-    lines.append(f"Owed by {_party(instance.owed_by)} to {_party(instance.owed_to)}")
+    lines.append(f"Owed by {_words(instance.owed_by)} to {_words(instance.owed_to)}")
     if instance.day_zero is not None:
         day_name = "Planned day" if clock.direction is Direction.BACKWARD else "Day 0"
         amended = "" if instance.start_amended_by is None else f", as corrected by {_event(instance.start_amended_by)}"
@@ -204,7 +204,8 @@ def _with_lines(explanation: Explanation) -> Explanation:
     if instance.cancelled_by is not None:
         lines.append(f"Cancelled: {instance.cancelled_because}, by {_event(instance.cancelled_by)}")
     lines.extend(
-        f"Reason given for lateness: {each.reason}, expected {_day(each.expected_on)}, told {', '.join(each.told) or 'nobody'}"
+        f"Reason given for lateness: {_words(each.reason)}, expected {_day(each.expected_on)}, "
+        f"told {', '.join(map(_words, each.told)) or 'nobody'}"
         for each in explanation.reasons
     )
     lines.extend(f"Finding {each.rule.id}: {each.rule.words} {each.rule.mend}" for each in explanation.status.findings)
@@ -255,9 +256,9 @@ def _working_days(count: int | None) -> str:
     return f"{count} working day{'' if count == 1 else 's'}"
 
 
-def _party(name: str) -> str:
-    """Say a party's name."""
-    return name.replace("_", " ")
+def _words(code: str) -> str:
+    """Write a code as words."""
+    return code.replace("_", " ")
 
 
 def _day(day: date) -> str:

@@ -138,7 +138,7 @@ def test_the_told_reviews_deadline_explains_itself(served: Path) -> None:
     explained = ran("deadlines", "--explain", case_id, "K10", "--as", unit, "--json", "--home", served).document
     assert explained["deadline"]["status"].startswith("met ")
     assert explained["deadline"]["status"].endswith("working days late")
-    assert any("criminal_investigation" in line for line in explained["lines"])
+    assert any("criminal investigation" in line for line in explained["lines"])
 
 
 def test_a_home_that_holds_a_hub_is_not_demonstrated_over(shown: Shown) -> None:

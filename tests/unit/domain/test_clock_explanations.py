@@ -190,7 +190,7 @@ def test_an_explanation_names_what_stopped_it_and_who_was_told_of_delay() -> Non
     lines = explain(case.clock("K10"), LONG_AFTER, CALENDAR, RULES).lines
     assert lines[0].endswith("met 3 working days late")
     assert f"Stopped: Wed 2 Oct 2024, by local_review.published.v1 of {BUSINESS_UNIT} at position 3" in lines
-    reason = "Reason given for lateness: criminal_investigation, expected Mon 2 Dec 2024, told panel, secretary_of_state"
+    reason = "Reason given for lateness: criminal investigation, expected Mon 2 Dec 2024, told panel, secretary of state"
     assert reason in lines
 
 
