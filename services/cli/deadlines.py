@@ -6,6 +6,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Final
 
+import grpc
 import typer
 
 from domain.kernel.agencies import PANEL_ID
@@ -110,7 +111,7 @@ def deadlines(
     if watch and (limit is not None or explain is not None):
         raise wrong_usage("these options do not go together", "--watch shows all that there is, as a list: no --limit and no --explain")
     if explain is not None:
-        _explain(calling, _explained(settings, shard, explain, instance, as_of), json=json)
+        _explain(calling, _explained(settings, shard, explain, instance, as_of), as_of, json=json)
         return
     demand_shards(settings, shard or ())
     if case:
@@ -183,10 +184,15 @@ def _explained(
     return request
 
 
-def _explain(calling: Calling, request: pb.ExplainDeadlineRequest, *, json: bool) -> None:
+def _explain(calling: Calling, request: pb.ExplainDeadlineRequest, as_of: datetime | None, *, json: bool) -> None:
     """Print why a deadline is what it is."""
     with calling.channel() as channel:
-        found = calling.call(DeadlineServiceStub(channel).ExplainDeadline, request)
+        try:
+            found = calling.call(DeadlineServiceStub(channel).ExplainDeadline, request)
+        except grpc.RpcError as error:
+            if error.code() is grpc.StatusCode.INVALID_ARGUMENT and not request.instance:
+                _demand_one(calling, request, as_of)
+            raise
     if json:
         emit(found)
         return
@@ -194,6 +200,20 @@ def _explain(calling: Calling, request: pb.ExplainDeadlineRequest, *, json: bool
     for line in (*found.lines, *(f"Not counted: {day}" for day in found.skipped_days)):
         say(f"  {line}")
     say(f"  By rules {found.rules_version[:VERSION_SHOWN]}, calendar {found.calendar_version[:VERSION_SHOWN]}")
+
+
+def _demand_one(calling: Calling, request: pb.ExplainDeadlineRequest, as_of: datetime | None) -> None:
+    """Fail, naming each, if the clock that is to be explained runs more than once in its case."""
+    wanted = pb.DeadlineFilter(shards=[request.shard], case_id=request.case_id, clocks=[request.clock])
+    several = _list(calling, wanted, as_of, DEFAULT_LIMIT).deadlines
+    if len(several) > 1:
+        raise wrong_usage(f"{request.clock} runs {len(several)} times in this case: which is meant?", "\n     ".join(map(_choice, several)))
+
+
+def _choice(deadline: pb.Deadline) -> str:
+    """Say how one of several is asked for, and which it is."""
+    owed_to = ", ".join(one.replace("_", " ") for one in deadline.owed_to)
+    return f"--instance {deadline.instance}: owed by {', '.join(deadline.owed_by)} to {owed_to}, due {deadline.due_on or 'on no set day'}"
 
 
 def _watch(calling: Calling, wanted: pb.DeadlineFilter, *, json: bool) -> None:
