@@ -24,7 +24,7 @@ from safeguarding.hub.client.identity import Credentials
 from safeguarding.hub.client.nodes import CHANNEL_OPTIONS
 from services.bootstrap import VIEWS, now
 from services.cli.calling import address_of
-from services.cli.failures import Failure, words_of
+from services.cli.failures import KEK_HINT, Failure, lacks_kek, without_file, words_of
 from services.cli.stores import opened_keys, opened_log, opened_views
 from services.eventstore.refold import Refold
 from services.runtime.errors import IntegrityError, Unavailable
@@ -75,7 +75,9 @@ def _guarded(look: Callable[[Settings], Iterator[Check]], settings: Settings) ->
     try:
         yield from look(settings)
     except Exception as error:  # noqa: BLE001  # whatever a look runs into is what is to be reported
-        yield Check(look.__name__.strip("_"), Grade.FAIL, _words_of(error), "see above; hub verify says more of the log")
+        failure = without_file(error) if isinstance(error, OSError) and lacks_kek(error) else error
+        advice = failure.hint if isinstance(failure, Failure) else "see above; hub verify says more of the log"
+        yield Check(look.__name__.strip("_"), Grade.FAIL, _words_of(failure), advice)
 
 
 def _words_of(error: Exception) -> str:
@@ -127,7 +129,8 @@ def _files(settings: Settings) -> Iterator[Check]:
             yield Check("files", Grade.FAIL, f"{words}: {folder}", "let the hub's own user read it, or restore it from a copy")
     for file in (settings.authority_certificate_file, settings.server_certificate_file, settings.operator_public_key_file, *secrets):
         if not file.exists():
-            yield Check("files", Grade.FAIL, f"missing: {file}", "restore it from a copy")
+            advice = KEK_HINT if file == settings.kek_file else "restore it from a copy"
+            yield Check("files", Grade.FAIL, f"missing: {file}", advice)
     opened = [file for file in secrets if file.exists() and _is_open(file)]
     for file in opened:
         yield Check("permissions", Grade.FAIL, f"{file} is open to others ({stat.filemode(file.stat().st_mode)})", f"chmod 600 {file}")

@@ -4,33 +4,76 @@ from __future__ import annotations
 
 import os
 import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from services.cli.checks import Check, Grade, checks_of
 from services.cli.failures import Exit, Failure
 from services.cli.options import Home, Json, settings_of
 from services.cli.output import emit, plain, say, show
-from services.runtime.settings import DEFAULT_HOME, Secret, Settings, SettingsError
+from services.runtime.settings import DEFAULT_HOME, FILE_NAME, PREFIX, Secret, Setting, Settings, SettingsError
 
 _PROBLEMS: Final = re.compile(r"; (?!the nearest )")
 """Between one wrong setting and the next."""
+_VARIABLE: Final = re.compile(PREFIX + "[A-Z_]+")
+_SECRETS: Final = frozenset(one.name for one in fields(Settings) if "Secret" in str(one.type))
+WHAT_FOR: Final[Mapping[str, str]] = {
+    "home": "The folder that holds everything the hub keeps.",
+    "listen": "Where the hub answers agencies, host:port; port 0 takes a free one.",
+    "metrics_listen": "Where it answers /metrics, host:port; empty for nowhere.",
+    "log_origin": "The name of this log, which every event bears: never to be changed.",
+    "trust_domain": "The SPIFFE trust domain in certificates.",
+    "node_id": "This node's name, which no other node of the hub may bear.",
+    "shards": "The partnerships that this node follows, by comma; empty for all. On Kafka only.",
+    "kafka_bootstrap": "The Kafka brokers, host:port by comma; empty for a log in a file of the home.",
+    "kafka_topic": "The Kafka topic that is the log.",
+    "kafka_ca_file": "The authority of the brokers' certificates, PEM: every connection is TLS then.",
+    "kafka_certificate_file": "This node's certificate for the brokers, PEM.",
+    "kafka_key_file": "That certificate's private key, PEM.",
+    "kafka_user": "Who this node is to the brokers, by SASL SCRAM-SHA-512.",
+    "kafka_password": "That user's password.",
+    "database_url": "The PostgreSQL database of the views; empty for a file of the home.",
+    "keys_database_url": "The PostgreSQL database of the data keys, which nodes share; empty for a file of the home.",
+    "agency_events_per_second": "How much each agency may send; 0 for no limit.",
+    "log_format": "How the lines that hub serve logs look: console or json.",
+    "log_level": "The least important line that hub serve logs: debug, info, warning, error.",
+    "kek": "The key-encryption key, 64 hexadecimal digits; empty for the file trust/kek.",
+}
+"""What each setting is for, in the words of whoever sets it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """One setting as it is shown; ``problem`` is empty unless it is wrong."""
+
+    setting: Setting
+    what_for: str
+    problem: str
+
+    def as_document(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return {**plain(self.setting), "what_for": self.what_for, "problem": self.problem}
 
 
 def doctor(home: Home = None, json: Json = False) -> None:
-    """Show every setting with where it came from, and check files, certificates, ports, clock, disk, log and views.
+    """Explain every setting and where its value came from, and check files, certificates, ports, clock, disk, log and views.
 
-    Each line says OK, WARN or FAIL, and what to do; wrong settings hide no other check. The exit code is 5 if anything failed.
+    Each check says OK, WARN or FAIL, and what to do; wrong settings are marked, and hide no other check. The exit code is 5 if any failed.
     """
+    problems: list[str] = []
     try:
         settings = settings_of(home)
+        described = settings.describe()
     except SettingsError as error:
-        checks = [Check("settings", Grade.FAIL, problem, "correct or remove it") for problem in _PROBLEMS.split(str(error))]
-        checks += checks_of(_settings_without(home))
-        _report(None, checks, json=json)
-    else:
-        checks = checks_of(settings)
-        _report(settings, checks, json=json)
+        problems = _PROBLEMS.split(str(error))
+        settings = _settings_without(home)
+        described = _as_given(settings, home)
+    checks = [Check("settings", Grade.FAIL, problem, "correct or remove it") for problem in problems]
+    checks += checks_of(settings)
+    _report(_explained(described, problems), checks, json=json)
     failed = [check for check in checks if check.grade is Grade.FAIL]
     if failed:
         raise Failure(Exit.UNSOUND, f"{len(failed)} of {len(checks)} checks failed", "what to do stands beside each")
@@ -42,14 +85,43 @@ def _settings_without(home: Path | None) -> Settings:
     return Settings(home=home or Path(os.environ.get("HUB_HOME") or DEFAULT_HOME), kek=Secret(kek) if kek else None)
 
 
-def _report(settings: Settings | None, checks: list[Check], *, json: bool) -> None:
+def _as_given(settings: Settings, home: Path | None) -> list[Setting]:
+    """Return every setting as it is given, right or wrong; secrets are not shown."""
+    in_environment = {name.upper(): value for name, value in os.environ.items() if name.upper().startswith(PREFIX)}
+    given = {name: (value, FILE_NAME) for name, value in _in_file(settings.settings_file).items() if name != "home"}
+    given |= {name.removeprefix(PREFIX).lower(): (value, "environment") for name, value in in_environment.items()}
+    given |= {} if home is None else {"home": (str(home), "argument")}
+    return [_as_shown(one, *given[one.name]) if one.name in given else one for one in settings.describe()]
+
+
+def _as_shown(setting: Setting, value: object, source: str) -> Setting:
+    return replace(setting, value="set, not shown" if setting.name in _SECRETS else str(value), source=source)
+
+
+def _in_file(file: Path) -> dict[str, Any]:
+    """Return what stands in ``hub.toml``; nothing if it cannot be read, which is among what is wrong then."""
+    try:
+        return tomllib.loads(file.read_text())
+    except (OSError, ValueError):
+        return {}
+
+
+def _explained(described: Sequence[Setting], problems: Sequence[str]) -> list[Explained]:
+    """Return the settings with what each is for and what is wrong with it."""
+    wrong = {found.group(): problem for problem in problems if (found := _VARIABLE.match(problem))}
+    return [Explained(one, WHAT_FOR[one.name], wrong.get(one.variable, "")) for one in described]
+
+
+def _report(settings: Sequence[Explained], checks: list[Check], *, json: bool) -> None:
     """Print settings and checks."""
-    described = [] if settings is None else settings.describe()
     if json:
-        emit({"settings": plain(described), "checks": [plain(check) for check in checks], "passed": _is_well(checks)})
+        emit({"settings": [one.as_document() for one in settings], "checks": plain(checks), "passed": _is_well(checks)})
         return
-    if described:
-        show("Settings", ("Setting", "Value", "From", "Variable"), [(one.name, one.value, one.source, one.variable) for one in described])
+    rows = [
+        (Grade.FAIL if one.problem else "", one.setting.variable, one.setting.value, one.setting.source, one.what_for) for one in settings
+    ]
+    title = f"Settings: by these names in the environment, or in small letters and without {PREFIX} in {FILE_NAME}"
+    show(title, ("", "Setting", "Value", "From", "What for"), rows)
     show("Checks", ("", "What", "Found", "What to do"), [(check.grade, check.what, check.found, check.advice) for check in checks])
     counts = ", ".join(f"{sum(check.grade is grade for check in checks)} {grade}" for grade in Grade)
     say(counts)

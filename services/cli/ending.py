@@ -10,7 +10,7 @@ from typing import Any, Final
 import typer
 
 from safeguarding.hub.client.outcomes import HubClientError
-from services.cli.failures import Exit, Failure, words_of
+from services.cli.failures import Exit, Failure, without_file
 from services.cli.output import tell
 from services.runtime.errors import HubError, IntegrityError, Unavailable
 from services.runtime.settings import SettingsError
@@ -52,7 +52,7 @@ _FAILURES: Final[tuple[tuple[type[BaseException], Callable[[Any], Failure]], ...
     (IntegrityError, lambda error: Failure(Exit.UNSOUND, str(error), "keep the files as they are; hub verify says more")),
     (HubError, lambda error: Failure(Exit.REFUSED, f"refused: {error}")),
     (HubClientError, lambda error: Failure(Exit.REFUSED, f"refused: {error}")),
-    (OSError, lambda error: Failure(Exit.UNAVAILABLE, words_of(error), "hub doctor says what is missing; is --home right?")),
+    (OSError, without_file),
 )
 """What a command may end with, and how it is said; the first kind that fits."""
 

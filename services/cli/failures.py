@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Final
+
+KEK_HINT: Final = "HUB_KEK or the file trust/kek holds it; without it no body can be read"
 
 
 class Exit(IntEnum):
@@ -45,6 +48,18 @@ def words_of(error: OSError) -> str:
     kinds = ((FileNotFoundError, "missing"), (PermissionError, "no access"))
     wrong = next((words for kind, words in kinds if isinstance(error, kind)), error.strerror or type(error).__name__)
     return f"{wrong}: {error.filename}" if error.filename else str(error)
+
+
+def without_file(error: OSError) -> Failure:
+    """Return the failure of a command that a file or folder was missing for, or kept from."""
+    if lacks_kek(error):
+        return Failure(Exit.UNAVAILABLE, f"the key-encryption key is {words_of(error)}", KEK_HINT)
+    return Failure(Exit.UNAVAILABLE, words_of(error), "hub doctor says what is missing; is --home right?")
+
+
+def lacks_kek(error: BaseException) -> bool:
+    """Tell whether it is the key-encryption key that is missing: it may be kept elsewhere than in the home, and a backup is without it."""
+    return isinstance(error, FileNotFoundError) and str(error.filename).endswith("trust/kek")
 
 
 def wrong_usage(message: str, hint: str = "") -> Failure:

@@ -22,8 +22,9 @@ from domain.kernel.agencies import OPERATOR_ID
 from safeguarding.hub.client.drafts import Draft
 from safeguarding.hub.client.outcomes import Receipt
 from services.cli.calling import sdk_client
+from services.cli.doctor import WHAT_FOR
 from services.eventstore.codec import to_message
-from services.runtime.settings import Settings, load_settings
+from services.runtime.settings import NAMES, Settings, load_settings
 from tests.support.builders import (
     BUSINESS_UNIT,
     CASE,
@@ -683,6 +684,54 @@ def test_doctor_names_a_missing_file_without_a_programs_words(hub: Served, tmp_p
     words = [one["found"] for one in found.document["checks"] if one["grade"] == "FAIL"]
     assert f"missing: {home / 'trust' / 'kek'}" in words
     assert [one for one in words if "Errno" in one or "Error" in one] == []
+
+
+@pytest.mark.parametrize("kek", [None, "zz"])
+def test_without_the_key_encryption_key_everybody_says_where_it_is_looked_for(
+    hub: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kek: str | None
+) -> None:
+    home = copied_home(hub.home, tmp_path)
+    (home / "trust" / "kek").unlink()
+    monkeypatch.setenv("HUB_LISTEN", "127.0.0.1:0")
+    if kek is not None:
+        monkeypatch.setenv("HUB_KEK", kek)
+    advice = "HUB_KEK or the file trust/kek holds it; without it no body can be read"
+
+    for arguments in (("verify",), ("serve",), ("rebuild",), ("log", "national", "--body")):
+        assert advice in ran(*arguments, "--home", home).err
+    checks = ran("doctor", "--home", home, "--json").document["checks"]
+    assert {one["advice"] for one in checks if one["grade"] == "FAIL"} == {advice}
+
+
+def test_doctor_explains_every_setting(hub: Served) -> None:
+    settings = hub.ran("doctor", "--json").document["settings"]
+
+    assert list(WHAT_FOR) == list(NAMES) == [one["name"] for one in settings]
+    assert [one["problem"] for one in settings if one["problem"]] == []
+    said = " ".join(hub.ran("doctor").out.split())
+    assert [one for one in settings if f"{one['variable']} " not in said or one["what_for"] not in said] == []
+
+
+def test_doctor_shows_every_setting_also_where_some_are_wrong_and_marks_those(
+    hub: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = copied_home(hub.home, tmp_path)
+    (home / "hub.toml").write_text('node_id = "node-7"\nlog_level = "info"\n')
+    monkeypatch.setenv("HUB_LOG_LEVEL", "verbose")
+    monkeypatch.setenv("HUB_DATABASE_URL", "mysql://user:synthetic-password@nowhere")
+    found, shown = ran("doctor", "--home", home, "--json"), ran("doctor", "--home", home)
+
+    settings = {one["name"]: one for one in found.document["settings"]}
+    assert list(settings) == list(NAMES)
+    assert [(name, one["value"], one["source"]) for name, one in settings.items() if one["problem"]] == [
+        ("database_url", "set, not shown", "environment"),
+        ("log_level", "verbose", "environment"),
+    ]
+    assert "expected one of debug" in settings["log_level"]["problem"]
+    assert (settings["node_id"]["value"], settings["node_id"]["source"], settings["home"]["source"]) == ("node-7", "hub.toml", "argument")
+    marked = [line.split()[1] for line in shown.out.partition("Checks")[0].splitlines() if line.strip().startswith("FAIL")]
+    assert marked == ["HUB_DATABASE_URL", "HUB_LOG_LEVEL"]
+    assert "synthetic-password" not in found.out + found.err + shown.out + shown.err
 
 
 def test_generating_twice_from_one_seed_gives_the_same_events(tmp_path: Path) -> None:
