@@ -46,7 +46,6 @@ _FAILURES: Final[tuple[tuple[type[BaseException], Callable[[Any], Failure]], ...
     (Failure, lambda error: error),
     (typer.TyperException, lambda error: Failure(Exit.USAGE, _plainly(error.format_message()), _HELP_HINT)),
     (typer.Abort, lambda _: Failure(Exit.UNEXPECTED, "ended: nothing was changed")),
-    (KeyboardInterrupt, lambda _: Failure(Exit.INTERRUPTED, "interrupted")),
     (SettingsError, lambda error: Failure(Exit.USAGE, f"the settings are wrong: {error}", "hub doctor explains every setting")),
     (Unavailable, lambda error: Failure(Exit.UNAVAILABLE, str(error), "hub doctor says what is wrong")),
     (IntegrityError, lambda error: Failure(Exit.UNSOUND, str(error), "keep the files as they are; hub verify says more")),

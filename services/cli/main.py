@@ -4,35 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any, Final
 
-import typer
-
-from services.cli.commands import Commands, list_commands
 from services.cli.failures import MEANINGS, Exit
 from services.runtime import interpreter
 
-_HELP = "A hub for sharing information about serious child-safeguarding incidents: signed facts in, chronologies, deadlines and tables out."
-_EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code.value:<3}  {words}" for code, words in MEANINGS.items())
-
-app = typer.Typer(
-    name="hub",
-    cls=Commands,
-    help=_HELP,
-    epilog=_EPILOG,
-    add_completion=False,
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+_HELP: Final = (
+    "A hub for sharing information about serious child-safeguarding incidents: signed facts in, chronologies, deadlines and tables out."
 )
-
-
-@app.callback()
-def hub() -> None:
-    """Take a command: the shell's exit codes are at the foot of this help."""
-
-
-list_commands(app)
+_EPILOG: Final = "\b\nExit codes:\n" + "\n".join(f"  {code.value:<3}  {words}" for code, words in MEANINGS.items())
 
 
 def run() -> None:
@@ -49,14 +29,44 @@ def main(arguments: list[str]) -> int:
     if arguments[:1] != ["serve"]:
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what a call ended with is said in words, once
     try:
-        result = typer.main.get_command(app).main(arguments, prog_name="hub", standalone_mode=False)
+        result = _command().main(arguments, prog_name="hub", standalone_mode=False)
     except SystemExit as end:  # typer's answer to a reader of the output that has had enough
         return Exit.OK if isinstance(end.__context__, BrokenPipeError) else Exit.UNEXPECTED
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # the last place that can turn it into words
+    except KeyboardInterrupt:  # while the code was being loaded; later typer returns the exit code instead
+        result = Exit.INTERRUPTED
+    except Exception as error:  # noqa: BLE001  # the last place that can turn it into words
         from services.cli.ending import ended_by  # noqa: PLC0415  # it knows everybody's errors, and so loads nearly everything
 
         return ended_by(error)
+    if result == Exit.INTERRUPTED:
+        sys.stderr.write("hub: interrupted\n")
     return int(result) if isinstance(result, int) else Exit.OK
+
+
+def _command() -> Any:
+    """Return the command as typer runs it. To load that takes most of the time before anything happens, and Ctrl-C may come meanwhile."""
+    import typer  # noqa: PLC0415
+
+    from services.cli.commands import Commands, list_commands  # noqa: PLC0415
+
+    app = typer.Typer(
+        name="hub",
+        cls=Commands,
+        help=_HELP,
+        epilog=_EPILOG,
+        add_completion=False,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_hub)
+    list_commands(app)
+    return typer.main.get_command(app)
+
+
+def _hub() -> None:
+    """Take a command: the shell's exit codes are at the foot of this help."""
 
 
 if __name__ == "__main__":

@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import structlog
 import typer
@@ -83,7 +84,8 @@ def _settle(settings: Settings, *, found: bool) -> None:
         kek_of(settings)
         return
     if not found:
-        raise wrong_usage(f"{settings.home} holds no hub", f"to found one there: hub serve --found --home {settings.home}")
+        hint = f"to found one there: hub serve --found --home {settings.home}; or is --home wrong?"
+        raise Failure(Exit.UNAVAILABLE, f"{settings.home} holds no hub", hint)
     try:
         found_home(settings)
     except FileExistsError as error:
@@ -118,7 +120,8 @@ class _Node:
         with ExitStack() as closing:
             try:
                 if settings.kafka_bootstrap:
-                    await _listening(entrance)
+                    _demand_ports(settings)
+                    await entrance.listen()
                 with progress("folding the log") as bar:
                     opened = open_parts(settings, self._metrics, lambda folded, end: self._come(folded, end, bar))
                     parts = await asyncio.to_thread(closing.enter_context, opened)
@@ -139,10 +142,9 @@ class _Node:
         """Serve what is open."""
         settings = self._settings
         try:
-            try:
-                await hub.start()
-            except OSError as error:
-                raise _taken(error) from None
+            if not settings.kafka_bootstrap:
+                _demand_ports(settings)
+            await hub.start()
             _note_address(settings, hub.address)
             _announce(settings, hub.address, json=self._json)
             await asyncio.to_thread(validator)  # loaded while nobody waits for it, not by the first event
@@ -173,18 +175,34 @@ class _Node:
         return f"this node has folded {self._folded} of the {self._end} records of its log; ask another, or later"
 
 
-async def _listening(entrance: Entrance) -> None:
-    """Have calls answered."""
+def _demand_ports(settings: Settings) -> None:
+    """Fail unless the hub can listen where it is to. Looked at before gRPC is asked, which says what is wrong in its own words only."""
+    _demand_port(settings.listen, "choose another address with --listen or HUB_LISTEN")
+    if settings.metrics_listen:
+        _demand_port(settings.metrics_listen, "choose another address with HUB_METRICS_LISTEN; if it is empty there are no metrics")
+
+
+def _demand_port(address: str, hint: str) -> None:
+    """Fail unless an address can be listened on; of several that a host's name stands for one is enough, as it is to gRPC."""
+    host, _, port = address.rpartition(":")
     try:
-        await entrance.listen()
+        places = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+        reasons = [_why_not(family, place) for family, _, _, _, place in places]
+    except socket.gaierror as error:
+        reasons = [str(error.strerror)]
+    if all(reasons):
+        raise Failure(Exit.UNAVAILABLE, f"{address} cannot be listened on: {reasons[0]}", hint)
+
+
+def _why_not(family: int, place: Any) -> str:
+    """Return what keeps a socket from being bound to a place; nothing if it can be."""
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as one:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: what a former one left open is no hindrance
+            one.bind(place)
     except OSError as error:
-        await entrance.close(0)
-        raise _taken(error) from None
-
-
-def _taken(error: OSError) -> Failure:
-    """Return the failure of a node whose port is taken."""
-    return Failure(Exit.UNAVAILABLE, str(error), "is another hub serving there? HUB_LISTEN and HUB_METRICS_LISTEN choose other ports")
+        return str(error.strerror)
+    return ""
 
 
 async def _until_told_or_unable(store: NodeStore, stopping: asyncio.Event) -> None:

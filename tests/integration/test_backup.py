@@ -514,7 +514,7 @@ def test_a_restore_killed_at_any_step_leaves_nothing_that_serves_and_is_done_aga
         assert (home / ".restoring").exists()
         assert not (home / "store").exists()
         served = ran("serve", "--home", home)
-        assert (served.code, "holds no hub" in served.err) == (Exit.USAGE, True)
+        assert (served.code, "holds no hub" in served.err) == (Exit.UNAVAILABLE, True)
     put_back(original, home)
     restored = {str(file.relative_to(home)): sha256_of(file) for file in home.rglob("*") if file.is_file()}
     assert restored == {one["path"]: one["sha256"] for one in files}

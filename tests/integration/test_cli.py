@@ -154,7 +154,7 @@ def test_an_unknown_setting_is_refused_with_the_nearest_known_one(tmp_path: Path
 def test_without_a_hub_there_is_nothing_to_serve(tmp_path: Path) -> None:
     answer = ran("serve", "--home", tmp_path)
 
-    assert answer.code == 2
+    assert answer.code == 4
     assert f"hub serve --found --home {tmp_path}" in answer.err
 
 
@@ -215,6 +215,37 @@ def test_where_no_hub_answers_commands_end_with_4(hub: Served, tmp_path: Path) -
         assert "start it with: hub serve" in answer.err
 
 
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import services.cli.verify; services.cli.verify.verdict_of = end",  # at work
+        "import services.cli.commands; services.cli.commands._imported = end",  # while its code is loaded
+        "sys.meta_path.insert(0, Ending())",  # while typer is loaded
+    ],
+)
+def test_an_interrupted_command_says_so_and_ends_with_130(hub: Served, program: str) -> None:
+    code = f"""
+import os, signal, sys, time
+
+def end(*_):
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep({START_MAX_SECONDS})
+
+class Ending:
+    def find_spec(self, name, *_):
+        if name == "typer":
+            end()
+
+import services.cli.main
+{program}
+services.cli.main.run()
+"""
+    command = [sys.executable, "-c", code, "verify", "--home", str(hub.home)]
+    ended = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=START_MAX_SECONDS, check=False)  # noqa: S603
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "hub: interrupted\n")
+
+
 # ── serving ──
 
 
@@ -228,10 +259,18 @@ def test_a_second_hub_on_the_same_home_is_refused(hub: Served) -> None:
 def test_a_second_hub_on_the_same_port_is_refused(hub: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HUB_METRICS_LISTEN", "")
     taken = (hub.home / "address").read_text().strip()
-    answer = ran("serve", "--found", "--home", tmp_path / "other", "--listen", taken)
+    other = ("--home", str(tmp_path / "other"), "--listen", taken)
+    answer = ran("serve", "--found", *other)
 
     assert answer.code == 4
     assert f"{taken} cannot be listened on" in answer.err
+    command = [*HUB, "serve", *other]
+    again = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=START_MAX_SECONDS, check=False)  # noqa: S603
+    said = [line for line in again.stderr.splitlines() if "[info" not in line]
+    assert said == [
+        f"hub: {taken} cannot be listened on: Address already in use",
+        "     choose another address with --listen or HUB_LISTEN",
+    ]
     assert not (tmp_path / "other" / "address").exists()
 
 
