@@ -37,6 +37,8 @@ def backup(
     """
     settings = settings_of(home)
     demand_home(settings)
+    if not target.parent.is_dir():
+        raise wrong_usage(f"there is no folder {target.parent} to put the backup into", "make it first, or name another")
     _check_wishes(settings, with_kek=with_kek, with_views=with_views)
     try:
         with _shared_keys(settings) as shared:

@@ -43,6 +43,8 @@ SOURCE: Final = "hub-command"
 """The sending system that the hub's own command is."""
 _EVERYWHERE: Final = ("0.0.0.0", "[::]", "")  # noqa: S104  # compared with, not listened on
 _CASE_ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_NOT_ITS_TLS: Final = "handshake failed"
+"""What gRPC says of whoever answers without a certificate of this home's authority."""
 _CASE_STREAMS: Final = ("incident", "sharing", "rapid_review", "local_review", "access")
 _REFUSED_WITH_ANOTHER: Final = "wire.atomic"
 _REFUSALS: Final = frozenset(
@@ -201,8 +203,11 @@ def demand_answer(target: str, folder: Path) -> None:
             raise failure_of(error, target) from None
 
 
-def no_answer(target: str) -> Failure:
-    """Return the failure of a call that nobody answered."""
+def _no_answer(target: str, words: str) -> Failure:
+    """Return the failure of a call that no hub of this home answered; ``words`` are gRPC's."""
+    if _NOT_ITS_TLS in words:
+        hint = "is it the hub of another home? --home names the home, HUB_LISTEN where its hub is to serve"
+        return Failure(Exit.UNAVAILABLE, f"what answers at {target} is no hub of this home", hint)
     return Failure(Exit.UNAVAILABLE, f"no hub answers at {target}", "start it with: hub serve; hub doctor says what is wrong")
 
 
@@ -220,7 +225,9 @@ def failure_of(error: grpc.RpcError, target: str) -> Failure:
     rule = info.metadata.get("rule", "")
     said = f"{rule}: {words.removeprefix(f'{rule}: ')}" if rule else words
     if code in NOT_NOW:
-        return no_answer(target) if status is None else Failure(Exit.UNAVAILABLE, f"the hub cannot answer now: {words}", "try again")
+        if status is None:
+            return _no_answer(target, words)
+        return Failure(Exit.UNAVAILABLE, f"the hub cannot answer now: {words}", "try again")
     if code is grpc.StatusCode.INVALID_ARGUMENT:
         wrong = "; ".join(f"{one.field}: {one.description}" for one in fields.field_violations)
         return Failure(Exit.USAGE, f"the hub cannot take this request: {wrong or said}")
@@ -254,13 +261,25 @@ def demand_shards(settings: Settings, names: Sequence[str]) -> None:
         raise wrong_usage(f"there is no shard {', '.join(unknown)}", f"there are: {', '.join(known) or 'none yet'}")
 
 
+def case_in(stream: str) -> str:
+    """Return the id of the case that a stream is named by; nothing if it is named by none."""
+    found = _CASE_ID.search(stream)
+    return "" if found is None else found.group()
+
+
 def shard_of_case(settings: Settings, case_id: str) -> str:
     """Return the shard that a case lies in, from the log in the hub's home; fail if there is no such case."""
+    shard, _ = streams_of_case(settings, case_id)
+    return shard
+
+
+def streams_of_case(settings: Settings, case_id: str) -> tuple[str, list[str]]:
+    """Return the shard that a case lies in and its streams there, from the log in the hub's home; fail if there is no such case."""
     if _CASE_ID.fullmatch(case_id) is None:
         raise wrong_usage(f"{case_id!r} is no case id", "a case id is a lower-case UUID")
+    names = [f"{category}-{case_id}" for category in _CASE_STREAMS]
     with read_log(settings) as store:
-        for name in store.shards():
-            shard = store.shard(name)
-            if name != NATIONAL and any(shard.stream_version(f"{category}-{case_id}") for category in _CASE_STREAMS):
-                return name
-    raise Failure(Exit.REFUSED, f"there is no case {case_id} in {settings.home}")
+        for shard in (store.shard(name) for name in store.shards() if name != NATIONAL):
+            if streams := [name for name in names if shard.stream_version(name)]:
+                return shard.name, streams
+    raise Failure(Exit.REFUSED, f"there is no case {case_id} in {settings.home}", "hub deadlines and hub panel cases name cases")

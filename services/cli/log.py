@@ -13,8 +13,8 @@ import typer
 from domain.kernel.events import EVENT_TYPES, Recorded
 from safeguarding.hub.v1.envelope_pb2 import EventHeader
 from safeguarding.hub.v1.log_pb2 import LoggedEvent
-from services.cli.calling import read_log
-from services.cli.failures import wrong_usage
+from services.cli.calling import case_in, read_log, streams_of_case
+from services.cli.failures import Failure, wrong_usage
 from services.cli.options import Home, Json, settings_of
 from services.cli.output import emit, plain, say, show, tell
 from services.cli.stores import opened_keys
@@ -52,7 +52,7 @@ def log(
             return
         opener = _opener(settings, store, closing) if body else None
         events: list[dict[str, object]] = []
-        for shard, stored in _events(store, what, after):
+        for shard, stored in _events(settings, store, what, after):
             if not types or stored.type in types:
                 if len(events) == limit:
                     break
@@ -77,18 +77,27 @@ def _shards(store: ReadOnlyEventStore, *, json: bool) -> None:
     show(f"Shards: {len(rows)}", ("Shard", "Position", "Last recorded", "Digest"), rows, right=[1])
 
 
-def _events(store: ReadOnlyEventStore, what: str, after: int) -> Iterator[tuple[ReadOnlyShard, Stored]]:
+def _events(settings: Settings, store: ReadOnlyEventStore, what: str, after: int) -> Iterator[tuple[ReadOnlyShard, Stored]]:
     """Yield the events of a shard or a stream, in order."""
     if what not in store.shards():
         for shard in map(store.shard, store.shards()):
             if shard.stream_version(what):
                 yield from ((shard, stored) for stored in shard.read_stream(what, after))
                 return
-        raise wrong_usage(f"{what!r} is neither a shard nor a stream of this hub", "hub log without it lists the shards")
+        raise _nothing_named(settings, what)
     shard = store.shard(what)
     while batch := shard.read(after, BATCH_EVENTS):
         yield from ((shard, stored) for stored in batch)
         after = batch[-1].position
+
+
+def _nothing_named(settings: Settings, what: str) -> Failure:
+    """Return the failure of asking for what is neither a shard nor a stream, with what there is; of an unknown case it is that."""
+    hint = "hub log without it lists the shards"
+    if case_id := case_in(what):
+        _, streams = streams_of_case(settings, case_id)
+        hint = f"that case has the streams {', '.join(streams)}"
+    return wrong_usage(f"{what!r} is neither a shard nor a stream of this hub", hint)
 
 
 def _opener(settings: Settings, store: ReadOnlyEventStore, closing: ExitStack) -> Opener:
@@ -139,8 +148,23 @@ def _print(events: list[dict[str, object]], what: str, limit: int, *, with_bodie
     show(what, columns, rows, right=[0, 4])
     if with_bodies:
         for one in events:
-            say(f"{one['position']}: {dumps(one['body'], ensure_ascii=False)}")
+            say(f"{one['position']}: {_told(one['body'])}")
     say(f"{counted(len(events), 'event')}{'; there may be more: --limit, --after' if len(events) == limit else ''}")
+
+
+def _told(body: object) -> str:
+    """Return a body for people: what it leaves unsaid is left out."""
+    return "destroyed" if body is None else dumps(_without_nulls(body), ensure_ascii=False, indent=2)
+
+
+def _without_nulls(value: object) -> object:
+    match value:
+        case dict():
+            return {name: _without_nulls(one) for name, one in value.items() if one is not None}
+        case list():
+            return [_without_nulls(one) for one in value]
+        case _:
+            return value
 
 
 def _marks(entry: dict[str, object]) -> str:

@@ -10,6 +10,7 @@ import typer
 from domain.kernel.agencies import PANEL_ID
 from domain.kernel.events import Purpose
 from projections.oversight.case_list import Stage
+from projections.oversight.definitions import TABLES
 from projections.oversight.panel_table import Basis, Period
 from safeguarding.hub.v1 import oversight_pb2 as pb
 from safeguarding.hub.v1.oversight_pb2_grpc import OversightServiceStub
@@ -50,6 +51,13 @@ def read_period(text: str) -> Period:
         raise typer.BadParameter(f"{text!r}: {error}") from None
 
 
+def read_table(text: str) -> str:
+    """Read the number or name of a table."""
+    if text not in TABLES:
+        raise typer.BadParameter(f"{text!r} is no table: expected one of {', '.join(TABLES)}")
+    return text
+
+
 CountDay = Annotated[
     date | None, typer.Option("--count-day", metavar="DAY", parser=read_day, help="Counted as at the end of this day; today.")
 ]
@@ -62,7 +70,9 @@ CountDay = Annotated[
     )
 )
 def table(
-    number: Annotated[str, typer.Argument(metavar="N", help="1 to 8, or a name such as decisions; a wrong one lists all.")],
+    number: Annotated[
+        str, typer.Argument(metavar="N", parser=read_table, help="1 to 8, or a name such as decisions; a wrong one lists all.")
+    ],
     period: Annotated[Period, typer.Option("--period", metavar="PERIOD", parser=read_period, help="A year, or first/last day.")],
     home: Home = None,
     count_day: CountDay = None,
@@ -175,10 +185,16 @@ def _case_row(case: pb.CaseSummary) -> tuple[str, ...]:
     stands = [_words(case.stage)]
     stands += [f"review due {case.review_due_on}"] if case.review_due_on else []
     stands += [f"received {case.review_received_on}"] if case.review_received_on else []
-    stands += [f"{case.working_days} working days"] if case.HasField("working_days") else []
+    stands += [_review_time(case)] if case.HasField("working_days") else []
     stands += [f"decision: {_words(case.decision)}"]
     stands += [f"Panel: {_words(case.response)}"] if case.response else []
     return (f"{case.case_id}\n{case.shard}", "\n".join(notified), "\n".join(stands))
+
+
+def _review_time(case: pb.CaseSummary) -> str:
+    """Say how long the rapid review took, or has been owed for."""
+    span = "from notification to receipt" if case.review_received_on else "since notification"
+    return f"{counted(case.working_days, 'working day')} {span}"
 
 
 def _words(name: str) -> str:

@@ -33,6 +33,8 @@ def restore(
     they are opened if the key-encryption key is at hand. If anything is wrong it is named, nothing is put in place, and the exit code is 5.
     """
     settings = settings_of(home)
+    if not backup.is_dir():
+        raise wrong_usage(f"there is no folder {backup}", "name the folder that hub backup made")
     has_kek = settings.kek is not None or settings.kek_file.exists()
     keys = Keys(
         kek=kek_of(settings) if has_kek else None,

@@ -218,8 +218,17 @@ def test_without_a_hub_there_is_nothing_to_back_up(tmp_path: Path) -> None:
     took = ran("backup", tmp_path / "backup", "--home", tmp_path / "home")
     assert (took.code, "holds no hub" in took.err) == (Exit.UNAVAILABLE, True)
     back = ran("restore", tmp_path / "backup", "--home", tmp_path / "home")
-    assert (back.code, "is no backup, or not all of one: manifest.json is missing" in back.err) == (Exit.UNSOUND, True)
+    assert (back.code, "there is no folder" in back.err, "keep the backup" in back.err) == (Exit.USAGE, True, False)
     assert not list(tmp_path.iterdir())
+    (tmp_path / "backup").mkdir()
+    back = ran("restore", tmp_path / "backup", "--home", tmp_path / "home")
+    assert (back.code, "is no backup, or not all of one: manifest.json is missing" in back.err) == (Exit.UNSOUND, True)
+    assert [one.name for one in tmp_path.iterdir()] == ["backup"]
+
+
+def test_a_backup_into_a_folder_that_is_not_there_says_so_of_that_folder(hub: RunningHub, tmp_path: Path) -> None:
+    took = ran("backup", tmp_path / "nosuch" / "backup", "--home", hub.settings.home)
+    assert (took.code, f"there is no folder {tmp_path / 'nosuch'}" in took.err, "--home" in took.err) == (Exit.USAGE, True, False)
 
 
 @pytest.mark.parametrize("leads_to", ["folder", "nothing"])

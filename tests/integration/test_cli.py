@@ -215,6 +215,17 @@ def test_where_no_hub_answers_commands_end_with_4(hub: Served, tmp_path: Path) -
         assert "start it with: hub serve" in answer.err
 
 
+def test_the_hub_of_another_home_is_told_from_none(hub: Served, tmp_path: Path) -> None:
+    home = tmp_path / "other"
+    stop(start(home, "--found"))
+    taken = (hub.home / "address").read_text().strip()
+    (home / "hub.toml").write_text(f'listen = "{taken}"\n')
+    answer = ran("agencies", "list", "--home", home)
+
+    assert (answer.code, f"what answers at {taken} is no hub of this home" in answer.err) == (4, True)
+    assert "start it with" not in answer.err
+
+
 @pytest.mark.parametrize(
     "program",
     [
@@ -574,6 +585,12 @@ def test_deadlines_are_listed_by_urgency_and_filtered(hub: Served) -> None:
         (("deadlines", "--owed-by", "nobody"), 2, "an agency id is"),
         (("deadlines", "--case", "nosuch"), 2, "a case id is a lower-case UUID"),
         (("deadlines", "--case", OTHER_CASE), 3, "there is no case"),
+        (("chronology", OTHER_CASE), 3, "there is no case"),
+        (("log", OTHER_CASE), 3, "there is no case"),
+        (("log", f"incident-{OTHER_CASE}"), 3, "there is no case"),
+        (("log", CASE), 2, f"that case has the streams incident-{CASE}, sharing-{CASE}"),
+        (("log", "nosuch"), 2, "hub log without it lists the shards"),
+        (("panel", "table", "99"), 2, "expected one of chart, 1, 2, "),
         (("deadlines", "--shard", "nosuch"), 2, f"there are: {SHARD}"),
         (("deadlines", "--watch", "--limit", "1"), 2, "do not go together"),
         (("log", "national", "--type", "nosuch"), 2, "agency.enrolled.v1"),
@@ -614,7 +631,7 @@ def test_a_panel_table_is_counted_and_labelled(hub: Served) -> None:
     assert len(rows) == 1 + len(table["rows"]) + ("total" in table)
     assert f"counted: {table['unit']}" in hub.ran(*arguments).out
     wrong = hub.ran("panel", "table", "99", "--period", "2024")
-    assert (wrong.code, "table: expected one of chart" in wrong.err) == (2, True)
+    assert (wrong.code, "expected one of chart" in wrong.err) == (2, True)
     basis = hub.ran("panel", "table", "6", "--period", "2024", "--basis", "occurred")
     assert (basis.code, "basis: expected one of due for table 6, found occurred" in basis.err) == (2, True)
     future = hub.ran("panel", "table", "6", "--period", "2024", "--count-day", "2099-01-01")
@@ -626,7 +643,9 @@ def test_the_panel_lists_cases(hub: Served) -> None:
 
     assert [(one["case_id"], one["notified_on"], one["stage"]) for one in cases["cases"]] == [(CASE, "2024-03-04", "notified")]
     assert hub.ran("panel", "cases", "--stage", "published", "--json").document == {"cases": [], "more": False}
-    assert CASE in hub.ran("panel", "cases").out
+    shown = hub.ran("panel", "cases", "--count-day", "2024-03-07").out
+    assert CASE in shown
+    assert "3 working days since notification" in shown
 
 
 # ── the log ──
@@ -644,6 +663,19 @@ def test_the_log_shows_places_and_keeps_bodies_sealed(hub: Served) -> None:
     assert "recorded nowhere" in opened.err
     assert hub.ran("log", "national", "--limit", "1", "--json").document["events"][0]["event_type"] == "agency.enrolled.v1"
     assert hub.ran("log", "nonsense").code == 2
+
+
+def test_a_body_is_shown_to_people_in_lines_without_what_it_leaves_unsaid(hub: Served) -> None:
+    stream = f"incident-{CASE}"
+    shown = hub.ran("log", stream, "--body").out
+    event = hub.ran("log", stream, "--body", "--json").document["events"][0]
+
+    assert f"\n{event['position']}: {{\n" in shown
+    assert '\n  "circumstances": "Synthetic circumstances.",\n' in shown
+    assert "null" not in shown
+    told = json.loads(shown.partition(f"\n{event['position']}: ")[2].rpartition("\n}\n")[0] + "}")
+    assert (told["children"][0]["sex"], told["details"]) == ("female", {"done_at": event["body"]["details"]["done_at"]})
+    assert None in event["body"]["details"].values()
 
 
 def test_who_read_a_case_is_on_the_log(hub: Served) -> None:
