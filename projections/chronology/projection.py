@@ -93,8 +93,9 @@ def apply(connection: Connection, tables: Tables, batch: Sequence[Recorded]) -> 
             rows["partnership_member"] += _members(recorded)
             continue
         case_id = identity_of(recorded.stream)
-        facts += _facts(recorded, case_id)
-        for name, values in _links(recorded).items():
+        children = [] if recorded.event is None else children_of(recorded.event)
+        facts += _facts(recorded, case_id, children)
+        for name, values in _links(recorded, children).items():
             place = {"shard": recorded.shard, "position": recorded.position, "case_id": case_id}
             rows[name] += [{**place, "ordinal": ordinal, **value} for ordinal, value in enumerate(values)]
     insert_tuples(connection, tables["fact"], facts)
@@ -102,7 +103,7 @@ def apply(connection: Connection, tables: Tables, batch: Sequence[Recorded]) -> 
         insert_rows(connection, tables[name], table_rows)
 
 
-def _facts(recorded: Recorded, case_id: str) -> list[Fact]:
+def _facts(recorded: Recorded, case_id: str, children: list[str]) -> list[Fact]:
     """Return an event's rows; its findings stand with the first."""
     shard, position = recorded.shard, recorded.position
     common = (
@@ -121,13 +122,13 @@ def _facts(recorded: Recorded, case_id: str) -> list[Fact]:
     )
     findings, mended = list(recorded.findings), list(recorded.mended)
     rows = []
-    for ordinal, (kind, entry_id, content) in enumerate(_parts(recorded)):
+    for ordinal, (kind, entry_id, content) in enumerate(_parts(recorded, children)):
         rows.append((shard, position, ordinal, *common, findings, mended, kind._value_, entry_id, content))
         findings = mended = []
     return rows
 
 
-def _parts(recorded: Recorded) -> list[tuple[Kind, str | None, Row]]:
+def _parts(recorded: Recorded, children: list[str]) -> list[tuple[Kind, str | None, Row]]:
     """Return what an event adds to the story, in order: kind, the entry it is about, content."""
     match recorded.event:
         case None:
@@ -143,7 +144,7 @@ def _parts(recorded: Recorded) -> list[tuple[Kind, str | None, Row]]:
         case sharing.InformationQueried() as queried:
             return [(Kind.QUERY, str(queried.entry_id), {"text": queried.question})]
         case event:
-            return [(Kind.MILESTONE, None, _milestone(event))]
+            return [(Kind.MILESTONE, None, _milestone(event, children))]
 
 
 def _entry(entry: sharing.Entry, request_id: str | None) -> Row:
@@ -177,10 +178,10 @@ def _partly(event: sharing.InformationShared | sharing.InformationPartlyShared) 
     return {"headline": headline, "significant": True, "children": [], "request_id": event.request_id}
 
 
-def _milestone(event: Event) -> Row:
+def _milestone(event: Event, children: list[str]) -> Row:
     """Return a milestone's content; raise ``KeyError`` for an event that no headline was written for."""
     headline = HEADLINES[type(event)]
-    content: Row = {"headline": headline.words(event), "significant": headline.significant, "children": _children_of(event)}
+    content: Row = {"headline": headline.words(event), "significant": headline.significant, "children": children}
     moment = _moment(event)
     if moment is not None:
         content["when"] = when_row(moment)
@@ -254,6 +255,11 @@ def _of_one(event: Any) -> Iterable[str]:
     return [event.child_id]
 
 
+def _of_entries(event: Any) -> Iterable[str]:
+    """Name the children that entries are about."""
+    return [child for entry in event.entries for child in entry.children]
+
+
 _CHILDREN: Final[Mapping[type[Event], Callable[[Any], Iterable[str]]]] = {
     incident.IncidentNotified: _of_children,
     incident.NotificationAmended: _of_children,
@@ -265,29 +271,36 @@ _CHILDREN: Final[Mapping[type[Event], Callable[[Any], Iterable[str]]]] = {
     incident.SafetyActionTaken: _of_ids,
     sharing.InformationOffered: _of_ids,
     sharing.FlagRaised: _of_ids,
+    sharing.InformationShared: _of_entries,
+    sharing.InformationPartlyShared: _of_entries,
+    sharing.InformationCorrected: lambda event: event.replacement.children,
 }
 """Where the events that name children do so. By type: asking after each class in turn took longer than all else of a milestone."""
 
 
-def _children_of(event: Event) -> list[str]:
+def children_of(event: Event) -> list[str]:
     """Return the ids of the children that an event of a case names, in order, each once."""
     named = _CHILDREN.get(type(event))
     return [] if named is None else list(dict.fromkeys(named(event)))
 
 
-def _links(recorded: Recorded) -> dict[str, list[Row]]:
-    """Return what an event says of who may read the case."""
+def _links(recorded: Recorded, children: list[str]) -> dict[str, list[Row]]:
+    """Return what an event says of who belongs to the case and who may read it."""
+    links: dict[str, list[Row]] = {"case_child": [{"child_id": child} for child in children]} if children else {}
     match recorded.event:
-        case None if recorded.event_type == sharing.InformationRestricted.EVENT_TYPE:
-            return {"case_restriction": [_lost_restriction(recorded.event_id, recorded.agency_id)]}
+        case None:
+            if recorded.event_type == sharing.InformationRestricted.EVENT_TYPE:
+                links["case_restriction"] = [_lost_restriction(recorded.event_id, recorded.agency_id)]
+            return links
         case sharing.InformationRequested() as requested:
-            return {"case_agency": [{"agency_id": requested.recipient, "link": Link.REQUESTED.value}]}
+            links["case_agency"] = [{"agency_id": requested.recipient, "link": Link.REQUESTED.value}]
         case RapidReviewOpened() as opened:
-            return {"case_agency": [{"agency_id": agency, "link": Link.ASKED_FOR_RETURN.value} for agency in opened.agencies_asked]}
+            links["case_agency"] = [{"agency_id": agency, "link": Link.ASKED_FOR_RETURN.value} for agency in opened.agencies_asked]
         case sharing.InformationRestricted() as restricted:
-            return {"case_restriction": [_restriction(recorded, restricted)]}
+            links["case_restriction"] = [_restriction(recorded, restricted)]
         case _:
-            return {}
+            pass
+    return links
 
 
 def _restriction(recorded: Recorded, event: sharing.InformationRestricted) -> Row:

@@ -1,4 +1,4 @@
-"""Reading the chronology's rows: by shard and case, so that an answer costs what the case is and not what the store is."""
+"""Reading the chronology's rows: by shard and case, or by child, so that an answer costs what the case is and not what the store is."""
 
 from __future__ import annotations
 
@@ -72,6 +72,19 @@ def case_lines(
 def case_position(connection: Connection, tables: Tables, shard: str, case_id: str) -> int:
     """Return the position of the last fact of a case, 0 for an unknown one: while it stays, the case's lines stay."""
     return connection.execute(_last_of_case(tables["fact"]), _case(shard, case_id)).scalar() or 0
+
+
+def cases_of_child(connection: Connection, tables: Tables, shard: str, child_id: str) -> tuple[str, ...]:
+    """Return the ids of the cases of a shard that name the child, in the order in which they first did."""
+    table = tables["case_child"]
+    statement = select(table.c.case_id).where(table.c.shard == shard, table.c.child_id == child_id)
+    named = connection.execute(statement.order_by(table.c.position, table.c.ordinal)).scalars()
+    return tuple(dict.fromkeys(named))
+
+
+def names_child(lines: Sequence[Line], child_id: str) -> bool:
+    """Tell whether one of a case's lines is about a child: of lines as a reader may see them, whether he may know that the case is."""
+    return any(child_id in line.children for line in lines)
 
 
 def significant(lines: Sequence[Line]) -> tuple[Line, ...]:

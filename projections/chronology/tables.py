@@ -9,11 +9,12 @@ from projections.kernel.view import Tables
 
 
 def define(metadata: MetaData, prefix: str) -> Tables:
-    """Define the tables. Every read is by shard and case, so that it costs what the case is, not what the store is."""
+    """Define the tables. Every read is by shard and case (or child), so that it costs what the case is, not what the store is."""
     return {
         "fact": _fact(metadata, prefix),
         "case_agency": _case_agency(metadata, prefix),
         "case_restriction": _case_restriction(metadata, prefix),
+        "case_child": _case_child(metadata, prefix),
         "partnership_member": _partnership_member(metadata, prefix),
     }
 
@@ -83,6 +84,18 @@ def _case_restriction(metadata: MetaData, prefix: str) -> Table:
         Column("caveats", Json, nullable=False),
         Column("named_agencies", Json, nullable=False),
         Index(f"{prefix}case_restriction_case", "shard", "case_id"),
+    )
+
+
+def _case_child(metadata: MetaData, prefix: str) -> Table:
+    """Which children were said to belong to which case, as often as it was said."""
+    return Table(
+        f"{prefix}case_child",
+        metadata,
+        *_place(),
+        Column("case_id", Text, nullable=False),
+        Column("child_id", Text, nullable=False),
+        Index(f"{prefix}case_child_child", "shard", "child_id", "case_id"),
     )
 
 

@@ -57,6 +57,7 @@ _WRITERS: Final = {
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
 }
+_FETCH_ROWS: Final = 1_000
 _UNDEFINED_TABLE: Final = "42P01"
 _SERVERS_OWN: Final = (psycopg.ProgrammingError, psycopg.InternalError, psycopg.NotSupportedError)
 """Said by a server, these are not an event's fault: a table or a right is missing, or it only reads."""

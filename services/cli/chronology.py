@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from enum import StrEnum
+from operator import itemgetter
 from typing import Annotated, Final
 
 import typer
@@ -71,13 +73,16 @@ _CSV_COLUMNS: Final = (
 
 
 def chronology(
-    case: Annotated[str, typer.Argument(metavar="CASE", help="The case's id, a UUID.")],
+    case: Annotated[str | None, typer.Argument(metavar="CASE", help="The case's id, a UUID.")] = None,
     home: Home = None,
     as_agency: As = None,
     shard: ShardOption = None,
     known_at: Annotated[
         datetime | None,
         typer.Option("--known-at", metavar="TIME", parser=read_moment, help="Only what was known by then; a bare day is its end."),
+    ] = None,
+    child: Annotated[
+        str | None, typer.Option("--child", metavar="CHILD", help="A child's id instead: its story across the cases of --shard.")
     ] = None,
     all_entries: Annotated[bool, typer.Option("--all", help="All entries, not only significant ones.")] = False,
     order: Annotated[Ordering, typer.Option("--order", help="By when it happened, or by when it became known.")] = Ordering.HAPPENED,
@@ -88,23 +93,30 @@ def chronology(
     csv: Csv = False,
     json: Json = False,
 ) -> None:
-    """Show a case's chronology, with signatures' state and what is still to be mended.
+    """Show a case's chronology, with signatures' state and what is still to be mended; with --child a child's, of all its cases as one.
 
     Without --as it asks as the business unit of the case's partnership. That the case was read, by whom and what for, is recorded.
     """
+    if (case is None) is (child is None):
+        raise wrong_usage("whose chronology is not clear", "name a case, or a child by --child, and not both")
+    if child is not None and (shard is None or watch):
+        raise wrong_usage("--child needs --shard, and does not go with --watch", "a child's id is of one partnership")
     if sum((csv, json)) > 1 or (watch and (csv or known_at is not None)):
         raise wrong_usage("these options do not go together", "one of --csv, --json; --watch shows the present and no CSV")
     settings = settings_of(home)
-    found = shard or shard_of_case(settings, case)
+    found = shard or shard_of_case(settings, case or "")
     asks = as_agency or _business_unit(settings, found)
     calling = Calling(settings=settings, agency_id=asks, user=user, role=role, purpose=purpose)
     if watch:
-        _watch(calling, pb.WatchChronologyRequest(shard=found, case_id=case, all_entries=all_entries), json=json)
+        _watch(calling, pb.WatchChronologyRequest(shard=found, case_id=case or "", all_entries=all_entries), json=json)
         return
-    request = pb.GetChronologyRequest(shard=found, case_id=case, all_entries=all_entries, order=_ORDERS[order], page_size=PAGE_LINES)
+    request = pb.GetChronologyRequest(shard=found, all_entries=all_entries, order=_ORDERS[order], page_size=PAGE_LINES)
     if known_at is not None:
         request.known_at.CopyFrom(stamp(known_at))
-    story = _story(calling, request)
+    if child is not None:
+        _show_child(calling, request, child, csv=csv, json=json)
+        return
+    story = _story(calling, request, case or "")
     if json:
         emit({"shard": found, "case_id": case, "as": asks, **plain(story)})
     elif csv:
@@ -123,9 +135,39 @@ def _business_unit(settings: Settings, shard: str) -> str:
     raise wrong_usage(f"this home holds no certificate of the business unit of {shard}", "--as says which agency asks")
 
 
-def _story(calling: Calling, request: pb.GetChronologyRequest) -> pb.GetChronologyResponse:
-    """Return all pages as one."""
+def _show_child(calling: Calling, request: pb.GetChronologyRequest, child: str, *, csv: bool, json: bool) -> None:
+    """Show what the cases that name a child say of it, and of no child in particular, as one story."""
+    with calling.channel() as channel:
+        named = pb.ListCasesOfChildRequest(shard=request.shard, child_id=child)
+        cases = calling.call(ChronologyServiceStub(channel).ListCasesOfChild, named).case_ids
+    stories = {case: _story(calling, request, case) for case in cases}
+    for story in stories.values():
+        about = [line for line in story.lines if not line.children or child in line.children]
+        del story.lines[:]
+        story.lines.extend(about)
+    if json:
+        told = [{"case_id": case, **plain(story)} for case, story in stories.items()]
+        emit({"shard": request.shard, "child_id": child, "as": calling.agency_id, "cases": told})
+    elif csv:
+        write_csv(("case_id", *_CSV_COLUMNS), [(case, *_csv_row(line)) for case, story in stories.items() for line in story.lines])
+    else:
+        _print_child(stories, f"Child {child} in {request.shard}, as {calling.agency_id} may see it")
+
+
+def _print_child(stories: Mapping[str, pb.GetChronologyResponse], title: str) -> None:
+    """Print the chronologies of several cases as one, by when things happened."""
+    for number, (case, story) in enumerate(stories.items(), 1):
+        say(f"case {number}: {case}, {counted(len(story.lines), 'line')}")
+    lines = [(number, line) for number, story in enumerate(stories.values(), 1) for line in story.lines]
+    rows = [(happened, str(number), *rest) for number, line in lines for happened, *rest in [_row(line)]]
+    show(title, ("Happened", "Case", *_COLUMNS[1:]), sorted(rows, key=itemgetter(0)), whole=_WHOLE)
+    say(f"{counted(len(lines), 'line')} of {counted(len(stories), 'case')}")
+
+
+def _story(calling: Calling, request: pb.GetChronologyRequest, case: str) -> pb.GetChronologyResponse:
+    """Return all pages of a case's chronology as one."""
     whole = pb.GetChronologyResponse()
+    request.case_id, request.page_token = case, ""
     with calling.channel() as channel:
         for page in calling.pages(ChronologyServiceStub(channel).GetChronology, request):
             whole.lines.extend(page.lines)

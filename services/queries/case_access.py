@@ -29,7 +29,12 @@ class CaseAsked:
 
     def freshness(self, reading: Reading) -> Freshness:
         """Say how current an answer about the case is. Only its own streams are named: others are not the reader's to know of."""
-        return freshness(reading, self.shard, [*_streams(self.case_id), f"partnership-{self.shard}"])
+        return freshness(reading, self.shard, [*self.streams, f"partnership-{self.shard}"])
+
+    @property
+    def streams(self) -> list[str]:
+        """The names of the streams that the case may have."""
+        return _streams(self.case_id)
 
 
 def _streams(case_id: str) -> list[str]:

@@ -4,29 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from itertools import groupby
 from typing import Final
 
 from domain.access.events import Resource
 from domain.calendar import bundled
-from projections.chronology.access import Standing
+from domain.kernel.events import london_day
+from projections.chronology.access import Standing, standing_of
 from projections.chronology.projection import CHRONOLOGY
-from projections.chronology.queries import behind, case_lines, case_position, significant
+from projections.chronology.queries import access_facts, behind, case_lines, case_position, cases_of_child, names_child, significant
 from projections.chronology.redaction import Viewer, redact
 from projections.chronology.shape import gaps
 from projections.chronology.story import Line, Order, Place
 from projections.kernel.database import Reading
 from safeguarding.hub.v1 import chronology_pb2 as pb
 from safeguarding.hub.v1.chronology_pb2_grpc import ChronologyServiceServicer
-from services.queries.asking import Asker, Context, Desk, instant
+from services.queries.asking import Asker, Context, Desk, freshness, instant
 from services.queries.case_access import CaseAsked, enter, parked_streams
 from services.queries.lines import Writer, gap, open_findings
 from services.queries.paging import cut, limit_of, not_given_out, read_token, write_token
 from services.queries.proof import Proofs
 from services.queries.watching import Ticker, hand_over
 from services.runtime.fieldrules import check_fields
-from services.runtime.limits import ANSWER_MAX_BYTES
+from services.runtime.limits import ANSWER_MAX_BYTES, PAGE_MAX_ROWS
 
 _TOKEN_FORM: Final = (str, int, int, int, int)
 
@@ -68,6 +69,32 @@ class Chronology(ChronologyServiceServicer):
         await self._desk.viewed(asker, case.resource, [(case.shard, case.case_id, len(answer.lines))])
         return answer
 
+    async def ListCasesOfChild(  # noqa: N802  # the RPC's name
+        self, request: pb.ListCasesOfChildRequest, context: Context
+    ) -> pb.ListCasesOfChildResponse:
+        """Return the cases that are seen to name the child; that they were looked up is on the log before they are returned."""
+        check_fields(request)
+        asker = self._desk.asker(context)
+        self._desk.demand_followed([request.shard])
+        await self._desk.wait_for([(request.shard, request.min_position)], CHRONOLOGY.name)
+        today = london_day(self._desk.clock())
+
+        def look(reading: Reading) -> pb.ListCasesOfChildResponse:
+            named = cases_of_child(reading.connection, reading.tables, request.shard, request.child_id)
+            cases = [CaseAsked(request.shard, case_id, Resource.CHRONOLOGY) for case_id in named]
+            shown = [case for case in cases if _names_child(reading, case, asker, today, request.child_id)][:PAGE_MAX_ROWS]
+            return pb.ListCasesOfChildResponse(
+                case_ids=[case.case_id for case in shown],
+                freshness=freshness(reading, request.shard, [stream for case in shown for stream in case.streams]),
+            )
+
+        answer = await self._desk.look(CHRONOLOGY.name, look)
+        if answer.case_ids:
+            await self._desk.viewed(asker, Resource.CHRONOLOGY, [(request.shard, case_id, 1) for case_id in answer.case_ids])
+        else:
+            await self._desk.listed(asker, Resource.CHRONOLOGY, 0)
+        return answer
+
     async def WatchChronology(  # type: ignore[override]  # noqa: N802  # it writes: an answer that is left lying is noticed
         self, request: pb.WatchChronologyRequest, context: Context
     ) -> None:
@@ -94,6 +121,12 @@ def _story(
     lines = case_lines(reading.connection, reading.tables, case.shard, case.case_id, order=order, known_at=known_at, calendar=bundled())
     viewer = Viewer(agency_id=asker.agency_id, kind=asker.kind, standing=standing)
     return redact(lines, viewer, parked_streams(reading, case.shard, case.case_id))
+
+
+def _names_child(reading: Reading, case: CaseAsked, asker: Asker, today: date, child_id: str) -> bool:
+    """Tell whether the asker may read a case, and sees there that it is about a child."""
+    standing = standing_of(access_facts(reading.connection, reading.tables, case.shard, case.case_id), asker.agency_id, today)
+    return isinstance(standing, Standing) and names_child(_story(reading, case, asker, standing, Order.AS_KNOWN, None), child_id)
 
 
 def _read_place(token: str, order: Order) -> Place | None:

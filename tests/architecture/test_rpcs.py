@@ -73,6 +73,10 @@ _LIST_TESTS: Final = (
     *_CASE_TESTS[:5],
     "test_query_access.py::test_a_list_leaves_one_record_and_a_subscription_one_for_each_case_in_a_batch",
 )
+_CHILD_TESTS: Final = (
+    "test_query_access.py::test_the_cases_of_a_child_are_those_that_the_reader_sees_to_name_it",
+    "test_query_access.py::test_whoever_looks_a_child_up_is_on_record",
+)
 APPEND: Final = {
     "AppendEvents": Access(Rule.OWN_KIND, (_PAIRINGS,)),
     "GetReceipt": Access(Rule.OWN_KIND, ("test_append_services.py::test_a_receipt_is_given_to_the_agency_that_appended_and_to_no_other",)),
@@ -80,6 +84,7 @@ APPEND: Final = {
 QUERIES: Final = {
     "ChronologyService/GetChronology": Access(Rule.CASE, _CASE_TESTS),
     "ChronologyService/WatchChronology": Access(Rule.CASE, _CASE_TESTS),
+    "ChronologyService/ListCasesOfChild": Access(Rule.LIST, _CHILD_TESTS),
     "DeadlineService/ListDeadlines": Access(Rule.LIST, _LIST_TESTS),
     "DeadlineService/ExplainDeadline": Access(Rule.CASE, _CASE_TESTS),
     "DeadlineService/WatchDeadlines": Access(Rule.LIST, _LIST_TESTS),

@@ -28,6 +28,7 @@ from services.runtime.settings import NAMES, Settings, load_settings
 from tests.support.builders import (
     BUSINESS_UNIT,
     CASE,
+    CHILD,
     COUNCIL,
     ICB,
     MONDAY,
@@ -527,6 +528,22 @@ def test_a_chronology_is_found_without_naming_its_partnership(hub: Served) -> No
     assert [line["event_type"] for line in story["lines"]].count("incident.notified.v1") == 1
     assert FORMULA in [line["fact"] for line in story["lines"]]
     assert FORMULA in hub.ran("chronology", CASE).out
+
+
+def test_a_childs_chronology_is_that_of_all_its_cases(hub: Served) -> None:
+    whole = hub.ran("chronology", CASE, "--json").document
+    told = hub.ran("chronology", "--child", CHILD, "--shard", SHARD, "--json").document
+    assert (told["child_id"], told["as"]) == (CHILD, whole["as"])
+    assert CASE in [one["case_id"] for one in told["cases"]]
+    printed = hub.ran("chronology", "--child", CHILD, "--shard", SHARD).out
+    assert f"case 1: {told['cases'][0]['case_id']}" in printed
+    exported = hub.ran("chronology", "--child", CHILD, "--shard", SHARD, "--csv").out.splitlines()
+    assert len(exported) > sum(len(one["lines"]) for one in told["cases"])
+
+
+@pytest.mark.parametrize("arguments", [(), (CASE, "--child", CHILD), ("--child", CHILD), ("--child", CHILD, "--shard", SHARD, "--watch")])
+def test_whose_chronology_must_be_clear(hub: Served, arguments: tuple[str, ...]) -> None:
+    assert hub.ran("chronology", *arguments).code == 2
 
 
 def test_a_chronology_as_known_earlier_is_shorter(hub: Served) -> None:

@@ -12,7 +12,7 @@ import pytest
 from domain.agency.events import AgencyEnrolled, AgencySuspended
 from domain.kernel.agencies import OPERATOR_ID, PANEL_ID, AgencyKind
 from domain.kernel.events import Marking, Purpose
-from domain.kernel.ids import NATIONAL, AgencyId, RequestId, Shard
+from domain.kernel.ids import NATIONAL, AgencyId, ChildId, RequestId, Shard
 from domain.partnership.events import MembershipChange, MembershipChanged
 from domain.rapid_review.events import (
     Decision,
@@ -40,6 +40,7 @@ from tests.support.builders import (
     SECOND_COUNCIL,
     SHARD,
     STRANGER,
+    a_child,
     a_notification,
     a_referral,
     a_share,
@@ -441,6 +442,38 @@ async def test_a_list_leaves_one_record_and_a_subscription_one_for_each_case_in_
     assert said_of(one) == ("hub", POLICE, "u-417", "analyst", "rapid_review", "deadlines", f"{len(answer.deadlines)} rows")
     await subscribed(hub, POLICE, position - 3, position)
     assert [said_of(one)[5:] for one in access_events(hub, f"access-{case_id}")] == [("events", "3 rows")]
+
+
+async def test_the_cases_of_a_child_are_those_that_the_reader_sees_to_name_it(hub: RunningHub) -> None:
+    child, sibling, (first_case, second_case) = ChildId(a_uuid()), ChildId(a_uuid()), (a_uuid(), a_uuid())
+    await hub.said(COUNCIL, a_notification(children=(a_child(child),)), case_id=first_case)
+    await hub.said(
+        COUNCIL, a_notification(children=(a_child(child), a_child(sibling, index_child=False, death_category=None))), case_id=second_case
+    )
+    entry = an_entry(a_uuid(), children=(sibling,), marking=Marking.OFFICIAL_SENSITIVE)
+    (told,) = await hub.said(POLICE, a_share(entry), case_id=second_case)
+    restriction = InformationRestricted(marking=Marking.RESTRICTED, named_agencies=(COUNCIL, POLICE), reason="Synthetic.")
+    async with queries(hub, ICB) as icb, queries(hub, COUNCIL) as council, queries(hub, HOSPITAL) as stranger:
+        assert await icb.cases_of(child, min_position=told.position) == [first_case, second_case]
+        assert await icb.cases_of(sibling) == [second_case]
+        assert await stranger.cases_of(child) == []
+        assert await icb.cases_of(a_uuid()) == []
+        (receipt,) = await hub.said(COUNCIL, restriction, case_id=second_case)
+        assert await icb.cases_of(child, min_position=receipt.position) == [first_case]
+        assert await icb.cases_of(sibling) == []
+        assert await council.cases_of(child) == [first_case, second_case]
+
+
+async def test_whoever_looks_a_child_up_is_on_record(hub: RunningHub) -> None:
+    child, case_id = ChildId(a_uuid()), a_uuid()
+    (told,) = await hub.said(COUNCIL, a_notification(children=(a_child(child),)), case_id=case_id)
+    async with queries(hub, POLICE) as asks:
+        assert await asks.cases_of(child, min_position=told.position) == [case_id]
+        assert [said_of(one)[1:3] + said_of(one)[5:] for one in access_events(hub, f"access-{case_id}")] == [
+            (POLICE, "u-417", "chronology", "1 rows")
+        ]
+        assert await asks.cases_of(a_uuid()) == []
+    assert said_of(access_events(hub, f"access-{list_id(POLICE)}", NATIONAL)[-1])[5:] == ("chronology", "0 rows")
 
 
 def list_id(agency_id: str) -> str:

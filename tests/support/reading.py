@@ -66,6 +66,11 @@ class Queries:
         request = chronology_pb2.GetChronologyRequest(shard=shard, case_id=case_id, **{"all_entries": True, **asked})
         return await self.chronology.GetChronology(request, metadata=ASKS, timeout=CALL_SECONDS)
 
+    async def cases_of(self, child_id: str, **asked: Any) -> list[str]:
+        """Return the cases of a child."""
+        request = chronology_pb2.ListCasesOfChildRequest(shard=SHARD, child_id=child_id, **asked)
+        return list((await self.chronology.ListCasesOfChild(request, metadata=ASKS, timeout=CALL_SECONDS)).case_ids)
+
     async def stream(self, stream: str, *, shard: str = SHARD, **asked: Any) -> event_log_pb2.ReadStreamResponse:
         """Return a page of a stream."""
         request = event_log_pb2.ReadStreamRequest(shard=shard, stream=stream, **asked)

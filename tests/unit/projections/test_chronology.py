@@ -37,7 +37,7 @@ from domain.sharing.events import (
 from projections.chronology.access import Standing, standing_of
 from projections.chronology.headlines import HEADLINES
 from projections.chronology.projection import CHRONOLOGY, Kind
-from projections.chronology.queries import access_facts, behind, case_lines, significant
+from projections.chronology.queries import access_facts, behind, case_lines, cases_of_child, names_child, significant
 from projections.chronology.redaction import Viewer, redact
 from projections.chronology.shape import Gap, gaps, patterns
 from projections.chronology.story import Line, Note, Order, ShownFinding
@@ -60,7 +60,9 @@ from tests.support.builders import (
     REQUEST,
     SCHOOL,
     SHARD,
+    SIBLING,
     STRANGER,
+    a_child,
     a_harm_notification,
     a_notification,
     a_partnership_established,
@@ -125,6 +127,10 @@ class Log:
     def standing(self, agency: str, today: date = TODAY, case_id: str = CASE) -> Standing | DenialReason:
         with self.database.reading("chronology") as look:
             return standing_of(access_facts(look.connection, look.tables, self.shard, case_id), agency, today)
+
+    def cases_of(self, child: str) -> tuple[str, ...]:
+        with self.database.reading("chronology") as look:
+            return cases_of_child(look.connection, look.tables, self.shard, child)
 
 
 @pytest.fixture(scope="module")
@@ -402,6 +408,16 @@ def test_a_line_is_touched_by_its_correction_by_notes_on_it_and_by_the_mending_o
     assert [line.touched_position for line in log.lines()] == [2]
     log.say(replaces(an_id(50), "Otherwise."), by=SCHOOL)
     assert sorted((line.position, line.touched_position) for line in log.lines()) == [(1, 3), (3, 3)]
+
+
+def test_a_child_is_followed_across_the_cases_of_a_shard(log: Log) -> None:
+    log.say(a_referral(CHILD), INCIDENT)
+    log.say(a_notification(children=(a_child(SIBLING),)), f"incident-{OTHER_CASE}", COUNCIL)
+    log.say(SafetyActionTaken(action="Synthetic.", children=(CHILD,)), f"incident-{OTHER_CASE}", COUNCIL)
+    assert log.cases_of(CHILD) == (CASE, OTHER_CASE)
+    assert log.cases_of(SIBLING) == (OTHER_CASE,)
+    assert names_child(log.lines(case_id=OTHER_CASE), CHILD)
+    assert not names_child(log.lines(), SIBLING)
 
 
 def test_no_headline_holds_a_word_of_narrative(log: Log) -> None:
@@ -707,7 +723,8 @@ def test_every_read_is_a_search_by_index_whatever_the_store_holds(log: Log) -> N
         event.listen(look.connection, "before_cursor_execute", explain)
         access_facts(look.connection, look.tables, log.shard, CASE)
         case_lines(look.connection, look.tables, log.shard, CASE, order=Order.AS_KNOWN, known_at=None, calendar=CALENDAR)
-    assert len([step for step in searched if step.startswith("SEARCH")]) == 6
+        cases_of_child(look.connection, look.tables, log.shard, CHILD)
+    assert len([step for step in searched if step.startswith("SEARCH")]) == 7
     assert not [step for step in searched if step.startswith("SCAN")]
 
 

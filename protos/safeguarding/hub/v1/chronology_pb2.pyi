@@ -326,6 +326,66 @@ class ChronologyLine(_message.Message):
 Global___ChronologyLine: _TypeAlias = ChronologyLine  # noqa: Y015
 
 @_typing.final
+class ListCasesOfChildRequest(_message.Message):
+    """Which child."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHARD_FIELD_NUMBER: _builtins.int
+    CHILD_ID_FIELD_NUMBER: _builtins.int
+    MIN_POSITION_FIELD_NUMBER: _builtins.int
+    shard: _builtins.str
+    """The partnership."""
+    child_id: _builtins.str
+    """The child, as events name it."""
+    min_position: _builtins.int
+    """Wait until the view has come this far in the shard."""
+    def __init__(
+        self,
+        *,
+        shard: _builtins.str = ...,
+        child_id: _builtins.str = ...,
+        min_position: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["child_id", b"child_id", "min_position", b"min_position", "shard", b"shard"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCasesOfChildRequest: _TypeAlias = ListCasesOfChildRequest  # noqa: Y015
+
+@_typing.final
+class ListCasesOfChildResponse(_message.Message):
+    """The cases of a child."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CASE_IDS_FIELD_NUMBER: _builtins.int
+    FRESHNESS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def case_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Their ids, in the order in which they first named it; at most 1000."""
+
+    @_builtins.property
+    def freshness(self) -> _query_pb2.Freshness:
+        """How current this is."""
+
+    def __init__(
+        self,
+        *,
+        case_ids: _abc.Iterable[_builtins.str] | None = ...,
+        freshness: _query_pb2.Freshness | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["case_ids", b"case_ids", "freshness", b"freshness"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCasesOfChildResponse: _TypeAlias = ListCasesOfChildResponse  # noqa: Y015
+
+@_typing.final
 class WatchChronologyRequest(_message.Message):
     """Which chronology to watch."""
 

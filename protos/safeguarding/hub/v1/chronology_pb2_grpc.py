@@ -46,6 +46,11 @@ class ChronologyServiceStub:
                 request_serializer=safeguarding_dot_hub_dot_v1_dot_chronology__pb2.WatchChronologyRequest.SerializeToString,
                 response_deserializer=safeguarding_dot_hub_dot_v1_dot_chronology__pb2.WatchChronologyResponse.FromString,
                 _registered_method=True)
+        self.ListCasesOfChild = channel.unary_unary(
+                '/safeguarding.hub.v1.ChronologyService/ListCasesOfChild',
+                request_serializer=safeguarding_dot_hub_dot_v1_dot_chronology__pb2.ListCasesOfChildRequest.SerializeToString,
+                response_deserializer=safeguarding_dot_hub_dot_v1_dot_chronology__pb2.ListCasesOfChildResponse.FromString,
+                _registered_method=True)
 
 
 class ChronologyServiceServicer:
@@ -68,6 +73,14 @@ class ChronologyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListCasesOfChild(self, request, context):
+        """Returns the cases of a partnership in which a child is named, as far as the reader may see that it is; none where there are none.
+        With the chronology of each, a child's own story across cases.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ChronologyServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -80,6 +93,11 @@ def add_ChronologyServiceServicer_to_server(servicer, server):
                     servicer.WatchChronology,
                     request_deserializer=safeguarding_dot_hub_dot_v1_dot_chronology__pb2.WatchChronologyRequest.FromString,
                     response_serializer=safeguarding_dot_hub_dot_v1_dot_chronology__pb2.WatchChronologyResponse.SerializeToString,
+            ),
+            'ListCasesOfChild': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCasesOfChild,
+                    request_deserializer=safeguarding_dot_hub_dot_v1_dot_chronology__pb2.ListCasesOfChildRequest.FromString,
+                    response_serializer=safeguarding_dot_hub_dot_v1_dot_chronology__pb2.ListCasesOfChildResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -138,6 +156,33 @@ class ChronologyService:
             '/safeguarding.hub.v1.ChronologyService/WatchChronology',
             safeguarding_dot_hub_dot_v1_dot_chronology__pb2.WatchChronologyRequest.SerializeToString,
             safeguarding_dot_hub_dot_v1_dot_chronology__pb2.WatchChronologyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCasesOfChild(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safeguarding.hub.v1.ChronologyService/ListCasesOfChild',
+            safeguarding_dot_hub_dot_v1_dot_chronology__pb2.ListCasesOfChildRequest.SerializeToString,
+            safeguarding_dot_hub_dot_v1_dot_chronology__pb2.ListCasesOfChildResponse.FromString,
             options,
             channel_credentials,
             insecure,

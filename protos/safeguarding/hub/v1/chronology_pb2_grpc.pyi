@@ -41,6 +41,10 @@ class ChronologyServiceStub:
     """Returns what is there and then what is new, as it is recorded. A watcher that leaves an answer lying while more than 1000 events
     are recorded is ended with RESOURCE_EXHAUSTED: it resumes behind the last answer that it has read (resume_token, if it read all).
     """
+    ListCasesOfChild: _grpc.UnaryUnaryMultiCallable[_chronology_pb2.ListCasesOfChildRequest, _chronology_pb2.ListCasesOfChildResponse]
+    """Returns the cases of a partnership in which a child is named, as far as the reader may see that it is; none where there are none.
+    With the chronology of each, a child's own story across cases.
+    """
 
 @_typing.type_check_only
 class ChronologyServiceAsyncStub(ChronologyServiceStub):
@@ -54,6 +58,10 @@ class ChronologyServiceAsyncStub(ChronologyServiceStub):
     WatchChronology: _aio.UnaryStreamMultiCallable[_chronology_pb2.WatchChronologyRequest, _chronology_pb2.WatchChronologyResponse]  # type: ignore[assignment]
     """Returns what is there and then what is new, as it is recorded. A watcher that leaves an answer lying while more than 1000 events
     are recorded is ended with RESOURCE_EXHAUSTED: it resumes behind the last answer that it has read (resume_token, if it read all).
+    """
+    ListCasesOfChild: _aio.UnaryUnaryMultiCallable[_chronology_pb2.ListCasesOfChildRequest, _chronology_pb2.ListCasesOfChildResponse]  # type: ignore[assignment]
+    """Returns the cases of a partnership in which a child is named, as far as the reader may see that it is; none where there are none.
+    With the chronology of each, a child's own story across cases.
     """
 
 class ChronologyServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -77,6 +85,16 @@ class ChronologyServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_chronology_pb2.WatchChronologyResponse], _abc.AsyncIterator[_chronology_pb2.WatchChronologyResponse]]:
         """Returns what is there and then what is new, as it is recorded. A watcher that leaves an answer lying while more than 1000 events
         are recorded is ended with RESOURCE_EXHAUSTED: it resumes behind the last answer that it has read (resume_token, if it read all).
+        """
+
+    @_abc_1.abstractmethod
+    def ListCasesOfChild(
+        self,
+        request: _chronology_pb2.ListCasesOfChildRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_chronology_pb2.ListCasesOfChildResponse, _abc.Awaitable[_chronology_pb2.ListCasesOfChildResponse]]:
+        """Returns the cases of a partnership in which a child is named, as far as the reader may see that it is; none where there are none.
+        With the chronology of each, a child's own story across cases.
         """
 
 def add_ChronologyServiceServicer_to_server(servicer: ChronologyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
