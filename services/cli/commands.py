@@ -16,11 +16,12 @@ _CASE: Final = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A function of the command's name in ``module``; without examples it is a group, the module's ``app``."""
+    """A function of the command's name in ``module``; a group is the module's ``app``."""
 
     module: str
     words: str
-    examples: tuple[str, ...] = ()
+    examples: tuple[str, ...]
+    is_group: bool = False
 
 
 COMMANDS: Final[dict[str, Command]] = {
@@ -74,14 +75,51 @@ COMMANDS: Final[dict[str, Command]] = {
     "bench": Command(
         "services.cli.bench.command", "Measure the hub on this machine.", ("hub bench --quick", "hub bench --json > bench.json")
     ),
-    "pki": Command("services.cli.pki", "Make a development certificate authority, certificates, keys."),
-    "agencies": Command("services.cli.agencies", "Enrol, list and suspend agencies: who may write and read."),
-    "partnerships": Command("services.cli.partnerships", "Establish safeguarding partnerships and change their members."),
-    "keys": Command("services.cli.keys", "Register, retire, revoke and list signing keys."),
-    "data-keys": Command("services.cli.sealing_keys", "Move data keys into the database that nodes share."),
-    "nodes": Command("services.cli.nodes", "Prepare a home for one more node of a hub."),
-    "kafka": Command("services.cli.kafka", "Make and check the topic that is the log of a cluster."),
-    "panel": Command("services.cli.panel", "The Panel's tables and cases, as the Panel sees them."),
+    "pki": Command(
+        "services.cli.pki",
+        "Make a development certificate authority, certificates, keys.",
+        ("hub pki init", "hub pki issue la-E08000016"),
+        is_group=True,
+    ),
+    "agencies": Command(
+        "services.cli.agencies",
+        "Enrol, list and suspend agencies: who may write and read.",
+        ('hub agencies enrol la-E08000016 --name "Barnsley" --shard barnsley --with-key', "hub agencies list"),
+        is_group=True,
+    ),
+    "partnerships": Command(
+        "services.cli.partnerships",
+        "Establish safeguarding partnerships and change their members.",
+        ("hub partnerships change barnsley --reason new_relevant_agency --add agency-barnsley-hospice",),
+        is_group=True,
+    ),
+    "keys": Command(
+        "services.cli.keys",
+        "Register, retire, revoke and list signing keys.",
+        ("hub keys list --of la-E08000016", "hub keys register la-E08000016 --rotate"),
+        is_group=True,
+    ),
+    "data-keys": Command(
+        "services.cli.sealing_keys", "Move data keys into the database that nodes share.", ("hub data-keys move",), is_group=True
+    ),
+    "nodes": Command(
+        "services.cli.nodes",
+        "Prepare a home for one more node of a hub.",
+        ("hub nodes prepare node-2 --into /secure/node-2 --name hub-2.example.org",),
+        is_group=True,
+    ),
+    "kafka": Command(
+        "services.cli.kafka",
+        "Make and check the topic that is the log of a cluster.",
+        ("hub kafka init --partitions 200 --replication 3",),
+        is_group=True,
+    ),
+    "panel": Command(
+        "services.cli.panel",
+        "The Panel's tables and cases, as the Panel sees them.",
+        ("hub panel table 6 --period 2020 --count-day 2021-03-31", "hub panel cases"),
+        is_group=True,
+    ),
 }
 """Every command, in the order of the list."""
 
@@ -110,10 +148,11 @@ def load(name: str) -> Any:
     command = COMMANDS[name]
     module = _imported(command.module)
     alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-    if command.examples:
-        alone.command(name, short_help=command.words, epilog=examples(*command.examples))(getattr(module, name))
+    foot = examples(*command.examples)
+    if command.is_group:
+        alone.add_typer(module.app, name=name, help=command.words, epilog=foot)
     else:
-        alone.add_typer(module.app, name=name, help=command.words)
+        alone.command(name, short_help=command.words, epilog=foot)(getattr(module, name))
     return typer.main.get_group(alone).commands[name]
 
 

@@ -24,15 +24,22 @@ def test_every_command_of_the_list_has_help_with_examples(name: str) -> None:
     help_ = ran(name, "--help")
     assert (help_.code, help_.err) == (0, "")
     assert f"Usage: hub {name} " in help_.out
+    assert COMMANDS[name].examples
     assert [line for line in COMMANDS[name].examples if f"\n    {line}\n" not in help_.out] == []
 
 
-@pytest.mark.parametrize("name", [name for name, command in COMMANDS.items() if not command.examples])
+@pytest.mark.parametrize("name", [name for name, command in COMMANDS.items() if not command.is_group])
+def test_every_command_but_the_one_that_writes_json_lines_prints_json_when_asked(name: str) -> None:
+    assert ("--json" in ran(name, "--help").out) == (name != "generate")
+
+
+@pytest.mark.parametrize("name", [name for name, command in COMMANDS.items() if command.is_group])
 def test_every_command_of_a_group_has_help_with_examples(name: str) -> None:
     for inner in load(name).commands:
         help_ = ran(name, inner, "--help")
         assert (help_.code, f"Usage: hub {name} {inner} " in help_.out) == (0, True)
         assert f"\n    hub {name} {inner}" in help_.out
+        assert "--json" in help_.out
 
 
 def test_the_list_says_of_every_command_what_it_does_without_loading_it() -> None:
