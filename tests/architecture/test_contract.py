@@ -198,7 +198,3 @@ def elements(said: Any, path: str = "") -> set[str]:
                 own = f"{path}/{part.name}"
                 found |= {f"{own}={getattr(part, 'number', '')}", *elements(part, own)}
     return found
-
-
-def test_the_wheel_s_readme_is_the_client_s_page() -> None:
-    assert (PROTOS / "README.md").read_text() == (PROTOS.parent / "docs/client.md").read_text()

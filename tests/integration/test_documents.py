@@ -1,4 +1,4 @@
-"""What README and docs/client.md tell a newcomer to type works as printed, against a real hub."""
+"""What README and protos/README.md tell a newcomer to type works as printed, against a real hub."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from tests.support.command import HUB, ROOT, environment, serving
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-CLIENT = (ROOT / "docs/client.md").read_text(encoding="utf-8")
+CLIENT = (ROOT / "protos/README.md").read_text(encoding="utf-8")
 COMMAND_MAX_SECONDS = 60
 
 

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def example() -> str:
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/client.md").read_text(encoding="utf-8"), re.DOTALL)
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "protos/README.md").read_text(encoding="utf-8"), re.DOTALL)
     return str(code)
 
 
@@ -27,7 +27,7 @@ def test_ten_lines_notify_the_panel(
     shutil.copy(files.root / "ca.pem", folder)
     monkeypatch.chdir(tmp_path)
     code = example().replace("localhost:7443", hub.target)
-    exec(compile(code, "docs/client.md", "exec"), {})  # noqa: S102  # the page's own example
+    exec(compile(code, "protos/README.md", "exec"), {})  # noqa: S102  # the page's own example
     assert len(example().strip().splitlines()) == 10
     assert capsys.readouterr().out.startswith("Receipt(event_id=")
     assert [header.event_type for header in hub.headers] == ["incident.notified.v1"]

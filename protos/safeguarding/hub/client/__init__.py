@@ -1,4 +1,4 @@
-"""The agency's side of the safeguarding hub: typed events in, receipts out. See docs/client.md."""
+"""The agency's side of the safeguarding hub: typed events in, receipts out. See protos/README.md."""
 
 from __future__ import annotations
 
