@@ -7,7 +7,6 @@ from typing import Final
 
 from domain.kernel.events import Event
 from domain.kernel.facts import Fact, Facts
-from domain.kernel.ids import Stream, stream
 from domain.local_review.events import (
     AnonymisationApproved,
     ConflictDeclared,
@@ -98,11 +97,6 @@ _ENDS_PLAN: Final[tuple[type[Event], ...]] = (
     LocalReviewUnpublished,
 )
 """What a plan to publish ends with, carried out or not."""
-
-
-def local_review_stream(case_id: str) -> Stream:
-    """Name the local review stream of a case."""
-    return stream("local_review", case_id)
 
 
 def facts_of(state: LocalReview) -> Facts:

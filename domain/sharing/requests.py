@@ -9,7 +9,6 @@ from domain.kernel.agencies import PANEL_ID, AgencyKind
 from domain.kernel.copies import replace
 from domain.kernel.corrections import is_correction
 from domain.kernel.decider import Context
-from domain.kernel.events import Recorded
 from domain.kernel.ids import RequestId
 from domain.kernel.times import done_on
 from domain.partnership.state import leads
@@ -90,12 +89,12 @@ def _has_power(case: Case, gate: LegalGate, context: Context) -> bool:
             assert_never(gate)
 
 
-def evolve(state: Sharing, event: Asking, recorded: Recorded) -> Sharing:
+def evolve(state: Sharing, event: Asking) -> Sharing:
     """Return what was shared with the request, or where it stands now."""
     match event:
         case InformationRequested():
             earlier = state.requests.get(event.request_id)
-            asked = Request(requester=recorded.agency_id, recipient=event.recipient, gate=event.gate)
+            asked = Request(recipient=event.recipient, gate=event.gate)
             if earlier is not None:
                 asked = replace(asked, acknowledged=earlier.acknowledged, answer=earlier.answer)
             return replace(state, requests={**state.requests, event.request_id: asked})

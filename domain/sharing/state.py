@@ -10,7 +10,7 @@ from domain.incident.state import Incident, named_agencies, notified_part, speak
 from domain.kernel.agencies import PANEL_ID
 from domain.kernel.corrections import NOTHING_SAID, SaidSoFar
 from domain.kernel.events import Marking
-from domain.kernel.ids import AgencyId, EventId, RequestId, Stream, stream
+from domain.kernel.ids import AgencyId, EventId, RequestId
 from domain.kernel.moulds import quick
 from domain.partnership.state import Established, Partnership
 from domain.sharing.events import LegalGate
@@ -30,7 +30,6 @@ class Answer(StrEnum):
 class Request:
     """A request for information."""
 
-    requester: AgencyId
     recipient: AgencyId
     gate: LegalGate
     acknowledged: bool = False
@@ -74,11 +73,6 @@ class Sharing:
     restrictions: Mapping[EventId, Restriction] = field(default_factory=dict)
     """By the event that restricted, in order; a correction replaces in place."""
     flags: Mapping[RequestId, Flag] = field(default_factory=dict)
-
-
-def sharing_stream(case_id: str) -> Stream:
-    """Name the sharing stream of a case."""
-    return stream("sharing", case_id)
 
 
 def linked_agencies(sharing: Sharing, incident: Incident, partnership: Partnership) -> frozenset[AgencyId]:

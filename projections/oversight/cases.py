@@ -100,7 +100,6 @@ class Case:
     decision: Decision
     """UNDECIDED where nothing was decided yet."""
     response: PanelResponse | None
-    responded_on: date | None
     local_review: LocalReview | None
     closed_on: date | None
     linked_as_duplicate: bool
@@ -146,7 +145,6 @@ def case_as_at(facts: Sequence[Fact], count_day: date) -> Case | None:
         received_on=_first_day(standing, SentToPanel),
         decision=_decision(standing),
         response=None if response is None else _RESPONSES[response.event_type],
-        responded_on=None if response is None else response.counts_on,
         local_review=_local_review(standing),
         closed_on=_first_day(standing, IncidentClosed),
         linked_as_duplicate=bool(_of(standing, DuplicateLinked)),

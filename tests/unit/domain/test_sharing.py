@@ -12,7 +12,7 @@ from domain.incident.codes import CloseReason
 from domain.incident.state import Closed, Facts, Incident, Informed, Referral, Referred, Withdrawn, incident_stream
 from domain.incident.state import Unknown as UnknownIncident
 from domain.kernel.events import Event, Marking, Recorded
-from domain.kernel.ids import AgencyId, ChildId, RequestId
+from domain.kernel.ids import AgencyId, ChildId, RequestId, stream
 from domain.partnership.state import Unknown as NoPartnership
 from domain.partnership.state import partnership_stream
 from domain.sharing.decider import DECIDER
@@ -42,7 +42,6 @@ from domain.sharing.state import (
     linked_agencies,
     marking_of,
     narrowest,
-    sharing_stream,
 )
 from tests.support.builders import (
     BUSINESS_UNIT,
@@ -171,7 +170,7 @@ def test_the_panel_takes_part_once_it_was_notified_and_shares_nothing() -> None:
 
 
 def test_the_incident_and_the_partnership_are_read_with_every_event() -> None:
-    assert DECIDER.reads(ACKNOWLEDGED, sharing_stream(CASE), SHARD) == (INCIDENT, partnership_stream(SHARD))
+    assert DECIDER.reads(ACKNOWLEDGED, stream("sharing", CASE), SHARD) == (INCIDENT, partnership_stream(SHARD))
 
 
 # --- Requests and answers ---
