@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import struct
 import uuid
 from collections.abc import Callable
 
@@ -202,7 +204,11 @@ MALFORMED = {
     "truncated": (REFERRED, _text("reason", b"Synthetic.")[:-5], "wire.body"),
     "garbage": (REFERRED, bytes(range(255, 200, -1)), "wire.body"),
     "invalid UTF-8": (REFERRED, _text("reason", b"\xc3\x28"), "wire.text"),
-    "deep": (REFERRED, b"\x0a\x7f" * 300, "wire.body"),
+    "a surrogate in UTF-8": (REFERRED, _text("reason", b"\xed\xa0\x80"), "wire.text"),
+    "a noncharacter": (REFERRED, _text("reason", "Synthetic \ufffe.".encode()), "wire.text"),
+    "NaN in place of text": (REFERRED, b"\x11" + struct.pack("<d", math.nan), "wire.unknown_field"),
+    "deep": (REFERRED, b"\x7b" * 150 + b"\x7c" * 150, "wire.body"),
+    "less deep": (REFERRED, b"\x7b" * 50 + b"\x7c" * 50, "wire.unknown_field"),
     "unknown field": (REFERRED, _text("reason", b"Synthetic.") + b"\xf8\x07\x01", "wire.unknown_field"),
     "unknown event type": ("case.invented.v1", _text("reason", b"Synthetic."), "wire.event_type"),
     "unknown enum": ("incident.notified.v1", _notification(notification_type=99), "wire.fields"),
@@ -221,16 +227,20 @@ async def test_what_is_malformed_is_refused_and_the_stream_goes_on(hub: RunningH
 
 
 async def test_absurd_dates_and_long_names_are_refused_field_by_field(hub: RunningHub) -> None:
-    message = to_message(a_notification())
-    message.incident_on.on.year = 9999
-    message.awareness.aware_at.seconds = -(10**11)
-    message.criteria.decided_by_role = "x" * 10_000
-    signed = with_body(hub, a_signed_event(hub), message.SerializeToString(), "incident.notified.v1")
-    (answer,) = await answers(hub, append_pb2.AppendEventsRequest(events=[signed]))
-    refusal = answer.outcomes[0].refusal
-    assert refusal.code == append_pb2.REFUSAL_CODE_INVALID
-    fields = {violation.field for violation in refusal.violations}
-    assert {"body.awareness.aware_at", "body.criteria.decided_by_role"} <= {f if f.startswith("body.") else f"body.{f}" for f in fields}
+    day, rest = to_message(a_notification()), to_message(a_notification())
+    day.incident_on.on.year = 9999
+    rest.awareness.aware_at.seconds = -(10**11)
+    rest.criteria.decided_by_role = "x" * 10_000
+    before = hub.parts.store.shard(SHARD).head().position
+    absurd = [with_body(hub, a_signed_event(hub), body.SerializeToString(), "incident.notified.v1") for body in (day, rest)]
+    found = await answers(hub, *(append_pb2.AppendEventsRequest(events=[signed]) for signed in (*absurd, a_signed_event(hub))))
+    refusals = [answer.outcomes[0].refusal for answer in found[:2]]
+    assert [(refusal.code, refusal.rule) for refusal in refusals] == [(append_pb2.REFUSAL_CODE_INVALID, "wire.fields")] * 2
+    assert [[violation.field for violation in refusal.violations] for refusal in refusals] == [
+        ["incident_on.on"],
+        ["awareness.aware_at", "criteria.decided_by_role"],
+    ]
+    assert found[2].outcomes[0].receipt.position == before + 1, "the stream goes on, and only the good event was stored"
 
 
 async def test_an_event_over_its_limit_is_refused_alone(hub: RunningHub) -> None:
@@ -238,7 +248,8 @@ async def test_an_event_over_its_limit_is_refused_alone(hub: RunningHub) -> None
 
 
 async def test_a_request_of_501_events_or_of_bytes_that_are_none_is_answered_and_the_stream_goes_on(hub: RunningHub) -> None:
-    signed = a_signed_event(hub)
+    too_many = [a_signed_event(hub) for _ in range(501)]
+    before = hub.parts.store.shard(SHARD).head().position
     async with hub.channel(COUNCIL) as channel:
         raw = channel.stream_stream(
             "/safeguarding.hub.v1.LocalAuthorityService/AppendEvents",
@@ -246,14 +257,15 @@ async def test_a_request_of_501_events_or_of_bytes_that_are_none_is_answered_and
             response_deserializer=append_pb2.AppendEventsResponse.FromString,
         )
         requests = [
-            append_pb2.AppendEventsRequest(events=[signed] * 501),
+            append_pb2.AppendEventsRequest(events=too_many),
             b"\xff\xff\xff",
             append_pb2.AppendEventsRequest(),
-            append_pb2.AppendEventsRequest(events=[signed]),
+            append_pb2.AppendEventsRequest(events=[a_signed_event(hub)]),
         ]
         found = [answer async for answer in raw(iter(requests), timeout=20)]
     assert [(answer.error.code, len(answer.outcomes)) for answer in found] == [(3, 0), (3, 0), (3, 0), (0, 1)]
-    assert found[3].outcomes[0].HasField("receipt")
+    assert found[3].outcomes[0].receipt.position == before + 1, "only the last event was stored"
+    assert hub.parts.store.shard(SHARD).head().position == before + 1
 
 
 async def test_over_four_mebibytes_end_the_call_and_not_the_connection(hub: RunningHub) -> None:
