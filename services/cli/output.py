@@ -27,6 +27,8 @@ from services.cli.options import LONDON
 
 PIPED_WIDTH: Final = 200
 """Columns where nobody's terminal says how wide it is."""
+MIN_WIDTH: Final = 20
+"""Narrower than this nothing can be read, whatever ``COLUMNS`` says."""
 _COLUMN_MIN_WIDTH: Final = 12
 _WORD_MAX_WIDTH: Final = 24
 """What is longer (a path, a case's id) may be broken."""
@@ -37,22 +39,37 @@ def console(stream: TextIO) -> Console:
     """Return a console that does without colour and width where there is no terminal, and never fails on a character."""
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="replace")
-    width = None if stream.isatty() or os.environ.get("COLUMNS") else PIPED_WIDTH
-    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
+    told = os.environ.get("COLUMNS", "")
+    columns = int(told) if told.isdecimal() else 0
+    width = max(columns, MIN_WIDTH) if columns else None if stream.isatty() else PIPED_WIDTH
+    rest = {name: value for name, value in os.environ.items() if name != "COLUMNS"}  # of which a console makes a width of nothing too
+    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False, _environ=rest)
+
+
+def for_programs() -> TextIO:
+    """Return standard output for what programs read: UTF-8, whatever the locale is.
+
+    A file's name need not be text: what of it has no UTF-8 is printed as JSON escapes it.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
+    return sys.stdout
 
 
 def emit(document: Any) -> None:
     """Print one JSON document to standard output."""
-    json.dump(plain(document), sys.stdout, ensure_ascii=False, indent=2)
-    sys.stdout.write("\n")
-    sys.stdout.flush()
+    out = for_programs()
+    json.dump(plain(document), out, ensure_ascii=False, indent=2)
+    out.write("\n")
+    out.flush()
 
 
 def emit_line(document: Any) -> None:
     """Print one JSON document as a line: one of many."""
-    json.dump(plain(document), sys.stdout, ensure_ascii=False)
-    sys.stdout.write("\n")
-    sys.stdout.flush()
+    out = for_programs()
+    json.dump(plain(document), out, ensure_ascii=False)
+    out.write("\n")
+    out.flush()
 
 
 def plain(value: Any) -> Any:  # noqa: PLR0911  # one for each kind of value
@@ -197,10 +214,11 @@ def visible(text: str) -> str:
 
 def write_csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print comma-separated values in which no cell is a formula to a spreadsheet."""
-    out = csv.writer(sys.stdout, lineterminator="\n")
+    stream = for_programs()
+    out = csv.writer(stream, lineterminator="\n")
     out.writerow([harmless(column) for column in columns])
     out.writerows([harmless(cell(one)) if not isinstance(one, int | float) else one for one in row] for row in rows)
-    sys.stdout.flush()
+    stream.flush()
 
 
 def harmless(text: str) -> str:

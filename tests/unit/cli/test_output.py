@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import io
 import json
+import sys
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 
 import pytest
@@ -10,8 +12,15 @@ import typer
 from safeguarding.hub.v1.append_pb2 import AppendEventsResponse, Outcome, Receipt, Refusal
 from safeguarding.hub.v1.common_pb2 import PRECISION_DAY, PRECISION_MONTH, PRECISION_PERIOD, When
 from services.cli.options import read_day, read_moment
-from services.cli.output import console, harmless, plain, show, visible, write_csv
+from services.cli.output import MIN_WIDTH, PIPED_WIDTH, console, emit, emit_line, harmless, plain, show, visible, write_csv
 from services.cli.wording import when
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
@@ -68,6 +77,24 @@ def test_a_table_gives_way_by_its_widest_column_and_breaks_no_short_word(
     assert {word for line in lines for word in line.split() if word.isalpha()} == {"Day", "Text", "several", "words"}
 
 
+@pytest.mark.parametrize("columns", ["", "0", "000", "-5", "wide", "\u00b2"])
+def test_columns_that_are_no_width_are_as_if_they_were_not_said(columns: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+
+    assert console(io.StringIO()).width == PIPED_WIDTH
+    assert console(Terminal()).width > MIN_WIDTH
+
+
+@pytest.mark.parametrize("stream", [io.StringIO, Terminal])
+def test_columns_are_heeded_down_to_what_can_be_read(stream: Callable[[], io.StringIO], monkeypatch: pytest.MonkeyPatch) -> None:
+    widths = []
+    for columns in ("1", "19", "20", "40"):
+        monkeypatch.setenv("COLUMNS", columns)
+        widths.append(console(stream()).width)
+
+    assert widths == [MIN_WIDTH, MIN_WIDTH, 20, 40]
+
+
 def test_the_title_of_an_empty_table_is_whole(capsys: pytest.CaptureFixture[str]) -> None:
     show("Deadlines as of a moment, as panel may see them", ("Due", "What"), [])
 
@@ -81,6 +108,26 @@ def test_a_console_without_a_terminal_has_no_colour_and_fails_on_no_character() 
     stream.flush()
 
     assert raw.getvalue() == b"caf?\n"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+@pytest.mark.parametrize("printed", [emit, emit_line])
+def test_json_is_utf8_whatever_the_locale(printed: Callable[[object], None], encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding=encoding))
+    document = {"text": "caf\u00e9 \u2013 \u0645", "no text, but a file's name": "\udcff"}
+    printed(document)
+
+    assert json.loads(raw.getvalue().decode("utf-8")) == document
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_csv_is_utf8_whatever_the_locale(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding=encoding))
+    write_csv(["a"], [["caf\u00e9 \u2013 \u0645"]])
+
+    assert raw.getvalue().decode("utf-8").splitlines()[1].strip('"') == "caf\u00e9 \u2013 \u0645"
 
 
 def test_messages_become_json_with_hexadecimal_bytes_and_plain_numbers() -> None:
