@@ -32,7 +32,9 @@ MIN_WIDTH: Final = 20
 _COLUMN_MIN_WIDTH: Final = 12
 _WORD_MAX_WIDTH: Final = 24
 """What is longer (a path, a case's id) may be broken."""
-_FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA_STARTS: Final = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""The last four are the first four in full width, which some spreadsheets read alike."""
+_CONTROL_STARTS: Final = ("\t", "\r")
 
 
 def console(stream: TextIO) -> Console:
@@ -213,14 +215,17 @@ def visible(text: str) -> str:
 
 
 def write_csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print comma-separated values in which no cell is a formula to a spreadsheet."""
+    """Print comma-separated values in which no cell is a formula to a spreadsheet.
+
+    All are in quotes: where numbers are written with a comma, a bare semicolon separates cells.
+    """
     stream = for_programs()
-    out = csv.writer(stream, lineterminator="\n")
+    out = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL)
     out.writerow([harmless(column) for column in columns])
     out.writerows([harmless(cell(one)) if not isinstance(one, int | float) else one for one in row] for row in rows)
     stream.flush()
 
 
 def harmless(text: str) -> str:
-    """Return text that no spreadsheet takes for a formula: one that begins like one gets an apostrophe before it."""
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+    """Return text that no spreadsheet takes for a formula: one that begins like one, blanks aside, gets an apostrophe before it."""
+    return f"'{text}" if text.startswith(_CONTROL_STARTS) or text.lstrip().startswith(_FORMULA_STARTS) else text

@@ -23,12 +23,14 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+@pytest.mark.parametrize(
+    "start", [*"=+-@\t\r", *"\uff1d\uff0b\uff0d\uff20", "\n=", " =", "\t=", "\r\n-", "\u00a0+", "\u3000\uff20", " \n\t @"]
+)
 def test_text_that_begins_like_a_formula_is_escaped(start: str) -> None:
     assert harmless(f"{start}1") == f"'{start}1"
 
 
-@pytest.mark.parametrize("text", ["", "1=1", "a-b", "'=1", " =1"])
+@pytest.mark.parametrize("text", ["", " ", "\n", "1=1", "a-b", "'=1", " a=1", "\nb"])
 def test_other_text_is_exported_as_it_is(text: str) -> None:
     assert harmless(text) == text
 
@@ -36,7 +38,13 @@ def test_other_text_is_exported_as_it_is(text: str) -> None:
 def test_numbers_are_exported_as_numbers_and_signed_text_is_not(capsys: pytest.CaptureFixture[str]) -> None:
     write_csv(["=column", "n"], [["-1", -1]])
 
-    assert capsys.readouterr().out == "'=column,n\n'-1,-1\n"
+    assert capsys.readouterr().out == """"'=column","n"\n"'-1","-1"\n"""
+
+
+def test_every_cell_is_quoted(capsys: pytest.CaptureFixture[str]) -> None:
+    write_csv(["a", "b"], [["a;=1", 'say "x"'], [None, 1.5]])
+
+    assert capsys.readouterr().out == '"a","b"\n"a;=1","say ""x"""\n"","1.5"\n'
 
 
 def test_characters_that_steer_a_terminal_are_shown_as_what_they_are() -> None:
