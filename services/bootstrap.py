@@ -73,6 +73,7 @@ from services.runtime.entrance import Entrance
 from services.runtime.errors import IntegrityError, Unavailable
 from services.runtime.metrics import Metrics
 from services.runtime.settings import Secret, Settings, SettingsError
+from services.trust.files import SECRET_MODE
 from services.trust.identity import Identities
 from services.trust.key_places import open_key_store
 from services.trust.key_schema import code_of
@@ -244,6 +245,7 @@ def view_database(settings: Settings, log: str | None) -> ViewDatabase:
     Raises ``IntegrityError`` if they are those of another log, ``Unavailable`` if the database does not answer.
     """
     if settings.database_url is None:
+        settings.view_store_file.touch(mode=SECRET_MODE)  # it holds what people wrote; SQLite gives what it lays beside it the same mode
         return _of_log(ViewDatabase(f"sqlite:///{settings.view_store_file}", VIEWS), log, f"remove {settings.view_store_file}")
     url = _url_of(settings.database_url, "HUB_DATABASE_URL")
     try:

@@ -131,6 +131,8 @@ def _files(settings: Settings) -> Iterator[Check]:
         if not file.exists():
             advice = KEK_HINT if file == settings.kek_file else "restore it from a copy"
             yield Check("files", Grade.FAIL, f"missing: {file}", advice)
+    for databases in ("*.sqlite", "*.sqlite-*"):  # the views and who read lie there too, and what SQLite lays beside each; not always
+        secrets += sorted(file for file in settings.store_folder.glob(databases) if file not in secrets)
     opened = [file for file in secrets if file.exists() and _is_open(file)]
     for file in opened:
         yield Check("permissions", Grade.FAIL, f"{file} is open to others ({stat.filemode(file.stat().st_mode)})", f"chmod 600 {file}")
