@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from enum import IntEnum
 from typing import Final
 
@@ -47,14 +48,17 @@ def words_of(error: OSError) -> str:
     """Say what is wrong with a file or folder, as a person would."""
     kinds = ((FileNotFoundError, "missing"), (PermissionError, "no access"))
     wrong = next((words for kind, words in kinds if isinstance(error, kind)), error.strerror or type(error).__name__)
-    return f"{wrong}: {error.filename}" if error.filename else str(error)
+    return f"{wrong}: {error.filename}" if error.filename else error.strerror or str(error)
 
 
 def without_file(error: OSError) -> Failure:
-    """Return the failure of a command that a file or folder was missing for, or kept from."""
+    """Return the failure of a command that a file or folder was missing for, kept from, or without room."""
     if lacks_kek(error):
         return Failure(Exit.UNAVAILABLE, f"the key-encryption key is {words_of(error)}", KEK_HINT)
-    return Failure(Exit.UNAVAILABLE, words_of(error), "hub doctor says what is missing; is --home right?")
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return Failure(Exit.UNAVAILABLE, words_of(error), "make room where the output goes, or where the home lies if that is full")
+    hint = "is that the one that was meant? hub doctor says what is missing of a home; is --home right?"
+    return Failure(Exit.UNAVAILABLE, words_of(error), hint)
 
 
 def lacks_kek(error: BaseException) -> bool:
