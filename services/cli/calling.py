@@ -145,7 +145,9 @@ def agency_folder(settings: Settings, agency_id: str) -> Path:
     if not (folder / "client.pem").exists():
         known = sorted(one.name for one in settings.agencies_folder.glob("*")) if settings.agencies_folder.exists() else []
         hint = f"there are: {', '.join(known[:8])}{' …' if len(known) > 8 else ''}" if known else "is --home right?"
-        raise wrong_usage(f"{settings.home} holds no certificate of {agency_id}", f"hub pki issue {agency_id} makes one; {hint}")
+        raise wrong_usage(
+            f"{settings.home} holds no certificate of {agency_id}", f"hub agencies enrol {agency_id} --with-key makes one; {hint}"
+        )
     return folder
 
 
@@ -173,7 +175,7 @@ def said_of(outcome: Outcome) -> str:
     if isinstance(outcome, Receipt):
         return f"recorded at {outcome.shard}/{outcome.position} in {outcome.stream}"
     if isinstance(outcome, Refusal):
-        return f"refused: {outcome}"
+        return f"refused: {str(outcome).removeprefix('REFUSED ')}"
     return f"not known yet: {outcome.reason}"
 
 

@@ -240,7 +240,8 @@ def deadlines(found: Iterable[Deadline]) -> list[str]:
 
 def _owed(deadline: Deadline) -> str:
     """Return what is owed; of what is owed to several, to whom."""
-    return f"To {', '.join(deadline.owed_to)}: {deadline.name}" if deadline.clock == "K11" else deadline.name
+    owed_to = ", ".join(one.replace("_", " ") for one in deadline.owed_to)
+    return f"To {owed_to}: {deadline.name}" if deadline.clock == "K11" else deadline.name
 
 
 def _status(deadline: Deadline) -> str:
