@@ -122,7 +122,7 @@ def test_a_partition_that_was_added_a_moment_ago_is_written_and_read_at_once(log
 
 def test_whoever_polls_hears_that_there_is_nothing_at_the_offset_to_be_read_next(logs: Logs) -> None:
     log = logs.open(p0=3)
-    with pytest.raises(NotThere, match="does not hold what is to be read next"):
+    with pytest.raises(NotThere, match="OffsetOutOfRangeError"):
         read(log, 1)
     log.follow({0: 0})
     write(log, "one", 1)
