@@ -456,15 +456,21 @@ def check_topic(kafka: Kafka) -> Topic:
         raise Unavailable(f"Kafka does not describe topic {kafka.topic!r}: {_words(error)}") from error
     finally:
         admin.close()
-    stand = {name: settings.get(name, {}).get("value", "the brokers' default") for name in KEPT_FOR_EVER}
-    wrong = [f"{name} is {stand[name]}, must be {right}" for name, right in KEPT_FOR_EVER.items() if not _is_met(name, stand[name], right)]
     topic = Topic(len(found["partitions"]), min(len(each["replica_nodes"]) for each in found["partitions"]))
-    in_sync = settings.get("min.insync.replicas", {}).get("value", "1")
-    if topic.replicas > 1 and int(in_sync) < IN_SYNC_MIN:
-        wrong.append(f"min.insync.replicas is {in_sync}, must be {IN_SYNC_MIN}: what is acknowledged may lie on one broker alone")
+    wrong = faults({name: told["value"] for name, told in settings.items()}, topic.replicas)
     if wrong:
         raise IntegrityError(f"topic {kafka.topic!r} would not keep the log as it is: {'; '.join(wrong)}")
     return topic
+
+
+def faults(settings: Mapping[str, str], replicas: int) -> list[str]:
+    """Return what of a topic's settings would lose, change or misdate records, and what each must be."""
+    stand = {name: settings.get(name, "the brokers' default") for name in KEPT_FOR_EVER}
+    wrong = [f"{name} is {stand[name]}, must be {right}" for name, right in KEPT_FOR_EVER.items() if not _is_met(name, stand[name], right)]
+    in_sync = settings.get("min.insync.replicas", "1")
+    if replicas > 1 and int(in_sync) < IN_SYNC_MIN:
+        wrong.append(f"min.insync.replicas is {in_sync}, must be {IN_SYNC_MIN}: what is acknowledged may lie on one broker alone")
+    return wrong
 
 
 def leaders(kafka: Kafka) -> dict[int, int]:
@@ -526,8 +532,8 @@ def _words(error: Exception) -> str:
 class KafkaFactory(library.StoreFactory):
     """eventsourcing on Kafka: ``PERSISTENCE_MODULE=services.eventstore.kafka``.
 
-    ``KAFKA_BOOTSTRAP``: brokers as host:port, separated by commas (required). ``KAFKA_TOPIC``: default ``hub.events.v1``; it must exist.
-    The shard lies in partition 0.
+    ``KAFKA_BOOTSTRAP``: brokers as host:port, separated by commas (required). ``KAFKA_TOPIC``: default ``hub.events.v1``; it must exist,
+    and keep its records as ``check_topic`` demands. The shard lies in partition 0.
     """
 
     KAFKA_BOOTSTRAP = "KAFKA_BOOTSTRAP"
@@ -537,4 +543,5 @@ class KafkaFactory(library.StoreFactory):
         """Open the store whose state lies in this file."""
         bootstrap = tuple(self.required(self.KAFKA_BOOTSTRAP, "Kafka broker").split(","))
         kafka = Kafka(bootstrap=bootstrap, topic=self.env.get(self.KAFKA_TOPIC) or TOPIC)
+        check_topic(kafka)
         return open_store(path, kafka, root=self.env.get(self.EVENTSTORE_SHARD) or library.DEFAULT_SHARD)

@@ -6,10 +6,11 @@ import uuid
 from pathlib import Path
 
 import pytest
+from eventsourcing.application import Application
 
 from services.cli.failures import Exit
-from services.eventstore.kafka import Kafka, leaders, make_topic
-from services.runtime.errors import Unavailable
+from services.eventstore.kafka import KEPT_FOR_EVER, Kafka, check_topic, faults, leaders, make_topic
+from services.runtime.errors import IntegrityError, Unavailable
 from tests.support.builders import COUNCIL, a_notification
 from tests.support.command import ran
 from tests.support.hub import running_hub
@@ -22,6 +23,13 @@ def kafka(monkeypatch: pytest.MonkeyPatch, kafka_bootstrap: str) -> Kafka:
     monkeypatch.setenv("HUB_KAFKA_BOOTSTRAP", kafka_bootstrap)
     monkeypatch.setenv("HUB_KAFKA_TOPIC", kafka.topic)
     return kafka
+
+
+def make_with(kafka: Kafka, setting: str, value: str) -> None:
+    """Make the topic as somebody might who set one thing otherwise."""
+    admin = kafka.admin()
+    admin.create_topics({kafka.topic: {"num_partitions": 2, "configs": {**KEPT_FOR_EVER, setting: value}}}, wait_for_metadata=True)
+    admin.close()
 
 
 def test_the_topic_is_made_checked_and_widened(kafka: Kafka, tmp_path: Path) -> None:
@@ -48,13 +56,66 @@ def test_each_partition_has_a_leader(kafka: Kafka) -> None:
 
 
 def test_a_topic_that_would_lose_records_is_refused_by_every_command_that_rests_on_it(kafka: Kafka, tmp_path: Path) -> None:
-    admin = kafka.admin()
-    admin.create_topics({kafka.topic: {"num_partitions": 2, "configs": {"cleanup.policy": "compact"}}}, wait_for_metadata=True)
-    admin.close()
+    make_with(kafka, "cleanup.policy", "compact")
     for command in (("kafka", "check"), ("kafka", "init", "--partitions", "2", "--replication", "1"), ("serve", "--found")):
         refused = ran(*command, "--home", tmp_path)
         assert refused.code == Exit.UNSOUND, refused.err
         assert "cleanup.policy is compact, must be delete" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("setting", "found", "wanted"),
+    [
+        ("cleanup.policy", "compact,delete", "delete"),
+        ("retention.ms", "604800000", "-1"),
+        ("retention.bytes", "1073741824", "-1"),
+        ("message.timestamp.type", "CreateTime", "LogAppendTime"),
+        ("unclean.leader.election.enable", "true", "false"),
+        ("compression.type", "gzip", "producer"),
+        ("max.message.bytes", "921600", "987136"),
+    ],
+)
+def test_a_topic_that_would_lose_change_or_misdate_records_is_refused_with_what_it_must_be(
+    kafka: Kafka, setting: str, found: str, wanted: str
+) -> None:
+    make_with(kafka, setting, found)
+    with pytest.raises(IntegrityError) as refused:
+        check_topic(kafka)
+    assert str(refused.value) == f"topic {kafka.topic!r} would not keep the log as it is: {setting} is {found}, must be {wanted}"
+
+
+def test_a_topic_may_take_larger_records_than_ours(kafka: Kafka) -> None:
+    make_with(kafka, "max.message.bytes", "2000000")
+    assert check_topic(kafka).partitions == 2
+
+
+@pytest.mark.parametrize(
+    ("replicas", "in_sync", "wrong"),
+    [
+        (3, "1", ["min.insync.replicas is 1, must be 2: what is acknowledged may lie on one broker alone"]),
+        (2, "1", ["min.insync.replicas is 1, must be 2: what is acknowledged may lie on one broker alone"]),
+        (3, "2", []),
+        (3, "3", []),
+        (1, "1", []),
+    ],
+)
+def test_what_is_acknowledged_lies_on_two_brokers_wherever_there_are_as_many(replicas: int, in_sync: str, wrong: list[str]) -> None:
+    assert faults({**KEPT_FOR_EVER, "min.insync.replicas": in_sync}, replicas) == wrong
+
+
+def test_settings_that_the_topic_leaves_to_the_brokers_are_refused() -> None:
+    silent = faults({}, 3)
+    assert "retention.ms is the brokers' default, must be -1" in silent
+    assert len(silent) == len(KEPT_FOR_EVER) + 1
+
+
+def test_an_application_of_eventsourcing_takes_no_topic_that_would_lose_records(kafka: Kafka, tmp_path: Path) -> None:
+    make_with(kafka, "cleanup.policy", "compact")
+    path = tmp_path / "events.sqlite"
+    settings = {"KAFKA_BOOTSTRAP": ",".join(kafka.bootstrap), "KAFKA_TOPIC": kafka.topic, "EVENTSTORE_PATH": str(path)}
+    with pytest.raises(IntegrityError, match=r"cleanup\.policy is compact, must be delete"):
+        Application(env={"PERSISTENCE_MODULE": "services.eventstore.kafka", **settings})
+    assert not path.exists()
 
 
 @pytest.mark.usefixtures("kafka")
