@@ -35,12 +35,13 @@ from safeguarding.hub.v1.append_pb2_grpc import (
     LocalAuthorityServiceStub,
     add_LocalAuthorityServiceServicer_to_server,
 )
+from services.runtime import transport
 from services.runtime.errors import WrongExpectedVersion
 from services.runtime.health import Health
 from services.runtime.interceptors import RpcInterceptor, Unreadable
-from services.runtime.limits import GRPC_RECEIVE_MAX_BYTES, METADATA_MAX_BYTES
+from services.runtime.limits import CONNECTION_MAX_AGE_SECONDS, GRPC_RECEIVE_MAX_BYTES, METADATA_MAX_BYTES
 from services.runtime.metrics import Metrics, serve_metrics
-from services.runtime.transport import server_credentials, server_options
+from services.runtime.transport import CONNECTION_GRACE_SECONDS, server_credentials, server_options
 from services.trust.identity import Identities
 from services.trust.pki import create_authority
 from tests.support.builders import COUNCIL, POLICE
@@ -375,6 +376,30 @@ async def test_a_hub_that_stops_takes_no_new_calls_leaves_those_under_way_alone_
 
 async def first_answer(call: Any) -> Any:
     return await call.read()
+
+
+def test_a_connection_lasts_an_hour_and_what_is_under_way_on_it_half_a_minute_longer() -> None:
+    options = dict(server_options())
+    assert (CONNECTION_MAX_AGE_SECONDS, CONNECTION_GRACE_SECONDS) == (3600, 30)
+    assert options["grpc.max_connection_age_ms"] == CONNECTION_MAX_AGE_SECONDS * 1000
+    assert options["grpc.max_connection_age_grace_ms"] == CONNECTION_GRACE_SECONDS * 1000
+
+
+@pytest.fixture
+def connections_age_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "CONNECTION_MAX_AGE_SECONDS", 1)
+    monkeypatch.setattr(transport, "CONNECTION_GRACE_SECONDS", 1)
+
+
+@pytest.mark.usefixtures("connections_age_soon")
+async def test_a_connection_that_is_too_old_ends_with_its_streams_and_a_new_one_shows_its_certificate_again(hub: Running) -> None:
+    async with hub.channel() as channel:
+        stream = channel.stream_stream(f"/{SERVICE}/AppendEvents")()
+        await stream.write(b"")
+        assert await stream.read()
+        error = await failure(stream.read())
+        assert error.code() is grpc.StatusCode.UNAVAILABLE
+        assert (await receipt(channel)).receipt.stream == COUNCIL
 
 
 async def test_a_port_that_is_taken_is_an_error(hub: Running) -> None:
