@@ -169,7 +169,7 @@ def _form(event_type: str) -> _Form:
 
 
 def _parse(message: type[Message], body: bytes) -> Message:
-    """Parse a body; the parser itself bounds nesting (100 levels)."""
+    """Parse a body; the parser itself bounds nesting (100 levels), and tells it from garbage as little as from a body cut short."""
     try:
         return message.FromString(body)
     except DecodeError as error:

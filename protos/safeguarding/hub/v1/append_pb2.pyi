@@ -32,9 +32,14 @@ class _RefusalCodeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RefusalCo
     REFUSAL_CODE_UNSPECIFIED: _RefusalCode.ValueType  # 0
     """Not said."""
     REFUSAL_CODE_INVALID: _RefusalCode.ValueType  # 1
-    """The event is malformed; see violations."""
+    """The event is malformed; see violations. Bytes of a body that are cut short, garbage or nested deeper than 100 levels are all
+    "wire.body": a parser says that it could not go on, not why.
+    """
     REFUSAL_CODE_SIGNATURE_INVALID: _RefusalCode.ValueType  # 2
-    """The signature, key, commitment or log origin is wrong; see rule."""
+    """The signature, key, commitment or log origin is wrong; see rule. A changed header, a changed signature and a key other than the
+    one named are all "wire.signature", a changed body and a changed salt both "wire.commitment": that two things do not belong
+    together can be proved, not which of them was changed.
+    """
     REFUSAL_CODE_NOT_PERMITTED: _RefusalCode.ValueType  # 3
     """The sender may not say this here; see rule."""
     REFUSAL_CODE_REFUSED: _RefusalCode.ValueType  # 4
@@ -56,9 +61,14 @@ class RefusalCode(_RefusalCode, metaclass=_RefusalCodeEnumTypeWrapper):
 REFUSAL_CODE_UNSPECIFIED: RefusalCode.ValueType  # 0
 """Not said."""
 REFUSAL_CODE_INVALID: RefusalCode.ValueType  # 1
-"""The event is malformed; see violations."""
+"""The event is malformed; see violations. Bytes of a body that are cut short, garbage or nested deeper than 100 levels are all
+"wire.body": a parser says that it could not go on, not why.
+"""
 REFUSAL_CODE_SIGNATURE_INVALID: RefusalCode.ValueType  # 2
-"""The signature, key, commitment or log origin is wrong; see rule."""
+"""The signature, key, commitment or log origin is wrong; see rule. A changed header, a changed signature and a key other than the
+one named are all "wire.signature", a changed body and a changed salt both "wire.commitment": that two things do not belong
+together can be proved, not which of them was changed.
+"""
 REFUSAL_CODE_NOT_PERMITTED: RefusalCode.ValueType  # 3
 """The sender may not say this here; see rule."""
 REFUSAL_CODE_REFUSED: RefusalCode.ValueType  # 4
