@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +11,7 @@ import typer
 
 from projections.oversight.published import bundled_report
 from services.cli.failures import Exit, Failure
-from services.cli.output import plain, tell
+from services.cli.output import for_programs, plain, tell
 from services.cli.progress import progress
 from services.cli.synthetic.generator import DEFAULT_SEED, england_2020, population
 from services.cli.synthetic.lives import STAGES, Step
@@ -42,9 +41,9 @@ def generate(
     drawn = england_2020(report, seed) if incidents is None else population(report, incidents, seed)
     told = sorted(drawn.steps(), key=lambda step: step.stage)
     if out is None:
-        for line in _lines(told):
-            sys.stdout.write(line)
-        sys.stdout.flush()
+        printed = for_programs()
+        printed.writelines(_lines(told))
+        printed.flush()
     else:
         try:
             with out.open("w", encoding="utf-8") as file, progress("writing") as written:

@@ -93,6 +93,7 @@ class Metrics:
         self._append_seconds = Histogram("hub_append_seconds", "From request to outcomes.", buckets=_SECONDS, registry=registry)
         self._lag_positions = Gauge("hub_projection_lag_positions", "Positions not yet projected.", ("view",), registry=registry)
         self._lag_seconds = Gauge("hub_projection_lag_seconds", "Age of the oldest event not yet projected.", ("view",), registry=registry)
+        self._spooled = Gauge("hub_spooled_events", "Events of the hub's own that wait for the log.", registry=registry)
         self._parked = Gauge("hub_parked_streams", "Streams that a view could not read to their end.", ("view",), registry=registry)
         self._deadlines = Gauge("hub_deadlines", "Deadlines, by band.", ("band",), registry=registry)
         self._store_bytes = Gauge("hub_store_bytes", "Size of the databases.", ("store",), registry=registry)
@@ -161,6 +162,10 @@ class Metrics:
         name = _of(view, self._views)
         self._lag_positions.labels(name).set(positions)
         self._lag_seconds.labels(name).set(seconds)
+
+    def spooled(self, count: int) -> None:
+        """Set how many of the hub's own events wait on this node's disk for the log."""
+        self._spooled.set(count)
 
     def parked_streams(self, view: str, streams: int) -> None:
         """Set how many streams a view has parked: an alarm unless none."""

@@ -258,8 +258,8 @@ def _unknown(given: Iterable[str], known: Iterable[str], where: str) -> list[str
 
 
 def _folder(value: object) -> Path:
-    if not isinstance(value, str | Path):
-        raise ValueError("expected a folder")  # noqa: TRY004  # of a setting every wrong value is a ValueError
+    if not isinstance(value, str | Path) or value == "":  # which would be the folder that the command happens to be called in
+        raise ValueError("expected a folder")
     return Path(value)
 
 

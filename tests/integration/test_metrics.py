@@ -46,6 +46,7 @@ PROMISED: Final = {
     "hub_projection_lag_positions",
     "hub_projection_lag_seconds",
     "hub_parked_streams",
+    "hub_spooled_events",
     "hub_deadlines",
     "hub_store_bytes",
     "hub_replay_mismatch_total",

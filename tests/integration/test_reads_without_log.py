@@ -69,6 +69,10 @@ async def read(hub: RunningHub, case_id: str, times: int = READS) -> None:
             assert (await asks.story(case_id)).lines
 
 
+def spooled(hub: RunningHub) -> float | None:
+    return hub.parts.metrics.registry.get_sample_value("hub_spooled_events")
+
+
 def reads_on_log(hub: RunningHub, case_id: str) -> int:
     return len(access_events(hub, f"access-{case_id}"))
 
@@ -78,9 +82,10 @@ async def test_who_reads_is_answered_and_is_on_the_log_once_it_takes_something(s
     await read(hub, case_id, 1)
     scene.is_deaf = True
     await read(hub, case_id)
-    assert reads_on_log(hub, case_id) == 1
+    assert (reads_on_log(hub, case_id), spooled(hub)) == (1, READS)
     scene.is_deaf = False
     assert await asyncio.to_thread(eventually, lambda: reads_on_log(hub, case_id) == 1 + READS)
+    assert await asyncio.to_thread(eventually, lambda: spooled(hub) == 0)
     await read(hub, case_id, 1)
     assert reads_on_log(hub, case_id) == READS + 2
     events = access_events(hub, f"access-{case_id}")

@@ -34,7 +34,10 @@ def bench(
         typer.Option("--kafka", metavar="HOST:PORT,...", envvar="HUBBENCH_KAFKA", help="Measure a node on these brokers too."),
     ] = None,
     folder: Annotated[
-        Path | None, typer.Option("--in", metavar="DIR", help="The folder whose disk is measured; else the temporary one.")
+        Path | None,
+        typer.Option(
+            "--in", metavar="DIR", exists=True, file_okay=False, help="The folder whose disk is measured; else the temporary one."
+        ),
     ] = None,
     json: Json = False,
 ) -> None:

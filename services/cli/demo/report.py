@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -16,12 +17,18 @@ from safeguarding.hub.v1.chronology_pb2 import ChronologyLine, GetChronologyResp
 from safeguarding.hub.v1.deadlines_pb2 import Deadline, ExplainDeadlineResponse
 from services.cli.demo.callers import Tally
 from services.cli.demo.telling import Answered, Told
+from services.cli.output import console
 from services.cli.wording import when
 from services.projector.verification import Verdict as Verified
 
 WIDTH: Final = 100
 _UNSAID: Final = frozenset({"significant", "imported", "neutral"})
 """Marks that nearly every line bears: said once, above."""
+
+
+def _width() -> int:
+    """Return how wide lines may be: as for every command, but no wider than is read well."""
+    return min(WIDTH, console(sys.stdout).width)
 
 
 def heading(text: str) -> list[str]:
@@ -31,14 +38,14 @@ def heading(text: str) -> list[str]:
 
 def paragraph(text: str, indent: int = 0, hanging: int = 0) -> list[str]:
     """Return text broken into lines; those after the first stand ``hanging`` further in."""
-    return wrap(text, WIDTH, initial_indent=" " * indent, subsequent_indent=" " * (indent + hanging), break_long_words=True) or [""]
+    return wrap(text, _width(), initial_indent=" " * indent, subsequent_indent=" " * (indent + hanging), break_long_words=True) or [""]
 
 
 def grid(header: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iterable[int] = (), widest: int = 0) -> list[str]:
     """Return a table of aligned columns; where all do not fit, column ``widest`` is broken into lines."""
     body = [list(row) for row in rows]
     widths = [max(len(row[index]) for row in (header, *body)) for index in range(len(header))]
-    over = sum(widths) + 2 * (len(widths) - 1) - WIDTH
+    over = sum(widths) + 2 * (len(widths) - 1) - _width()
     widths[widest] = max(12, widths[widest] - max(0, over))
     numbers = frozenset(right)
     lines = [*_grid_row(header, widths, numbers, widest), "  ".join("-" * width for width in widths)]

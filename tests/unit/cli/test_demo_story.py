@@ -166,3 +166,10 @@ def test_a_table_that_does_not_fit_is_broken_where_it_may_be_and_never_wider_tha
 
 def test_a_paragraph_is_never_wider_than_the_screen() -> None:
     assert max(map(len, paragraph("word " * 100 + "x" * 300, 4, 2))) <= WIDTH
+
+
+def test_lines_are_no_wider_than_there_are_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+
+    assert max(map(len, paragraph("word " * 100 + "x" * 300, 4, 2))) <= 40
+    assert max(map(len, grid(("a", "b"), [("word " * 20, "c")]))) <= 40

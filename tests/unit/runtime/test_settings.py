@@ -76,6 +76,12 @@ def test_an_unknown_name_in_the_file_is_refused(tmp_path: Path) -> None:
         load_settings(home=tmp_path)
 
 
+def test_an_empty_home_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUB_HOME", "")
+    with pytest.raises(SettingsError, match=r"^HUB_HOME \(environment\): expected a folder$"):
+        load_settings()
+
+
 def test_a_file_cannot_move_the_home_it_lies_in(tmp_path: Path) -> None:
     in_file(tmp_path, 'home = "/elsewhere"')
     with pytest.raises(SettingsError, match=r"^home in "):
