@@ -18,6 +18,7 @@ from domain.kernel.moulds import assembler, quick
 from domain.partnership.events import PartnershipEstablished
 from safeguarding.hub.v1.envelope_pb2 import SignedEvent
 from services.eventstore.codec import LAWFUL_BASES, MARKINGS, PURPOSES, decode_event, decode_trusted, signed_instant
+from services.eventstore.wiretext import TEXT_EXPECTED, is_clean_text
 from services.runtime.errors import Invalid, NotPermitted, Violation
 from services.runtime.limits import EVENT_MAX_BYTES
 from services.trust.keystore import case_key_id
@@ -106,6 +107,8 @@ def examine(
         raise Invalid(Violation("event", f"at most {EVENT_MAX_BYTES} bytes, found {size}"), rule="wire.event_size")
     verified = verify(signed, caller, registry, log_origin, proven=proven)
     header = verified.header
+    if not is_clean_text(header.actor_role):
+        raise Invalid(Violation("header.actor_role", TEXT_EXPECTED), rule="wire.text")
     event = decode_event(header.event_type, verified.body) if proven is None else decode_trusted(header.event_type, verified.body)
     if isinstance(event, KeyRegistered):
         check_registration(event)

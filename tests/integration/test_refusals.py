@@ -39,10 +39,12 @@ def key_of(hub: RunningHub, agency_id: str) -> SigningKey:
     return Identity.from_folder(hub.settings.agency_folder(agency_id)).signing_key
 
 
-def a_signed_event(hub: RunningHub, *, key: SigningKey | None = None, log_origin: str | None = None) -> SignedEvent:
+def a_signed_event(
+    hub: RunningHub, *, key: SigningKey | None = None, log_origin: str | None = None, actor_role: str = "tester"
+) -> SignedEvent:
     """A council's referral of a case of its own."""
     origin = hub.settings.log_origin if log_origin is None else log_origin
-    sender = Sender(agency_id=COUNCIL, source="refusals", shard=SHARD, log_origin=origin, actor_role="tester")
+    sender = Sender(agency_id=COUNCIL, source="refusals", shard=SHARD, log_origin=origin, actor_role=actor_role)
     draft = Draft(event=to_message(a_referral(CHILD)), case_id=a_case())
     return SignedEvent.FromString(sign(draft, sender, key or key_of(hub, COUNCIL), 1).message)
 
@@ -224,6 +226,11 @@ MALFORMED = {
 async def test_what_is_malformed_is_refused_and_the_stream_goes_on(hub: RunningHub, what: str) -> None:
     event_type, body, rule = MALFORMED[what]
     assert await outcome(hub, with_body(hub, a_signed_event(hub), body, event_type)) == rule
+
+
+@pytest.mark.parametrize("role", ["head\ufffe", "head\u202e", "head\x07"])
+async def test_a_role_in_unclean_characters_is_refused(hub: RunningHub, role: str) -> None:
+    assert await outcome(hub, a_signed_event(hub, actor_role=role)) == "wire.text"
 
 
 async def test_absurd_dates_and_long_names_are_refused_field_by_field(hub: RunningHub) -> None:
