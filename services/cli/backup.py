@@ -14,7 +14,7 @@ from services.backup.manifest import Manifest
 from services.backup.taking import Wanted, take
 from services.bootstrap import now
 from services.cli.calling import demand_home, read_log
-from services.cli.failures import wrong_usage
+from services.cli.failures import Exit, Failure, wrong_usage
 from services.cli.options import Home, Json, settings_of
 from services.cli.output import emit, plain, say
 from services.cli.progress import progress
@@ -38,7 +38,7 @@ def backup(
     settings = settings_of(home)
     demand_home(settings)
     if not target.parent.is_dir():
-        raise wrong_usage(f"there is no folder {target.parent} to put the backup into", "make it first, or name another")
+        raise Failure(Exit.UNAVAILABLE, f"missing: {target.parent}", "make the folder, or mount what it lies on: the backup goes into it")
     _check_wishes(settings, with_kek=with_kek, with_views=with_views)
     try:
         with _shared_keys(settings) as shared:

@@ -26,7 +26,7 @@ MEANINGS = {
     Exit.UNEXPECTED: "something that the hub did not expect: please report it",
     Exit.USAGE: "wrong usage or settings",
     Exit.REFUSED: "refused by the hub; the rule and the reason are printed",
-    Exit.UNAVAILABLE: "the hub, its home or its port is not available",
+    Exit.UNAVAILABLE: "the hub, its home, its port or a file or folder is not available",
     Exit.UNSOUND: "verify, doctor, demo, backup or restore found something wrong",
     Exit.INTERRUPTED: "interrupted; serve, and whatever runs with --watch, is ended so, with 0",
 }

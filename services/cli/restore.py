@@ -34,7 +34,7 @@ def restore(
     """
     settings = settings_of(home)
     if not backup.is_dir():
-        raise wrong_usage(f"there is no folder {backup}", "name the folder that hub backup made")
+        raise Failure(Exit.UNAVAILABLE, f"missing: {backup}", "name the folder that hub backup made, or mount what it lies on")
     has_kek = settings.kek is not None or settings.kek_file.exists()
     keys = Keys(
         kek=kek_of(settings) if has_kek else None,

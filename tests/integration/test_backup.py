@@ -218,7 +218,7 @@ def test_without_a_hub_there_is_nothing_to_back_up(tmp_path: Path) -> None:
     took = ran("backup", tmp_path / "backup", "--home", tmp_path / "home")
     assert (took.code, "holds no hub" in took.err) == (Exit.UNAVAILABLE, True)
     back = ran("restore", tmp_path / "backup", "--home", tmp_path / "home")
-    assert (back.code, "there is no folder" in back.err, "keep the backup" in back.err) == (Exit.USAGE, True, False)
+    assert (back.code, f"missing: {tmp_path / 'backup'}" in back.err, "keep the backup" in back.err) == (Exit.UNAVAILABLE, True, False)
     assert not list(tmp_path.iterdir())
     (tmp_path / "backup").mkdir()
     back = ran("restore", tmp_path / "backup", "--home", tmp_path / "home")
@@ -228,7 +228,7 @@ def test_without_a_hub_there_is_nothing_to_back_up(tmp_path: Path) -> None:
 
 def test_a_backup_into_a_folder_that_is_not_there_says_so_of_that_folder(hub: RunningHub, tmp_path: Path) -> None:
     took = ran("backup", tmp_path / "nosuch" / "backup", "--home", hub.settings.home)
-    assert (took.code, f"there is no folder {tmp_path / 'nosuch'}" in took.err, "--home" in took.err) == (Exit.USAGE, True, False)
+    assert (took.code, f"missing: {tmp_path / 'nosuch'}" in took.err, "--home" in took.err) == (Exit.UNAVAILABLE, True, False)
 
 
 @pytest.mark.parametrize("leads_to", ["folder", "nothing"])
