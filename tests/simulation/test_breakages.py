@@ -6,7 +6,7 @@ Whatever a breakage gets hold of may move: then it fails here, and is to follow.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import pytest
@@ -34,6 +34,22 @@ Break = Callable[[pytest.MonkeyPatch], None]
 
 second = test_intake_cluster.second
 served = test_intake.served
+
+
+@pytest.fixture
+def _nothing_is_left_open(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A world that fails ends where it stands, with its nodes' files open."""
+    opened: list[State] = []
+    open_file = State._open
+
+    def noted(state: State) -> None:
+        open_file(state)
+        opened.append(state)
+
+    monkeypatch.setattr(State, "_open", noted)
+    yield
+    for state in opened:
+        state.close()
 
 
 def append_ids_are_forgotten(patched: pytest.MonkeyPatch) -> None:
@@ -103,7 +119,7 @@ def what_is_void_is_admitted_again_for_nobody(patched: pytest.MonkeyPatch) -> No
     patched.setattr(Intake, "append", whoever_waits)
 
 
-@pytest.mark.usefixtures("_time_stands_still")
+@pytest.mark.usefixtures("_time_stands_still", "_nothing_is_left_open")
 @pytest.mark.parametrize(
     ("broken", "reason"),
     [
