@@ -285,7 +285,7 @@ class Follower(Sequencer):
         while self._broken is None and not (self._closing.is_set() and not self._pending):
             try:
                 if not self._fold_next(POLL_SECONDS) and self._broken is None:
-                    sleep(RETRY_SECONDS)
+                    self._pause()
             except Exception as error:  # noqa: BLE001  a node that folds no more must say so, and not only fall silent
                 self._broken = IntegrityError(f"the follower met what it does not know: {type(error).__name__}")
         if self._broken is not None:
@@ -337,7 +337,11 @@ class Follower(Sequencer):
             if self._now() > began + CHECK_MAX_SECONDS:
                 raise Unavailable(f"the log does not answer within {CHECK_MAX_SECONDS} s")
             if records is None:
-                sleep(RETRY_SECONDS)
+                self._pause()
+
+    def _pause(self) -> None:
+        """Wait before the log, or the disk, is tried again."""
+        sleep(RETRY_SECONDS)
 
     def _doubt(self, said: NotThere) -> None:
         """Ask others; believe what is said for ``DOUBT_MAX_SECONDS``, and at once that a partition lacks its beginning."""

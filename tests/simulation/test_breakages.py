@@ -119,7 +119,7 @@ def what_is_void_is_admitted_again_for_nobody(patched: pytest.MonkeyPatch) -> No
     patched.setattr(Intake, "append", whoever_waits)
 
 
-@pytest.mark.usefixtures("_time_stands_still", "_nothing_is_left_open")
+@pytest.mark.usefixtures("_nothing_is_left_open")
 @pytest.mark.parametrize(
     ("broken", "reason"),
     [
@@ -137,7 +137,6 @@ def test_the_simulation_notices_where(broken: Break, reason: str, monkeypatch: p
         simulate(SEED, STEPS)
 
 
-@pytest.mark.usefixtures("_time_stands_still")
 def test_the_simulation_finds_nothing_where_nothing_is_broken() -> None:
     simulate(SEED, STEPS)
 

@@ -20,8 +20,6 @@ SEED: Final = os.environ.get("HUBTEST_SEED") or str(SystemRandom().randrange(1_0
 ALL_REACHED_STEPS: Final = 50_000
 """Shorter runs need not come by everything."""
 
-pytestmark = pytest.mark.usefixtures("_time_stands_still")
-
 
 @pytest.mark.timeout(120 + STEPS // 100)
 def test_whatever_happens_to_log_nodes_and_clients_every_promise_holds(covered: Callable[[str], None]) -> None:

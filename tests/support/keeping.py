@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +28,7 @@ _POLL_SECONDS: Final = 0.05
 _KEPT_FD: Final = 100
 """What a keeper holds its lock by: a number that is free while it starts."""
 _GIVEN: Final = "hubtest_run"
+_COVERED: Final = "covered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,19 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     while any(_is_locked(kept) for kept in run.folder.glob(f"*{_KEPT}")) and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)
     shutil.rmtree(run.folder, ignore_errors=True)
+
+
+@pytest.fixture
+def covered(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Have the run say at its end what a simulation came by."""
+    return partial(record_property, _COVERED)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for report in terminalreporter.stats.get("passed", []):
+        noted = dict(report.user_properties)
+        if _COVERED in noted:
+            terminalreporter.write_line(f"SIMULATED: {noted[_COVERED]}")
 
 
 def say_what_was_skipped(terminalreporter: pytest.TerminalReporter, mark: str, needed: str) -> None:

@@ -19,7 +19,7 @@ from services.eventstore.port import Append, Result
 from services.eventstore.reader import Reader
 from services.eventstore.state import State
 from services.eventstore.tables import FOLLOWS_A_LOG, LOCK_WAIT_SECONDS
-from services.runtime.errors import HubError
+from services.runtime.errors import HubError, Unavailable
 from tests.support.newer_rules import NEW_PROGRAM
 from tests.support.simulated_log import AFTER_SEND, BEFORE_SEND, NodeLink, SimulatedLog
 from tests.support.simulation_model import ROOT, Model
@@ -77,6 +77,10 @@ class SteppedFollower(Follower):
     def _recover(self, failure: Exception, records: int) -> HubError:
         self.batch_failure = failure
         return super()._recover(failure, records)
+
+    def _pause(self) -> None:
+        """Give up: only a step lets time pass, so that a node which starts while it is cut off would try for ever."""
+        raise Unavailable("cut off")
 
     def take_part(self) -> None:
         """Exchange digests from the start on: what any node published is as true as ever, or no node's."""
