@@ -111,6 +111,10 @@ def deadlines(
     if watch and (limit is not None or explain is not None):
         raise wrong_usage("these options do not go together", "--watch shows all that there is, as a list: no --limit and no --explain")
     if explain is not None:
+        if any((overdue, today, soon, later, met, case, clock, owed_by, limit, csv)):
+            raise wrong_usage(
+                "these options do not go together", "--explain explains one deadline: it takes no filters, no --limit and no --csv"
+            )
         _explain(calling, _explained(settings, shard, explain, instance, as_of), as_of, json=json)
         return
     demand_shards(settings, shard or ())

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from domain.kernel.ids import NATIONAL
 from projections.kernel.database import ViewDatabase
 from services.bootstrap import key_encryption_key, key_store, log_name, view_database
-from services.cli.failures import wrong_usage
+from services.cli.failures import KEK_HINT, wrong_usage
 from services.eventstore.port import EventStore
 from services.eventstore.read_only import ReadOnlyEventStore, open_read_only
 from services.runtime.settings import Settings
@@ -20,7 +20,7 @@ def kek_of(settings: Settings) -> bytes:
     try:
         return key_encryption_key(settings)
     except ValueError as error:
-        raise wrong_usage(str(error), "HUB_KEK or the file trust/kek holds it; without it no body can be read") from None
+        raise wrong_usage(str(error), KEK_HINT) from None
 
 
 def opened_log(settings: Settings) -> ReadOnlyEventStore:

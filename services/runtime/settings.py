@@ -22,6 +22,8 @@ _TOPIC: Final = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 _TRUST_DOMAIN: Final = re.compile(r"[a-z0-9._-]{1,255}")
 _DATABASE_URL: Final = re.compile(r"postgresql\+psycopg://\S*")
 _LOG_ORIGIN_MAX_CHARACTERS: Final = 200
+NEAR_MIN_RATIO: Final = 0.6
+"""How much of two names has to be the same for one to be a slip of the other."""
 
 
 class SettingsError(ValueError):
@@ -205,7 +207,7 @@ NAMES: Final = tuple(one.name for one in fields(Settings) if one.name != "source
 def load_settings(**overrides: Any) -> Settings:
     """Return the settings: ``overrides`` before ``HUB_*`` before ``hub.toml`` before defaults.
 
-    Raises ``SettingsError`` naming every unknown name (with the nearest known one) or wrong value.
+    Raises ``SettingsError`` naming every unknown name (with a known one that is near) and every wrong value.
     """
     in_environment = {name: value for name, value in os.environ.items() if name.upper().startswith(PREFIX)}
     home = Path(overrides.get("home") or _from_environment(in_environment, "home") or DEFAULT_HOME)
@@ -215,8 +217,6 @@ def load_settings(**overrides: Any) -> Settings:
         *_unknown(in_environment, [PREFIX + name.upper() for name in NAMES], "the environment"),
         *_unknown(in_file, [name for name in NAMES if name != "home"], str(home / FILE_NAME)),
     ]
-    if problems:
-        raise SettingsError("; ".join(problems))
     plain = {name.upper().removeprefix(PREFIX).lower(): value for name, value in in_environment.items()}
     sources = dict.fromkeys(in_file, FILE_NAME) | dict.fromkeys(plain, "environment") | dict.fromkeys(overrides, "argument")
     given = in_file | plain | overrides
@@ -252,9 +252,16 @@ def _unknown(given: Iterable[str], known: Iterable[str], where: str) -> list[str
     for name in given:
         if name in known or name.upper() in known:
             continue
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-        problems.append(f"{name} in {where} is no setting of the hub; the nearest is {near[0]}")
+        nearest = f"; the nearest is {near}" if (near := _nearest(name, known)) else ""
+        problems.append(f"{name} in {where} is no setting of the hub{nearest}")
     return problems
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    """Return the known name that may have been meant; nothing if none is near. What all names begin with makes none of them nearer."""
+    by_rest = {one.upper().removeprefix(PREFIX): one for one in known}
+    near = difflib.get_close_matches(name.upper().removeprefix(PREFIX), by_rest, n=1, cutoff=NEAR_MIN_RATIO)
+    return by_rest[near[0]] if near else ""
 
 
 def _folder(value: object) -> Path:

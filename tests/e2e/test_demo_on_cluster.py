@@ -101,5 +101,6 @@ def test_told_to_end_it_ends_all_that_it_has_started(tmp_path: Path, number: sig
         time.sleep(2)
         os.kill(process.pid, number)
         _, err = process.communicate(timeout=END_MAX_SECONDS)
-    assert (process.returncode, err) == (Exit.INTERRUPTED, "hub: interrupted\n")
+    left = f"hub: what the demo came to lies in {folder}: remove it before --keep names it again\n"
+    assert (process.returncode, err) == (Exit.INTERRUPTED, f"{left}hub: interrupted\n")
     assert processes_of(folder) == []

@@ -40,6 +40,10 @@ KEY = case_key_id(SHARD, CASE)
 END_MAX_SECONDS = 60
 
 
+pytestmark = pytest.mark.parametrize("hub", ["embedded"], indirect=True, scope="module")
+"""What is backed up are its files; of a hub on Kafka and PostgreSQL, test_backup_kafka.py and test_backup_postgresql.py."""
+
+
 @pytest.fixture(autouse=True, scope="module")
 def case(hub: RunningHub) -> None:
     """Two cases on the log; the data key of the second is destroyed."""

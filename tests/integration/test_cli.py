@@ -258,6 +258,24 @@ services.cli.main.run()
     assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "hub: interrupted\n")
 
 
+def test_an_interrupted_demo_says_what_it_leaves_in_the_folder_that_is_kept(tmp_path: Path) -> None:
+    code = """
+import services.cli.main, services.cli.demo.command as command
+
+def end(*_):
+    raise KeyboardInterrupt
+
+command.prepared = end
+services.cli.main.run()
+"""
+    command = [sys.executable, "-c", code, "demo", "--keep", str(tmp_path / "kept")]
+    ended = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=START_MAX_SECONDS, check=False)  # noqa: S603
+
+    left = f"hub: what the demo came to lies in {tmp_path / 'kept'}: remove it before --keep names it again\n"
+    assert (ended.returncode, ended.stderr) == (130, f"{left}hub: interrupted\n")
+    assert (tmp_path / "kept" / "store").is_dir()
+
+
 # ── serving ──
 
 
@@ -600,6 +618,7 @@ def test_deadlines_are_listed_by_urgency_and_filtered(hub: Served) -> None:
     [
         (("deadlines", "--clock", "NOSUCH"), 2, "there are: K1, "),
         (("deadlines", "--explain", CASE, "K99"), 2, "there are: K1, "),
+        (("deadlines", "--explain", CASE, "K5B", "--overdue"), 2, "--explain explains one deadline"),
         (("deadlines", "--owed-by", "nobody"), 2, "an agency id is"),
         (("deadlines", "--case", "nosuch"), 2, "a case id is a lower-case UUID"),
         (("deadlines", "--case", OTHER_CASE), 3, "there is no case"),

@@ -13,6 +13,9 @@ from tests.support.builders import CASE, COUNCIL, SHARD, a_notification, a_share
 from tests.support.command import copied_home, ran
 from tests.support.hub import RunningHub
 
+pytestmark = pytest.mark.parametrize("hub", ["embedded"], indirect=True, scope="module")
+"""Its files are tampered with, and those of a cluster lie elsewhere."""
+
 
 @pytest.fixture(autouse=True, scope="module")
 def case(hub: RunningHub) -> None:

@@ -13,26 +13,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import product
 from pathlib import Path
 from random import Random
 from typing import Any, Final, Self
 
 import grpc
 
-from projections.kernel.database import ViewDatabase
 from safeguarding.hub.client.identity import Identity
 from safeguarding.hub.client.routes import append_stub
 from safeguarding.hub.v1.append_pb2 import GetReceiptRequest
-from services.bootstrap import VIEWS, key_encryption_key
-from services.eventstore.opening import Opener
-from services.eventstore.read_only import open_read_only
-from services.projector.verification import Verdict, Verification
 from services.runtime.settings import Settings
-from services.trust.registry import RegistryState
-from services.trust.signing import load_public_key
-from services.trust.sqlite_keys import SqliteKeyStore
-from tests.support.history import Log, LogReader
 from tests.support.load import Plan
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
@@ -197,39 +187,6 @@ class Client:
 
 
 # ── looking at a hub ──
-
-
-@contextmanager
-def opened(settings: Settings) -> Iterator[Opener]:
-    """Give what opens the bodies of a hub's events, from beside it."""
-    keys = SqliteKeyStore(settings.key_store_file, key_encryption_key(settings))
-    try:
-        yield Opener(keys)
-    finally:
-        keys.close()
-
-
-def look(settings: Settings, reader: LogReader) -> Log:
-    """Read on in the log of a hub, from beside it, and let go of its files again."""
-    with opened(settings) as opener, open_read_only(settings.event_store_file) as store:
-        return reader.read(store, opener)
-
-
-def verified(settings: Settings) -> Verdict:
-    """Verify a hub that nobody talks to, as ``hub verify`` does, once its views have come to the end of the log."""
-    keys = SqliteKeyStore(settings.key_store_file, key_encryption_key(settings))
-    views = ViewDatabase(f"sqlite:///{settings.view_store_file}", VIEWS)
-    try:
-        with open_read_only(settings.event_store_file) as store:
-            for view, shard in product(VIEWS, store.shards()):
-                head = store.shard(shard).head().position
-                assert views.wait_for(view.name, shard, head, START_MAX_SECONDS), f"{view.name} did not come to {head} of {shard}"
-            registry = RegistryState(*load_public_key(settings.operator_public_key_file))
-            verification = Verification(store=store, keys=keys, registry=registry, log_origin=settings.log_origin, progress=lambda _: None)
-            return verification.run(views)
-    finally:
-        views.close()
-        keys.close()
 
 
 @contextmanager

@@ -64,7 +64,11 @@ def demo(
 def _home(keep: Path | None) -> Iterator[Path]:
     """Give the folder that is kept, or one that is gone afterwards."""
     if keep is not None:
-        yield keep
+        try:
+            yield keep
+        except KeyboardInterrupt:
+            warn(f"hub: what the demo came to lies in {keep}: remove it before --keep names it again")
+            raise
         return
     with TemporaryDirectory(prefix="hub-demo-") as folder:
         yield Path(folder) / "hub"

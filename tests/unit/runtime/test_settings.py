@@ -70,6 +70,17 @@ def test_an_unknown_name_in_the_environment_is_refused_with_the_nearest_known_on
     ]
 
 
+def test_a_name_that_is_near_none_is_refused_without_a_guess_and_what_else_is_wrong_is_said_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUB_NOSUCH", "1")
+    monkeypatch.setenv("HUB_LOG_LEVEL", "verbose")
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert str(caught.value).split("; ") == [
+        "HUB_NOSUCH in the environment is no setting of the hub",
+        "HUB_LOG_LEVEL (environment): expected one of debug, info, warning, error",
+    ]
+
+
 def test_an_unknown_name_in_the_file_is_refused(tmp_path: Path) -> None:
     in_file(tmp_path, 'log_orign = "x"\n[grpc]\nport = 1\n')
     with pytest.raises(SettingsError, match=r"^log_orign in .*hub\.toml is no setting of the hub; the nearest is log_origin; grpc in "):
