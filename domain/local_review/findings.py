@@ -1,4 +1,4 @@
-"""What should not have happened in a local review but did, and what mends it."""
+"""What should not have happened in a local review but did, what mends it, and what still stands before a planned publication."""
 
 from __future__ import annotations
 
@@ -39,6 +39,10 @@ from domain.local_review.state import (
     conflicted_reviewers,
     facts_of,
     is_anonymised,
+    is_report_complete,
+    planned,
+    planned_on,
+    plans_improvements_only,
 )
 
 COPIES_BEFORE_WORKING_DAYS: Final = 7
@@ -56,6 +60,18 @@ _KINDS_DUE: Final = {
 _PUBLISHED: Final = (LocalReviewPublished, ImprovementsOnlyPublished)
 _COPY_RULES: Final = frozenset({rules.COPIES_MISSING, rules.COPIES_LATE})
 _PUBLICATION_RULES: Final = _COPY_RULES | {rules.NOT_ANONYMISED, rules.LIVE_PROCEEDING}
+
+
+def open_prerequisites(state: LocalReview, incident: Incident) -> tuple[Rule, ...]:
+    """Return what still stands before a publication that is planned, in a fixed order; nothing where none is planned."""
+    facts = facts_of(state)
+    if planned(facts) is None:
+        return ()
+    return (
+        *(() if is_report_complete(facts) else (rules.NEEDS_REPORT,)),
+        *((rules.CONFLICTED_REVIEWER,) if conflicted_reviewers(facts) else ()),
+        *_publication_broken(facts, incident, planned_on(facts), improvements_only=plans_improvements_only(facts)),
+    )
 
 
 def broken_by(state: LocalReview, event: LocalReviewEvent, context: Context) -> tuple[Rule, ...]:

@@ -76,6 +76,10 @@ def gist_of(event: LocalReviewEvent) -> Gist:
             gist = Gist(thing=event.reviewer_id)
         case ReportCompleted():
             gist = Gist(values=(event.document_sha256.hex(),))
+        case PublicationScheduled():
+            gist = Gist(values=(event.planned_on.isoformat(), *(["improvements_only"] if event.improvements_only else [])))
+        case PublicationRescheduled():
+            gist = Gist(values=(event.planned_on.isoformat(),))
         case CopyProvided():
             gist = Gist(thing=event.recipient.value, values=(event.copy_kind.value,))
         case CommentReceived() | RegardToCommentRecorded():
@@ -94,8 +98,6 @@ def gist_of(event: LocalReviewEvent) -> Gist:
             | DraftRequestedInWriting()
             | LocalReviewDrafted()
             | AnonymisationApproved()
-            | PublicationScheduled()
-            | PublicationRescheduled()
             | PublicationDeclined()
             | LocalReviewPublished()
             | ImprovementsOnlyPublished()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from typing import Final
 
 from domain.kernel.events import Event
@@ -16,6 +17,7 @@ from domain.local_review.events import (
     LocalReviewUnpublished,
     NonPublicationJustified,
     PublicationDeclined,
+    PublicationRescheduled,
     PublicationScheduled,
     ReportCompleted,
     ReviewerAppointed,
@@ -136,6 +138,18 @@ def _is_worked_on(facts: Facts) -> bool:
 def planned(facts: Facts) -> Fact | None:
     """Return what was scheduled, if publication is planned and has neither happened nor been declined since."""
     return facts.since(*_ENDS_PLAN).last(PublicationScheduled)
+
+
+def planned_on(facts: Facts) -> date | None:
+    """Return the day publication is planned for; None if it is not planned or the day cannot be read."""
+    newest = facts.since(*_ENDS_PLAN).last(PublicationScheduled, PublicationRescheduled)
+    return None if newest is None or newest.gist is None else date.fromisoformat(newest.values[0])
+
+
+def plans_improvements_only(facts: Facts) -> bool:
+    """Tell whether only information about improvements is planned to be published."""
+    plan = planned(facts)
+    return plan is not None and "improvements_only" in plan.values
 
 
 def reviewers(facts: Facts) -> frozenset[str]:

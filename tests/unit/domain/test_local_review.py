@@ -49,7 +49,8 @@ from domain.local_review.events import (
     ReviewerRemoved,
     TermsOfReferenceAgreed,
 )
-from domain.local_review.state import LocalReview, Published, facts_of, reviewers
+from domain.local_review.findings import open_prerequisites
+from domain.local_review.state import LocalReview, Published, facts_of, planned_on, reviewers
 from domain.partnership.state import partnership_stream
 from domain.rapid_review.decider import DECIDER as RAPID_REVIEW
 from domain.rapid_review.events import Decision, DecisionMade, DecisionReconsidered, RapidReviewOpened
@@ -406,7 +407,7 @@ def test_regard_is_had_once_to_a_received_comment() -> None:
 def test_only_a_planned_publication_is_rescheduled() -> None:
     complete().when(RESCHEDULED).refused(rules.NEEDS_SCHEDULE)
     after(complete(), SCHEDULED, DECLINED).when(RESCHEDULED).refused(rules.NEEDS_SCHEDULE)
-    after(complete(), SCHEDULED).when(RESCHEDULED).then()
+    assert planned_on(facts_of(after(complete(), SCHEDULED, RESCHEDULED).state)) == date(2024, 4, 15)
 
 
 def test_non_publication_is_justified_once_it_was_declined_to_publish() -> None:
@@ -669,14 +670,49 @@ def test_taking_the_report_out_of_view_mends_what_made_it_harmful_but_not_the_mi
     given.when(UNPUBLISHED).then().mends(rules.LIVE_PROCEEDING, rules.NOT_ANONYMISED)
 
 
+# ── open prerequisites ──
+
+
+def test_prerequisites_are_listed_from_the_moment_publication_is_scheduled() -> None:
+    restrained = an_incident(live=True)
+    given = after(begun(), CONFLICT)
+    assert open_prerequisites(given.state, restrained) == ()
+    given = after(given, SCHEDULED)
+    everything = (rules.NEEDS_REPORT, rules.CONFLICTED_REVIEWER, rules.NOT_ANONYMISED, rules.COPIES_MISSING, rules.LIVE_PROCEEDING)
+    assert open_prerequisites(given.state, restrained) == everything
+    given = after(given, REPORT, REMOVED, APPROVED)
+    assert open_prerequisites(given.state, an_incident()) == (rules.COPIES_MISSING,)
+    assert open_prerequisites(after(given, *copies()).state, an_incident()) == ()
+
+
+def test_a_copy_too_late_for_the_planned_day_is_a_prerequisite_until_rescheduled() -> None:
+    given = after(complete(), APPROVED, SCHEDULED, *copies(at=TOO_LATE))
+    assert open_prerequisites(given.state, an_incident()) == (rules.COPIES_LATE,)
+    assert open_prerequisites(after(given, RESCHEDULED).state, an_incident()) == ()
+
+
+def test_a_plan_of_improvements_only_asks_for_copies_of_either_kind() -> None:
+    planned = replace(SCHEDULED, improvements_only=True)
+    given = after(complete(), APPROVED, *copies(CopyKind.IMPROVEMENTS))
+    assert open_prerequisites(after(given, planned).state, an_incident()) == ()
+    assert open_prerequisites(after(given, SCHEDULED).state, an_incident()) == (rules.COPIES_MISSING,)
+
+
+@pytest.mark.parametrize("ending", [PUBLISHED, IMPROVEMENTS, Step(DECLINED)])
+def test_nothing_is_a_prerequisite_once_the_plan_is_over(ending: Step) -> None:
+    given = after(complete(), SCHEDULED, ending)
+    assert open_prerequisites(given.state, an_incident(live=True)) == ()
+
+
 # ── corrections ──
 
 
 def test_a_correction_replaces_what_was_said_where_it_was_said() -> None:
-    corrected = replace(report(3), details=corrects(MISTAKE))
-    given = after(begun(), Step(REPORT, event_id=MISTAKE), report(2))
-    stood = facts_of(given.when(corrected).then().state).of(ReportCompleted)
-    assert [fact.values for fact in stood] == [(one.document_sha256.hex(),) for one in (report(3), report(2))]
+    given = after(complete(), Step(SCHEDULED, event_id=MISTAKE), RESCHEDULED)
+    corrected = replace(SCHEDULED, planned_on=date(2024, 5, 1), details=corrects(MISTAKE))
+    assert planned_on(facts_of(given.when(corrected).then().state)) == date(2024, 4, 15)
+    given = after(complete(), Step(SCHEDULED, event_id=MISTAKE))
+    assert planned_on(facts_of(given.when(corrected).then().state)) == date(2024, 5, 1)
 
 
 def test_a_correction_points_at_an_event_of_its_own_kind_author_and_subject() -> None:
@@ -751,6 +787,8 @@ def test_the_fold_never_raises_on_an_admitted_history_and_loses_no_finding_with_
     all_gone = DECIDER.fold(map(body_gone, given.history))
     assert DECIDER.open_rules(whole) == DECIDER.open_rules(some_gone) == DECIDER.open_rules(all_gone)
     assert DECIDER.open_rules(whole) <= set(rules.FINDINGS)
+    for state in (whole, some_gone, all_gone):
+        assert set(open_prerequisites(state, an_incident(live=True))) <= set(rules.RULES)
 
 
 def outline(state: LocalReview) -> tuple[str, frozenset[Rule], frozenset[str]]:
