@@ -382,6 +382,7 @@ def every_query(case_id: str) -> list[tuple[str, object]]:
     return [
         ("ChronologyService/GetChronology", chronology_pb2.GetChronologyRequest(shard=SHARD, case_id=case_id)),
         ("ChronologyService/WatchChronology", chronology_pb2.WatchChronologyRequest(shard=SHARD, case_id=case_id)),
+        ("ChronologyService/ListCasesOfChild", chronology_pb2.ListCasesOfChildRequest(shard=SHARD, child_id=CHILD)),
         ("DeadlineService/ListDeadlines", deadlines_pb2.ListDeadlinesRequest()),
         ("DeadlineService/ExplainDeadline", deadlines_pb2.ExplainDeadlineRequest(shard=SHARD, case_id=case_id, clock="K1")),
         ("DeadlineService/WatchDeadlines", deadlines_pb2.WatchDeadlinesRequest()),
