@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
 from typing import TypeVar
 
 from domain.access.events import DenialReason, Resource
 from domain.areas import AREAS
 from domain.kernel.events import london_day
+from domain.kernel.ids import AgencyId
 from projections.chronology.access import Standing, standing_of
 from projections.chronology.projection import CHRONOLOGY
 from projections.chronology.queries import access_facts
@@ -29,22 +31,23 @@ class CaseAsked:
 
     def freshness(self, reading: Reading) -> Freshness:
         """Say how current an answer about the case is. Only its own streams are named: others are not the reader's to know of."""
-        return freshness(reading, self.shard, [*self.streams, f"partnership-{self.shard}"])
-
-    @property
-    def streams(self) -> list[str]:
-        """The names of the streams that the case may have."""
-        return _streams(self.case_id)
+        return freshness(reading, self.shard, [*streams_of(self.case_id), f"partnership-{self.shard}"])
 
 
-def _streams(case_id: str) -> list[str]:
+def streams_of(case_id: str) -> list[str]:
     """Return the names of the streams that a case may have."""
     return [f"{area.category}-{case_id}" for area in AREAS]
 
 
 def parked_streams(reading: Reading, shard: str, case_id: str) -> frozenset[str]:
     """Return the streams of a case that a view could not read to their end."""
-    return frozenset(one.stream for one in reading.parked(shard, _streams(case_id)))
+    return frozenset(one.stream for one in reading.parked(shard, streams_of(case_id)))
+
+
+def judge(reading: Reading, shard: str, case_id: str, agency_id: AgencyId, today: date) -> tuple[bool, Standing | DenialReason]:
+    """Return whether there is such a case, and in what capacity an agency may read it, or why not."""
+    facts = access_facts(reading.connection, reading.tables, shard, case_id)
+    return facts.exists, standing_of(facts, agency_id, today)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +66,9 @@ async def enter(desk: Desk, asker: Asker, case: CaseAsked, work: Callable[[Readi
     today = london_day(desk.clock())
 
     def look(reading: Reading) -> T | _Denial:
-        facts = access_facts(reading.connection, reading.tables, case.shard, case.case_id)
-        standing = standing_of(facts, asker.agency_id, today)
+        exists, standing = judge(reading, case.shard, case.case_id, asker.agency_id, today)
         if isinstance(standing, DenialReason):
-            return _Denial(standing, facts.exists)
+            return _Denial(standing, exists)
         return work(reading, standing)
 
     found = await desk.look(CHRONOLOGY.name, look)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Final
 
 from domain.access.events import Resource
 from domain.calendar import bundled
 from domain.kernel.events import london_day
-from projections.chronology.access import Standing, standing_of
+from projections.chronology.access import Standing
 from projections.chronology.projection import CHRONOLOGY
-from projections.chronology.queries import access_facts, behind, case_lines, case_position, cases_of_child, names_child, significant
+from projections.chronology.queries import behind, case_lines, case_position, cases_of_child, names_child, significant
 from projections.chronology.redaction import Viewer, redact
 from projections.chronology.shape import gaps
 from projections.chronology.story import Line, Order, Place
@@ -21,7 +21,7 @@ from projections.kernel.database import Reading
 from safeguarding.hub.v1 import chronology_pb2 as pb
 from safeguarding.hub.v1.chronology_pb2_grpc import ChronologyServiceServicer
 from services.queries.asking import Asker, Context, Desk, freshness, instant
-from services.queries.case_access import CaseAsked, enter, parked_streams
+from services.queries.case_access import CaseAsked, enter, judge, parked_streams, streams_of
 from services.queries.lines import Writer, gap, open_findings
 from services.queries.paging import cut, limit_of, not_given_out, read_token, write_token
 from services.queries.proof import Proofs
@@ -81,12 +81,11 @@ class Chronology(ChronologyServiceServicer):
 
         def look(reading: Reading) -> pb.ListCasesOfChildResponse:
             named = cases_of_child(reading.connection, reading.tables, request.shard, request.child_id)
-            cases = [CaseAsked(request.shard, case_id, Resource.CHRONOLOGY) for case_id in named]
-            shown = [case for case in cases if _names_child(reading, case, asker, today, request.child_id)][:PAGE_MAX_ROWS]
-            return pb.ListCasesOfChildResponse(
-                case_ids=[case.case_id for case in shown],
-                freshness=freshness(reading, request.shard, [stream for case in shown for stream in case.streams]),
-            )
+            cases = (CaseAsked(request.shard, case_id, Resource.CHRONOLOGY) for case_id in named)
+            seen = (case.case_id for case in cases if _names_child(reading, case, asker, today, request.child_id))
+            shown = list(islice(seen, PAGE_MAX_ROWS))
+            streams = [stream for case_id in shown for stream in streams_of(case_id)]
+            return pb.ListCasesOfChildResponse(case_ids=shown, freshness=freshness(reading, request.shard, streams))
 
         answer = await self._desk.look(CHRONOLOGY.name, look)
         if answer.case_ids:
@@ -125,7 +124,7 @@ def _story(
 
 def _names_child(reading: Reading, case: CaseAsked, asker: Asker, today: date, child_id: str) -> bool:
     """Tell whether the asker may read a case, and sees there that it is about a child."""
-    standing = standing_of(access_facts(reading.connection, reading.tables, case.shard, case.case_id), asker.agency_id, today)
+    _, standing = judge(reading, case.shard, case.case_id, asker.agency_id, today)
     return isinstance(standing, Standing) and names_child(_story(reading, case, asker, standing, Order.AS_KNOWN, None), child_id)
 
 

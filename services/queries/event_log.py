@@ -14,9 +14,9 @@ from domain.access.events import DenialReason, Resource
 from domain.areas import AREAS
 from domain.kernel.events import london_day
 from domain.kernel.ids import category_of, identity_of
-from projections.chronology.access import Standing, standing_of
+from projections.chronology.access import Standing
 from projections.chronology.projection import CHRONOLOGY
-from projections.chronology.queries import access_facts, case_position
+from projections.chronology.queries import case_position
 from projections.chronology.visible import NO_CASE
 from projections.kernel.database import Reading
 from safeguarding.hub.v1 import event_log_pb2 as pb
@@ -24,7 +24,7 @@ from safeguarding.hub.v1.event_log_pb2_grpc import EventLogServiceServicer
 from services.eventstore.opening import DataKeys
 from services.eventstore.port import EventStore, ShardStore, Stored
 from services.queries.asking import Asker, Context, Desk, freshness, no_such_case
-from services.queries.case_access import CaseAsked, enter, parked_streams
+from services.queries.case_access import CaseAsked, enter, judge, parked_streams
 from services.queries.paging import cut, limit_of
 from services.queries.sight import Entries, Sight, sight_of
 from services.queries.watching import Ticker, hand_over
@@ -183,8 +183,7 @@ class _Following:
         """Judge a case, once a batch; what may be seen of it is found anew only if something was said of it since."""
         if case_id in judged:
             return judged[case_id]
-        facts = access_facts(reading.connection, reading.tables, self.shard.name, case_id)
-        standing = standing_of(facts, self.asker.agency_id, today)
+        _, standing = judge(reading, self.shard.name, case_id, self.asker.agency_id, today)
         judged[case_id] = None
         if isinstance(standing, Standing):
             reached = case_position(reading.connection, reading.tables, self.shard.name, case_id)
