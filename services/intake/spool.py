@@ -11,9 +11,8 @@ from typing import Final
 
 from services.runtime.errors import Unavailable
 from services.runtime.limits import SPOOL_MAX_EVENTS
-from services.trust.files import SECRET_MODE
+from services.trust.files import secret_database
 
-_BUSY_TIMEOUT_MS: Final = 5_000
 _TABLE: Final = "CREATE TABLE IF NOT EXISTS waiting (number INTEGER PRIMARY KEY, event BLOB NOT NULL, instead BLOB NOT NULL) STRICT"
 _PUT: Final = "INSERT INTO waiting (event, instead) VALUES (?, ?)"
 
@@ -27,20 +26,14 @@ class Spooled:
 
 
 class Spool:
-    """A queue in one SQLite file, WAL, ``synchronous=FULL``: what was put is there after a power loss. From any thread."""
+    """A queue in one SQLite file: what was put is there after a power loss. From any thread."""
 
     def __init__(self, path: Path) -> None:
         """Open or create the file."""
         self._lock = threading.Lock()
-        path.touch(mode=SECRET_MODE)
-        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        run = self._connection.execute
-        run(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")
-        run("PRAGMA journal_mode=WAL")
-        run("PRAGMA synchronous=FULL")
-        run("PRAGMA secure_delete=ON")  # it says who read what
-        run(_TABLE)
-        self._count: int = run("SELECT count(*) FROM waiting").fetchone()[0]
+        self._connection = secret_database(path)  # it says who read what
+        self._connection.execute(_TABLE)
+        self._count: int = self._connection.execute("SELECT count(*) FROM waiting").fetchone()[0]
 
     def __len__(self) -> int:
         """Return how many wait."""

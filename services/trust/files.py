@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from pathlib import Path
 from typing import Final
 
 SECRET_MODE: Final = 0o600
 PUBLIC_MODE: Final = 0o644
+_BUSY_TIMEOUT_MS: Final = 5_000
 
 
 def write_secret(path: Path, content: bytes, *, replace: bool = False) -> None:
@@ -18,6 +20,20 @@ def write_secret(path: Path, content: bytes, *, replace: bool = False) -> None:
 def write_public(path: Path, content: bytes, *, replace: bool = False) -> None:
     """Write what everyone may read; raise ``FileExistsError`` rather than overwrite, unless told to ``replace``."""
     _write(path, content, PUBLIC_MODE, replace=replace)
+
+
+def secret_database(path: Path) -> sqlite3.Connection:
+    """Open or create a SQLite file of its owner's alone, for any thread: durable at each commit, and what is deleted is overwritten."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=SECRET_MODE)
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        for pragma in (f"busy_timeout={_BUSY_TIMEOUT_MS}", "journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
+            connection.execute(f"PRAGMA {pragma}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _write(path: Path, content: bytes, mode: int, *, replace: bool) -> None:

@@ -8,13 +8,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic
-from typing import Final
 
 from sqlalchemy import URL
 
 from services.runtime.errors import Unavailable
 from services.trust import key_schema
-from services.trust.files import SECRET_MODE
+from services.trust.files import secret_database
 from services.trust.keystore import (
     CHECK_ID,
     LOOK_SECONDS,
@@ -28,8 +27,6 @@ from services.trust.keystore import (
     nothing_to_destroy,
 )
 
-_BUSY_TIMEOUT_MS: Final = 5_000
-
 
 class SqliteKeyStore:
     """A ``KeyStore`` in one SQLite file, WAL, ``synchronous=FULL``; all keys asked for together are minted in one transaction."""
@@ -39,9 +36,7 @@ class SqliteKeyStore:
         self._wrapping = Wrapping(kek)
         self._lock = threading.RLock()
         self._look_at = 0.0
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=SECRET_MODE)
-        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._connection = secret_database(path)
         try:
             self._prepare(path)
             self._kept = KeptKeys(self._destructions())
@@ -50,11 +45,6 @@ class SqliteKeyStore:
             raise
 
     def _prepare(self, path: Path) -> None:
-        run = self._connection.execute
-        run(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")
-        run("PRAGMA journal_mode=WAL")
-        run("PRAGMA synchronous=FULL")
-        run("PRAGMA secure_delete=ON")  # a destroyed key is overwritten, not merely forgotten
         if self._version() != key_schema.NEWEST:
             key_schema.bring_up_to_date(URL.create("sqlite", database=str(path)))
         with self._transaction():
