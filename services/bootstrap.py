@@ -171,7 +171,8 @@ def open_parts(settings: Settings, metrics: Metrics | None = None, report: Repor
         spool = Spool(settings.spool_file) if store.shares_log else None
         if spool is not None:
             closing.callback(spool.close)
-        own = OwnEvents(intake, _hub_key(settings), log_origin=settings.log_origin, run=run, metrics=metrics, spool=spool)
+            metrics.show_spooled(spool.__len__)
+        own = OwnEvents(intake, _hub_key(settings), log_origin=settings.log_origin, run=run, spool=spool)
         yield Parts(
             settings=settings,
             metrics=metrics,

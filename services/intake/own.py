@@ -27,7 +27,6 @@ from services.eventstore.codec import to_message
 from services.intake.intake import Intake
 from services.intake.spool import Spool, Spooled
 from services.runtime.errors import IntegrityError, Unavailable
-from services.runtime.metrics import Metrics
 
 SPOOL_AFTER_SECONDS: Final = 2.0
 """So long whoever reads waits for the log first; the others, once one has waited in vain, do not."""
@@ -49,7 +48,7 @@ class OwnFact:
 class OwnEvents:
     """Appends what the hub itself states about cases. All of it runs on one event loop."""
 
-    def __init__(self, intake: Intake, key: SigningKey, *, log_origin: str, run: str, metrics: Metrics, spool: Spool | None = None) -> None:
+    def __init__(self, intake: Intake, key: SigningKey, *, log_origin: str, run: str, spool: Spool | None = None) -> None:
         """``run`` names this run of this node: sequences count from 1 in each; ``spool``: for what a log elsewhere does not take."""
         self._intake = intake
         self._key = key
@@ -57,7 +56,6 @@ class OwnEvents:
             agency_id=HUB_ID, source=run, shard=NATIONAL, log_origin=log_origin, actor_role="hub", purpose=PURPOSE_OVERSIGHT
         )
         self._sequences: Counter[str] = Counter()
-        self._metrics = metrics
         self._spool = spool
         self._emptying: asyncio.Task[None] | None = None
 
@@ -95,7 +93,6 @@ class OwnEvents:
             for fact, event in zip(facts, events, strict=True)
         ]
         await asyncio.to_thread(spool.put, kept)
-        self._metrics.spooled(len(spool))
         self._begin_to_empty(spool)
 
     async def _put(self, facts: Sequence[OwnFact], events: Sequence[SignedEvent]) -> None:
@@ -119,7 +116,6 @@ class OwnEvents:
             while waiting := await asyncio.to_thread(spool.behind, last, _SPOOLED_A_REQUEST):
                 done = await self._try(waiting)
                 await asyncio.to_thread(spool.drop, done)
-                self._metrics.spooled(len(spool))
                 if not done:
                     break
                 last = waiting[-1][0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 from wsgiref.simple_server import WSGIServer
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -163,9 +163,9 @@ class Metrics:
         self._lag_positions.labels(name).set(positions)
         self._lag_seconds.labels(name).set(seconds)
 
-    def spooled(self, count: int) -> None:
-        """Set how many of the hub's own events wait on this node's disk for the log."""
-        self._spooled.set(count)
+    def show_spooled(self, count: Callable[[], int]) -> None:
+        """Have ``count`` asked, at each scrape, how many of the hub's own events wait on this node's disk for the log."""
+        self._spooled.set_function(count)
 
     def parked_streams(self, view: str, streams: int) -> None:
         """Set how many streams a view has parked: an alarm unless none."""
