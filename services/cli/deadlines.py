@@ -32,7 +32,7 @@ from services.cli.options import (
     settings_of,
 )
 from services.cli.output import emit, emit_line, plain, say, show, write_csv
-from services.cli.wording import at, counted, member
+from services.cli.wording import at, counted, in_words, member
 from services.runtime.settings import Settings
 
 DEFAULT_LIMIT: Final = 200
@@ -216,7 +216,7 @@ def _demand_one(calling: Calling, request: pb.ExplainDeadlineRequest, as_of: dat
 
 def _choice(deadline: pb.Deadline) -> str:
     """Say how one of several is asked for, and which it is."""
-    owed_to = ", ".join(one.replace("_", " ") for one in deadline.owed_to)
+    owed_to = ", ".join(map(in_words, deadline.owed_to))
     return f"--instance {deadline.instance}: owed by {', '.join(deadline.owed_by)} to {owed_to}, due {deadline.due_on or 'on no set day'}"
 
 

@@ -19,7 +19,7 @@ from services.cli.commands import examples
 from services.cli.failures import wrong_usage
 from services.cli.options import DEFAULT_ROLE, DEFAULT_USER, Csv, Home, Json, Role, User, read_day, settings_of
 from services.cli.output import emit, plain, say, show, write_csv
-from services.cli.wording import counted
+from services.cli.wording import counted, in_words
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -181,13 +181,13 @@ def _csv_row(row: pb.PanelRow) -> list[str]:
 
 def _case_row(case: pb.CaseSummary) -> tuple[str, ...]:
     children = "1 child" if case.children == 1 else f"{case.children} children"
-    notified = [case.notified_on, f"by {case.authority}", f"{_words(case.notification_type)}, {children}"]
-    stands = [_words(case.stage)]
+    notified = [case.notified_on, f"by {case.authority}", f"{in_words(case.notification_type)}, {children}"]
+    stands = [in_words(case.stage)]
     stands += [f"review due {case.review_due_on}"] if case.review_due_on else []
     stands += [f"received {case.review_received_on}"] if case.review_received_on else []
     stands += [_review_time(case)] if case.HasField("working_days") else []
-    stands += [f"decision: {_words(case.decision)}"]
-    stands += [f"Panel: {_words(case.response)}"] if case.response else []
+    stands += [f"decision: {in_words(case.decision)}"]
+    stands += [f"Panel: {in_words(case.response)}"] if case.response else []
     return (f"{case.case_id}\n{case.shard}", "\n".join(notified), "\n".join(stands))
 
 
@@ -195,10 +195,6 @@ def _review_time(case: pb.CaseSummary) -> str:
     """Say how long the rapid review took, or has been owed for."""
     span = "from notification to receipt" if case.review_received_on else "since notification"
     return f"{counted(case.working_days, 'working day')} {span}"
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
 
 
 def _field(case: pb.CaseSummary, name: str) -> object:

@@ -43,7 +43,12 @@ def when(moment: When) -> str:
 
 def member(name: str, prefix: str) -> str:
     """Return an enum value's name as people write it: ``MARKING_OFFICIAL_SENSITIVE`` is ``official sensitive``."""
-    return name.removeprefix(prefix).replace("_", " ").lower()
+    return in_words(name.removeprefix(prefix)).lower()
+
+
+def in_words(code: str) -> str:
+    """Return a code as people write it: ``secretary_of_state`` is ``secretary of state``."""
+    return code.replace("_", " ")
 
 
 def counted(number: int, one: str) -> str:

@@ -18,7 +18,7 @@ from safeguarding.hub.v1.deadlines_pb2 import Deadline, ExplainDeadlineResponse
 from services.cli.demo.callers import Tally
 from services.cli.demo.telling import Answered, Told
 from services.cli.output import console
-from services.cli.wording import when
+from services.cli.wording import in_words, when
 from services.projector.verification import Verdict as Verified
 
 WIDTH: Final = 100
@@ -247,7 +247,7 @@ def deadlines(found: Iterable[Deadline]) -> list[str]:
 
 def _owed(deadline: Deadline) -> str:
     """Return what is owed; of what is owed to several, to whom."""
-    owed_to = ", ".join(one.replace("_", " ") for one in deadline.owed_to)
+    owed_to = ", ".join(map(in_words, deadline.owed_to))
     return f"To {owed_to}: {deadline.name}" if deadline.clock == "K11" else deadline.name
 
 
