@@ -19,8 +19,8 @@ from services.trust.signing import load_public_key
 def verify(home: Home = None, json: Json = False) -> None:
     """Check every signature, commitment, position, version and digest of the log, and every view against a rebuild.
 
-    It changes nothing and may run beside the hub. What is wrong is named with its first position, and the exit code is 5; that sound events
-    were exchanged shows in the chain of all alone, and is named with the shard's last.
+    It changes nothing and may run beside the hub. What is wrong is named with its first position, and the exit code is 5. That sound events
+    were exchanged shows in the digests alone, which are noted about every 256 positions: the first position behind a right one is named.
     """
     settings = settings_of(home)
     began = time.monotonic()

@@ -69,6 +69,10 @@ class ReadOnlyShard:
         """Return the revoked keys, each with the shard's position when it was revoked."""
         return self._reader.revoked_keys(self._number)
 
+    def marks(self) -> dict[int, bytes]:
+        """Return the digests that were noted while the shard grew, each with its position."""
+        return self._reader.marks(self._number)
+
     def disagreement(self, position: int) -> Disagreement | None:
         """Return what is wrong first, up to a position, with what is kept beside the events; None if it agrees with them."""
         return first_disagreement(self._reader, self._number, position)

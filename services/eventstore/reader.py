@@ -159,6 +159,12 @@ class Reader:
         """Return the revoked keys, each with the position at which it was revoked."""
         return dict(self.query("SELECT key_id, position FROM revoked WHERE shard = ? ORDER BY position, key_id", (shard,)))
 
+    def marks(self, shard: int) -> dict[int, bytes]:
+        """Return a shard's marked digests by position; none of a file that was last written before there were marks."""
+        if not self.query("SELECT 1 FROM sqlite_master WHERE name = 'mark'", ()):
+            return {}
+        return dict(self.query("SELECT position, digest FROM mark WHERE shard = ?", (shard,)))
+
     def _give_back(self, connection: sqlite3.Connection) -> None:
         """Keep a connection for the next query, unless there are enough or the store closed meanwhile."""
         if self._closed or len(self._idle) >= IDLE_MAX_CONNECTIONS:

@@ -126,9 +126,9 @@ class State:
     ) -> None:
         """Open or create the file, in a time that does not grow with it; ``kind``: whether it is the log or was folded from one.
 
-        Of what was folded, the digest is marked every ``mark_positions``: it is what nodes compare.
+        The digest is marked every ``mark_positions``: nodes compare it, and ``hub verify`` names what does not lead to it.
         """
-        self._mark_positions = mark_positions if kind == tables.FOLLOWS_A_LOG else tables.POSITION_MASK
+        self._mark_positions = mark_positions
         self._kind = kind
         self._path = path
         self._synchronous = synchronous

@@ -76,8 +76,8 @@ CREATE TABLE revoked (
 ) STRICT, WITHOUT ROWID;
 """
 
-# Of a log that lies elsewhere: the digest behind the append that came to, or past, each multiple of so many positions. Files of before
-# there were marks get the table empty.
+# The digest behind the append that came to, or past, each multiple of so many positions. Files of before there were marks get the table
+# empty.
 MARKS: Final = """
 CREATE TABLE IF NOT EXISTS mark (
   shard INTEGER NOT NULL,
@@ -156,8 +156,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, synchronous: str, kind:
         connection.executescript(f"BEGIN;{TABLES}PRAGMA application_id={kind};PRAGMA user_version={SCHEMA_VERSION};COMMIT;")
     check_version(connection, path, kind)
     connection.execute("PRAGMA journal_mode=WAL")
-    if kind == FOLLOWS_A_LOG:
-        connection.execute(MARKS)
+    connection.execute(MARKS)
     _check_length(connection, path)
     _check_heads(connection, path)
 

@@ -109,8 +109,9 @@ class Verification:
         shard = self._store.shard(name)
         head = shard.head()
         revoked = shard.revoked_keys()
+        marks = {**shard.marks(), head.position: head.digest}
         versions: dict[str, int] = {}
-        digest, position, recorded_at_ms = fold.FIRST_DIGEST, 0, 0
+        digest, position, proven, recorded_at_ms = fold.FIRST_DIGEST, 0, 0, 0
         while position < head.position:
             batch = shard.read(position, min(BATCH_EVENTS, head.position - position))
             if not batch:
@@ -125,10 +126,12 @@ class Verification:
                     return Problem(shard=name, position=position + 1, stream=stored.stream, check=check, reason=reason)
                 position, recorded_at_ms = stored.position, stored.recorded_at_ms
                 digest = fold.next_digest(digest, shard.leaf(stored))
+                if marks.get(position, digest) != digest:
+                    reason = f"the events from here to {position} do not lead to the digest noted there"
+                    return Problem(shard=name, position=proven + 1, stream="", check="digest", reason=reason)
+                proven = position if position in marks else proven
                 self._events += 1
             self._progress(Progress(applied=self._events, total=max(self._events, self._total)))
-        if digest != head.digest:
-            return Problem(shard=name, position=position, stream="", check="digest", reason="the chain of leaves differs from the head")
         beside = shard.disagreement(position)
         return None if beside is None else Problem(shard=name, **asdict(beside))
 

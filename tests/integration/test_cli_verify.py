@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from services.eventstore import fold
+from services.eventstore.read_only import open_read_only
 from tests.support.builders import CASE, COUNCIL, SHARD, a_notification, a_share
 from tests.support.command import copied_home, ran
 from tests.support.hub import RunningHub
@@ -78,8 +80,8 @@ def forget_an_append(home: Path) -> None:
         (flip_a_byte, 2, {"state", "header", "header_hash", "signature", "key", "IntegrityError"}),
         (drop_an_event, 2, {"position"}),
         (write_another_signature, 2, {"header"}),
-        (swap_two_events, None, {"digest"}),
-        (change_the_digest, None, {"digest"}),
+        (swap_two_events, 1, {"digest"}),
+        (change_the_digest, 1, {"digest"}),
         (lose_a_stream, 3, {"stream"}),
         (know_a_stream_that_is_none, None, {"stream"}),
         (forget_an_append, 2, {"append"}),
@@ -98,6 +100,20 @@ def test_verify_names_the_first_bad_position(
     assert (problem["shard"], problem["position"]) == (SHARD, position or last)
     assert problem["check"] in checks
     assert f"{SHARD}/{position or last}" in ran("verify", "--home", home).out
+
+
+def test_what_lies_before_a_digest_that_is_right_is_not_named(hub: RunningHub, tmp_path: Path) -> None:
+    home = copied_home(hub.settings.home, tmp_path)
+    with open_read_only(home / "store" / "events.sqlite") as store:
+        shard = store.shard(SHARD)
+        (first,) = shard.read(0, 1)
+        digest = fold.next_digest(fold.FIRST_DIGEST, shard.leaf(first))
+    changed(home, f"INSERT INTO mark SELECT number, 1, x'{digest.hex()}' FROM shard WHERE name = '{SHARD}'")  # noqa: S608  # our own text
+    assert ran("verify", "--home", home).code == 0
+
+    swap_two_events(home)
+    (problem,) = ran("verify", "--home", home, "--json").document["problems"]
+    assert (problem["position"], problem["check"]) == (2, "digest")
 
 
 def test_verify_finds_an_index_that_lacks_an_event(hub: RunningHub, tmp_path: Path) -> None:

@@ -87,6 +87,30 @@ def through(factory: type[sqlite3.Connection]) -> Callable[[str], sqlite3.Connec
     return lambda path: sqlite3.connect(path, isolation_level=None, check_same_thread=False, factory=factory)
 
 
+def test_the_digest_is_noted_now_and_then_while_a_shard_grows(path: Path, shard: NodeShard) -> None:
+    noted = {}
+    for number in range(3):
+        append = an_append(f"n{number}", *[an_event(f"incident-{number}-{each}", 1) for each in range(200)])
+        assert isinstance(decided(shard, append), Accepted)
+        noted[shard.head().position] = shard.head().digest
+    with open_read_only(path) as reading:
+        assert reading.shard("north").marks() == {position: noted[position] for position in (400, 600)}
+
+
+def test_a_file_of_before_digests_were_noted_is_read_without(path: Path, store: LocalEventStore) -> None:
+    store.create_shard("north")
+    store.close()
+    connection = sqlite3.connect(path)
+    connection.execute("DROP TABLE mark")
+    connection.close()
+    with open_read_only(path) as reading:
+        assert reading.shard("north").marks() == {}
+    LocalEventStore(path).close()
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("SELECT count(*) FROM mark").fetchone() == (0,)
+    connection.close()
+
+
 @pytest.mark.parametrize("failing", ["COMMIT", "INSERT INTO event", "INSERT INTO append", "BEGIN", "SELECT append_id"])
 def test_after_a_disk_error_nothing_was_acknowledged_and_later_appends_work(path: Path, failing: str) -> None:
     class Troubled(TroubledConnection):
