@@ -197,10 +197,10 @@ def event_store(settings: Settings, metrics: Metrics, report: Report) -> NodeSto
     """Open the node's event store: embedded, or following Kafka's topic, which is checked first."""
     if not settings.kafka_bootstrap:
         return LocalEventStore(settings.event_store_file)
-    from services.eventstore import kafka  # noqa: PLC0415  # most hubs, and every command beside one, do without it
+    from services.eventstore import brokers, kafka, topic  # noqa: PLC0415  # most hubs, and every command beside one, do without it
 
-    where = kafka.Kafka.of(settings)
-    kafka.check_topic(where)
+    where = brokers.Kafka.of(settings)
+    topic.check_topic(where)
     member = Member(node_id=settings.node_id, follows=settings.shards, compared=metrics.digest_compared)
     return kafka.open_store(settings.event_store_file, where, root=NATIONAL, member=member, report=report)
 
@@ -279,10 +279,10 @@ def _url_of(secret: Secret, name: str) -> URL:
 
 def _demand_empty_topic(settings: Settings) -> None:
     """Raise ``Unavailable`` if the topic cannot be reached, ``IntegrityError`` if it would lose records or holds another hub's."""
-    from services.eventstore import kafka  # noqa: PLC0415  # likewise
+    from services.eventstore import brokers, kafka, topic  # noqa: PLC0415  # likewise
 
-    where = kafka.Kafka.of(settings)
-    kafka.check_topic(where)
+    where = brokers.Kafka.of(settings)
+    topic.check_topic(where)
     if kafka.holds_records(where):
         raise IntegrityError(f"topic {where.topic!r} holds a hub's log already: serve that hub's home, or name another topic")
 

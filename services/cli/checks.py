@@ -251,7 +251,8 @@ def _disk(settings: Settings) -> Iterator[Check]:
 
 def _kafka(settings: Settings) -> Iterator[Check]:
     """Reach the brokers, and see that the topic keeps its records as they are."""
-    from services.eventstore.kafka import Kafka, check_topic  # noqa: PLC0415  # most hubs do without it
+    from services.eventstore.brokers import Kafka  # noqa: PLC0415  # most hubs do without it
+    from services.eventstore.topic import check_topic  # noqa: PLC0415  # most hubs do without it
 
     try:
         there = check_topic(Kafka.of(settings))

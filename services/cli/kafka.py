@@ -12,7 +12,8 @@ from services.cli.commands import examples
 from services.cli.failures import Exit, Failure, wrong_usage
 from services.cli.options import Home, Json, settings_of
 from services.cli.output import emit, say, tell
-from services.eventstore.kafka import Kafka, check_topic, make_topic
+from services.eventstore.brokers import Kafka
+from services.eventstore.topic import check_topic, make_topic
 from services.runtime.errors import IntegrityError, Unavailable
 
 app = typer.Typer(no_args_is_help=True)

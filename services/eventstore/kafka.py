@@ -1,153 +1,38 @@
-"""The event store on Apache Kafka: a topic orders, the fold decides; and eventsourcing's factory on top.
-
-The only file beside the composition root that knows the Kafka client.
-"""
+"""The event store on Apache Kafka: a topic orders, the fold decides; and eventsourcing's factory on top."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 
 import structlog
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import TopicPartition
 from kafka import errors as kafka_errors
-from kafka.admin import ConfigResource, ConfigResourceType
 
-from services.eventstore import library
+from services.eventstore import library, topic
 from services.eventstore.arrivals import Arrivals
+from services.eventstore.brokers import FETCH_SECONDS, MILLISECONDS, TOPIC, Kafka, words
 from services.eventstore.cluster import ClusterEventStore
 from services.eventstore.follower import ALONE, Member, Report, silent
 from services.eventstore.log import ASK_MAX_SECONDS, LogRecord, NotThere
 from services.runtime.errors import IntegrityError, Unavailable
-from services.runtime.limits import RECORD_MAX_BYTES
-from services.runtime.settings import Settings
 
-TOPIC: Final = "hub.events.v1"
-SEND_MAX_SECONDS: Final = 10.0
 LOOK_MAX_SECONDS: Final = 1.0
 """For a partition that the brokers do not all know of yet."""
 CLOSE_SECONDS: Final = 1.0
 CLOSE_MAX_SECONDS: Final = 5.0
-IN_SYNC_MIN: Final = 2
-BATCH_MAX_BYTES: Final = 256 * 1024
-"""Of what one request writes to one partition."""
 FETCH_MAX_RECORDS: Final = 1_000
 READ_AHEAD_MAX_BYTES: Final = 8 * 1024 * 1024
-FETCH_SECONDS: Final = 0.25
-"""A fetch that finds nothing is answered after this."""
 FETCH_PAUSE_SECONDS: Final = 0.05
 """Between two fetches while these bring only what the acknowledgements told before. For so long another node's record may go unseen, if
 nothing that this node writes comes to lie behind it, and nobody asks for the log's end."""
-_MILLISECONDS: Final = 1_000
-
-KEPT_FOR_EVER: Final[Mapping[str, str]] = {
-    "cleanup.policy": "delete",
-    "retention.ms": "-1",
-    "retention.bytes": "-1",
-    "message.timestamp.type": "LogAppendTime",
-    "unclean.leader.election.enable": "false",
-    "compression.type": "producer",
-    "max.message.bytes": str(RECORD_MAX_BYTES + 64 * 1024),
-}
-"""What the topic must be set to: it is the evidence, so nothing of it expires, is compacted or dates itself."""
-
-# No idempotence and no transactions: kafka-python's idempotent producer can hang for good after a delivery timeout, and the fold removes
-# duplicates by append id (docs/adr/0003).
-_PRODUCER: Final[Mapping[str, Any]] = {
-    "acks": "all",
-    "enable_idempotence": False,
-    "delivery_timeout_ms": int(SEND_MAX_SECONDS * _MILLISECONDS),
-    "request_timeout_ms": 3_000,
-    "max_block_ms": 5_000,
-    "retry_backoff_ms": 100,
-    "reconnect_backoff_max_ms": 1_000,
-    "metadata_max_age_ms": 5_000,
-    # One request at a time: what comes meanwhile makes up the next one, so that a request holds as much as there is to send.
-    "linger_ms": 0,
-    "max_in_flight_requests_per_connection": 1,
-    "batch_size": BATCH_MAX_BYTES,
-    "max_request_size": RECORD_MAX_BYTES + 64 * 1024,
-    "allow_auto_create_topics": False,
-    "metrics_enabled": False,
-}
-_CONSUMER: Final[Mapping[str, Any]] = {
-    "group_id": None,
-    "enable_auto_commit": False,
-    "auto_offset_reset": "none",
-    "fetch_min_bytes": 1,
-    "fetch_max_wait_ms": int(FETCH_SECONDS * _MILLISECONDS),
-    "request_timeout_ms": 2_000,
-    "retry_backoff_ms": 100,
-    "reconnect_backoff_max_ms": 1_000,
-    "metadata_max_age_ms": 5_000,
-    "allow_auto_create_topics": False,
-    "metrics_enabled": False,
-}
-
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kafka:
-    """Where the log is. ``security``: the client's own settings for TLS and SASL (``security_protocol``, ``ssl_cafile`` …)."""
-
-    bootstrap: tuple[str, ...]
-    topic: str = TOPIC
-    security: Mapping[str, Any] = field(default_factory=dict, repr=False)
-
-    @classmethod
-    def of(cls, settings: Settings) -> Kafka:
-        """Return where the settings say that Kafka is, and how to speak to it: by TLS, by SASL, or both, as far as they are set."""
-        security: dict[str, object] = {}
-        if settings.kafka_ca_file is not None:
-            files = {"ssl_certfile": settings.kafka_certificate_file, "ssl_keyfile": settings.kafka_key_file}
-            security = {"ssl_cafile": str(settings.kafka_ca_file), **{name: str(file) for name, file in files.items() if file is not None}}
-        if settings.kafka_user:
-            password = "" if settings.kafka_password is None else settings.kafka_password.get_secret_value()
-            security |= {"sasl_mechanism": "SCRAM-SHA-512", "sasl_plain_username": settings.kafka_user, "sasl_plain_password": password}
-        channel = "SSL" if settings.kafka_ca_file is not None else "PLAINTEXT"
-        protocol = f"SASL_{channel}" if settings.kafka_user else channel
-        return cls(bootstrap=settings.kafka_bootstrap, topic=settings.kafka_topic, security={"security_protocol": protocol, **security})
-
-    def producer(self) -> Any:
-        """Return the client that hands records over, set as the hub needs it."""
-        return self._client(KafkaProducer, **_PRODUCER)
-
-    def consumer(self, seconds: float = ASK_MAX_SECONDS) -> Any:
-        """Return a client that reads what it is told to, set as the hub needs it; raise ``Unavailable`` if no broker answers in time."""
-        return self._client(KafkaConsumer, seconds, **_CONSUMER)
-
-    def admin(self) -> Any:
-        """Return the client that makes and describes topics."""
-        return self._client(KafkaAdminClient)
-
-    def _client(self, kind: Callable[..., Any], seconds: float = ASK_MAX_SECONDS, **settings: Any) -> Any:
-        """Return a client of the library; raise ``Unavailable`` if no broker answers in time."""
-        within = int(seconds * _MILLISECONDS)
-        try:
-            return kind(bootstrap_servers=list(self.bootstrap), bootstrap_timeout_ms=within, **settings, **self.security)
-        except (kafka_errors.KafkaError, OSError) as error:
-            raise Unavailable(f"no Kafka broker answers at {', '.join(self.bootstrap)}: {_words(error)}") from error
-
-
-@dataclass(frozen=True, slots=True)
-class Topic:
-    """A topic that keeps records as they are. ``replicas``: on so many brokers each record lies at least."""
-
-    partitions: int
-    replicas: int
-
-    @property
-    def brokers(self) -> str:
-        """On how many brokers each record lies, in words."""
-        return "one broker" if self.replicas == 1 else f"{self.replicas} brokers"
 
 
 class KafkaLog:
@@ -182,7 +67,7 @@ class KafkaLog:
             self._asking = kafka.consumer()
             undoing.callback(self._asking.close)
             if not self._ask(lambda _: self._asking.partitions_for_topic(self._topic), ASK_MAX_SECONDS):
-                raise _missing(self._topic)
+                raise topic.missing(self._topic)
             undoing.pop_all()
         self._fetching = threading.Thread(target=self._fetch, name="eventstore-fetching", daemon=True)
         self._fetching.start()
@@ -194,7 +79,7 @@ class KafkaLog:
                 self._look_for(partition)
             sent = self._producer.send(self._topic, value=value, key=key, partition=partition)
         except kafka_errors.KafkaError as error:
-            raise Unavailable(f"Kafka takes no record: {_words(error)}") from error
+            raise Unavailable(f"Kafka takes no record: {words(error)}") from error
         sent.add_callback(self._acknowledged, value)
         sent.add_errback(failed)
 
@@ -245,29 +130,11 @@ class KafkaLog:
 
     def partitions(self) -> int:
         """Return how many partitions the topic has; raise ``Unavailable`` without an answer in time."""
-        # Not from a client that runs already: what that one knows of the topic may be as old as metadata_max_age_ms.
-        admin = self._kafka.admin()
-        try:
-            return len(_existing(admin, self._topic)["partitions"])
-        except kafka_errors.KafkaError as error:
-            raise Unavailable(f"Kafka does not answer: {_words(error)}") from error
-        finally:
-            admin.close()
+        return topic.partitions_of(self._kafka)
 
     def widen(self, partitions: int) -> None:
         """Add partitions to the topic, up to so many; raise ``Unavailable`` if Kafka does not, or does not let this node."""
-        admin = self._kafka.admin()
-        try:
-            if len(_existing(admin, self._topic)["partitions"]) < partitions:
-                admin.create_partitions({self._topic: partitions})
-        except kafka_errors.InvalidPartitionsError:
-            return  # Another node was faster.
-        except kafka_errors.KafkaError as error:
-            raise Unavailable(
-                f"every partition of the topic has a shard, and Kafka adds none: {_words(error)}; hub kafka init does"
-            ) from error
-        finally:
-            admin.close()
+        topic.widen(self._kafka, partitions)
 
     def close(self) -> None:
         """Close the clients; idempotent."""
@@ -384,11 +251,11 @@ class KafkaLog:
     def _fetched(self) -> list[LogRecord]:
         """Return what the consumer has within ``FETCH_SECONDS``, in offset order in each partition."""
         try:
-            polled = self._consumer.poll(timeout_ms=int(FETCH_SECONDS * _MILLISECONDS), max_records=FETCH_MAX_RECORDS)
+            polled = self._consumer.poll(timeout_ms=int(FETCH_SECONDS * MILLISECONDS), max_records=FETCH_MAX_RECORDS)
         except (kafka_errors.OffsetOutOfRangeError, kafka_errors.NoOffsetForPartitionError, kafka_errors.LogTruncationError) as error:
-            raise NotThere(_words(error), _partition_in(error)) from error
+            raise NotThere(words(error), _partition_in(error)) from error
         except kafka_errors.KafkaError as error:
-            raise Unavailable(f"Kafka does not answer: {_words(error)}") from error
+            raise Unavailable(f"Kafka does not answer: {words(error)}") from error
         return [
             LogRecord(place.partition, record.offset, record.timestamp, record.value or b"")
             for place, records in polled.items()
@@ -407,9 +274,9 @@ class KafkaLog:
                 used, self._asking = self._asking, self._kafka.consumer(max(deadline - monotonic(), 0.0))
                 self._must_ask_anew = False
                 used.close()
-            return question(max(int((deadline - monotonic()) * _MILLISECONDS), 1))
+            return question(max(int((deadline - monotonic()) * MILLISECONDS), 1))
         except (kafka_errors.KafkaError, OSError) as error:
-            raise Unavailable(f"Kafka does not answer: {_words(error)}") from error
+            raise Unavailable(f"Kafka does not answer: {words(error)}") from error
         finally:
             self._asking_lock.release()
 
@@ -423,110 +290,16 @@ def open_store(path: Path, kafka: Kafka, *, root: str, member: Member = ALONE, r
     return ClusterEventStore(path, KafkaLog(kafka), root=root, member=member, report=report)
 
 
-def make_topic(kafka: Kafka, *, partitions: int, replication: int) -> None:
-    """Make the topic, or add partitions to it.
-
-    A topic of one replica has ``min.insync.replicas`` 1, any other 2: what is acknowledged then survives the loss of a broker.
-    """
-    admin = kafka.admin()
-    try:
-        found = _described(admin, kafka.topic)
-        if found is None:
-            settings = {**KEPT_FOR_EVER, "min.insync.replicas": str(min(replication, IN_SYNC_MIN))}
-            new = {"num_partitions": partitions, "replication_factor": replication, "configs": settings}
-            admin.create_topics({kafka.topic: new}, wait_for_metadata=True)
-        elif len(found["partitions"]) < partitions:
-            admin.create_partitions({kafka.topic: partitions})
-    except kafka_errors.KafkaError as error:
-        raise Unavailable(f"Kafka does not make topic {kafka.topic!r}: {_words(error)}") from error
-    finally:
-        admin.close()
-
-
-def check_topic(kafka: Kafka) -> Topic:
-    """Return what the topic is.
-
-    Raises ``IntegrityError`` for one that would lose, change or misdate records, ``Unavailable`` for one that is not there.
-    """
-    admin = kafka.admin()
-    try:
-        found = _existing(admin, kafka.topic)
-        settings = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, kafka.topic)])["topic"][kafka.topic]
-    except kafka_errors.KafkaError as error:
-        raise Unavailable(f"Kafka does not describe topic {kafka.topic!r}: {_words(error)}") from error
-    finally:
-        admin.close()
-    topic = Topic(len(found["partitions"]), min(len(each["replica_nodes"]) for each in found["partitions"]))
-    wrong = faults({name: told["value"] for name, told in settings.items()}, topic.replicas)
-    if wrong:
-        raise IntegrityError(f"topic {kafka.topic!r} would not keep the log as it is: {'; '.join(wrong)}")
-    return topic
-
-
-def faults(settings: Mapping[str, str], replicas: int) -> list[str]:
-    """Return what of a topic's settings would lose, change or misdate records, and what each must be."""
-    stand = {name: settings.get(name, "the brokers' default") for name in KEPT_FOR_EVER}
-    wrong = [f"{name} is {stand[name]}, must be {right}" for name, right in KEPT_FOR_EVER.items() if not _is_met(name, stand[name], right)]
-    in_sync = settings.get("min.insync.replicas", "1")
-    if replicas > 1 and int(in_sync) < IN_SYNC_MIN:
-        wrong.append(f"min.insync.replicas is {in_sync}, must be {IN_SYNC_MIN}: what is acknowledged may lie on one broker alone")
-    return wrong
-
-
-def leaders(kafka: Kafka) -> dict[int, int]:
-    """Return which broker leads each partition of the topic, by its id; -1 where none does."""
-    admin = kafka.admin()
-    try:
-        return {each["partition_index"]: each["leader_id"] for each in _existing(admin, kafka.topic)["partitions"]}
-    except kafka_errors.KafkaError as error:
-        raise Unavailable(f"Kafka does not describe topic {kafka.topic!r}: {_words(error)}") from error
-    finally:
-        admin.close()
-
-
 def holds_records(kafka: Kafka) -> bool:
     """Tell whether anything was ever written to the topic's first partition, with which every log begins."""
     with closing(KafkaLog(kafka)) as log:
         return log.end(0, ASK_MAX_SECONDS) > 0
 
 
-def _is_met(name: str, found: str, right: str) -> bool:
-    """Tell whether a topic's setting is as it must be; larger records than ours may fit."""
-    return found == right or (name == "max.message.bytes" and found.isdecimal() and int(found) >= int(right))
-
-
-def _existing(admin: Any, topic: str) -> Any:
-    """Return what the brokers say of a topic; raise ``Unavailable`` if there is none."""
-    found = _described(admin, topic)
-    if found is None:
-        raise _missing(topic)
-    return found
-
-
-def _missing(topic: str) -> Unavailable:
-    """Return what to say where there is no topic."""
-    return Unavailable(f"topic {topic!r} does not exist; make it with: hub kafka init")
-
-
-def _described(admin: Any, topic: str) -> Any:
-    """Return what the brokers say of a topic, None if there is none; raise ``Unavailable`` if they do not say."""
-    (found,) = admin.describe_topics([topic])
-    if found["error_code"] == kafka_errors.UnknownTopicOrPartitionError.errno:
-        return None
-    if found["error_code"]:
-        raise Unavailable(f"Kafka does not describe topic {topic!r}: {kafka_errors.for_code(found['error_code']).__name__}")
-    return found
-
-
 def _partition_in(error: Exception) -> int | None:
     """Return the partition that a client's error speaks of, if it tells."""
     told = error.args[0] if error.args else None
     return next((place.partition for place in told if isinstance(place, TopicPartition)), None) if isinstance(told, dict) else None
-
-
-def _words(error: Exception) -> str:
-    """Return what a client's error says."""
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
 class KafkaFactory(library.StoreFactory):
@@ -543,5 +316,5 @@ class KafkaFactory(library.StoreFactory):
         """Open the store whose state lies in this file."""
         bootstrap = tuple(self.required(self.KAFKA_BOOTSTRAP, "Kafka broker").split(","))
         kafka = Kafka(bootstrap=bootstrap, topic=self.env.get(self.KAFKA_TOPIC) or TOPIC)
-        check_topic(kafka)
+        topic.check_topic(kafka)
         return open_store(path, kafka, root=self.env.get(self.EVENTSTORE_SHARD) or library.DEFAULT_SHARD)

@@ -9,6 +9,7 @@ from unittest import TestCase
 import pytest
 
 from services.eventstore import kafka
+from services.eventstore.brokers import Kafka
 from services.eventstore.port import EventStore
 from tests.support import eventsourcing_suites as suites
 from tests.support.event_store_suite import EventStoreSuite
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("kafka_bootstrap")
 class TestKafkaEventStore(EventStoreSuite):
     @pytest.fixture(autouse=True)
     def _topic(self, kafka_bootstrap: str) -> None:
-        self.kafka = kafka.Kafka(bootstrap=tuple(kafka_bootstrap.split(",")), topic=a_topic(kafka_bootstrap, 4))
+        self.kafka = Kafka(bootstrap=tuple(kafka_bootstrap.split(",")), topic=a_topic(kafka_bootstrap, 4))
 
     def open(self, folder: Path) -> EventStore:
         return kafka.open_store(folder / "events.sqlite", self.kafka, root="north")

@@ -12,7 +12,7 @@ import pytest
 from kafka import TopicPartition
 from kafka.errors import KafkaError
 
-from services.eventstore.kafka import Kafka
+from services.eventstore.brokers import Kafka
 from tests.support.fault_node import REFUSED, STOPPED
 from tests.support.fault_scene import DEADLINE_SECONDS, PARTITION, Scene
 from tests.support.killing import wait_for

@@ -9,7 +9,8 @@ import pytest
 from domain.kernel.ids import NATIONAL
 from safeguarding.hub.client.outcomes import CallFailed
 from services.cli.failures import Exit
-from services.eventstore.kafka import Kafka, open_store
+from services.eventstore.brokers import Kafka
+from services.eventstore.kafka import open_store
 from tests.support.backups import heads, heads_of
 from tests.support.builders import CASE, COUNCIL, OTHER_CASE, SHARD, a_notification, a_share
 from tests.support.command import ran

@@ -16,7 +16,7 @@ from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
 
 from deploy.kafka.cluster import Cluster, KafkaFailed
 from deploy.kafka.jars import KafkaMissing
-from services.eventstore.kafka import KEPT_FOR_EVER
+from services.eventstore.topic import KEPT_FOR_EVER
 from tests.support.kafka import a_topic
 from tests.support.kafka_run import need_kafka
 from tests.support.keeping import REPOSITORY

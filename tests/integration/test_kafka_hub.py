@@ -9,7 +9,8 @@ import pytest
 from eventsourcing.application import Application
 
 from services.cli.failures import Exit
-from services.eventstore.kafka import KEPT_FOR_EVER, Kafka, check_topic, faults, leaders, make_topic
+from services.eventstore.brokers import Kafka
+from services.eventstore.topic import KEPT_FOR_EVER, check_topic, faults, leaders, make_topic
 from services.runtime.errors import IntegrityError, Unavailable
 from tests.support.builders import COUNCIL, a_notification
 from tests.support.command import ran

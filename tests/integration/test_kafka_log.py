@@ -12,8 +12,10 @@ import pytest
 from kafka.record import util as record_util
 
 from services.eventstore import kafka as kafka_module
-from services.eventstore.kafka import Kafka, KafkaLog, make_topic
+from services.eventstore.brokers import Kafka
+from services.eventstore.kafka import KafkaLog
 from services.eventstore.log import LogRecord, NotThere
+from services.eventstore.topic import make_topic
 from services.runtime.errors import Unavailable
 from tests.support.kafka import a_topic
 

@@ -32,14 +32,16 @@ from services.cli import serve
 from services.cli.calling import sdk_client
 from services.cli.failures import Exit, Failure
 from services.eventstore import cluster, digests
+from services.eventstore.brokers import Kafka
 from services.eventstore.cluster import ClusterEventStore
 from services.eventstore.codec import to_message
 from services.eventstore.fold import PROGRAM, Program
 from services.eventstore.follower import Follower, Member
-from services.eventstore.kafka import Kafka, make_topic, open_store
+from services.eventstore.kafka import open_store
 from services.eventstore.port import Accepted
 from services.eventstore.read_only import open_read_only
 from services.eventstore.refold import Differs
+from services.eventstore.topic import make_topic
 from services.runtime.entrance import Entrance
 from services.runtime.settings import Settings, load_settings
 from tests.support.appends import an_append, an_event

@@ -19,7 +19,8 @@ from safeguarding.hub.client.routes import append_stub
 from safeguarding.hub.v1.append_pb2 import GetReceiptRequest, Receipt
 from services.bootstrap import found_home, key_encryption_key, key_place, now
 from services.cli.failures import Exit
-from services.eventstore.kafka import Kafka, make_topic
+from services.eventstore.brokers import Kafka
+from services.eventstore.topic import make_topic
 from services.runtime.settings import Settings, load_settings
 from services.trust.keystore import LOOK_SECONDS, case_key_id
 from services.trust.postgresql_keys import STALE_SECONDS, PostgresqlKeyStore

@@ -25,10 +25,11 @@ from typing import Any, Final
 import structlog
 
 from services.eventstore import digests, tables
+from services.eventstore.brokers import Kafka
 from services.eventstore.cluster import ClusterEventStore
 from services.eventstore.fold import PROGRAM
 from services.eventstore.follower import Follower, Member
-from services.eventstore.kafka import Kafka, KafkaLog
+from services.eventstore.kafka import KafkaLog
 from services.eventstore.local import LocalEventStore, system_clock
 from services.eventstore.port import Append, Head, Result
 from services.eventstore.sequencer import LocalSequencer

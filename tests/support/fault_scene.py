@@ -20,8 +20,8 @@ from typing import Any, Final, Self
 
 from deploy.kafka.cluster import Broker, Cluster
 from safeguarding.hub.client.outcomes import Unresolved
+from services.eventstore.brokers import Kafka
 from services.eventstore.frame import Control, encode_control
-from services.eventstore.kafka import Kafka
 from services.eventstore.port import Head
 from services.runtime.errors import Unavailable
 from tests.support.appends import naive_digest

@@ -6,7 +6,8 @@ from uuid import uuid4
 
 from kafka.admin import ConfigResource, ConfigResourceType
 
-from services.eventstore.kafka import Kafka, make_topic
+from services.eventstore.brokers import Kafka
+from services.eventstore.topic import make_topic
 
 
 def a_topic(bootstrap: str, partitions: int = 1, **changed: str) -> str:

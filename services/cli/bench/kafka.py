@@ -18,10 +18,12 @@ from services.cli.bench.home import AREAS
 from services.cli.bench.measuring import throughput, with_threads
 from services.cli.bench.plan import EVENT_BYTES, Pass, Plan, Recorder, Throughput
 from services.cli.bench.recorders import MANY_EVENTS, SHARD, appends, measured_by_threads_and_tasks
+from services.eventstore.brokers import Kafka
 from services.eventstore.cluster import ClusterEventStore
-from services.eventstore.kafka import Kafka, make_topic, open_store
+from services.eventstore.kafka import open_store
 from services.eventstore.port import Result
 from services.eventstore.shard import NodeShard
+from services.eventstore.topic import make_topic
 from services.runtime import interpreter
 
 HUB_ON_KAFKA: Final = "hub, store port on Kafka"

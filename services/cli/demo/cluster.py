@@ -28,7 +28,8 @@ from services.cli.demo.trial import BROKER_SHARE, NODE_SHARE, Blow, Trial, Victi
 from services.cli.failures import Exit, Failure, wrong_usage
 from services.cli.options import settings_of
 from services.cli.verify import verdict_of
-from services.eventstore.kafka import Kafka, leaders, make_topic
+from services.eventstore.brokers import Kafka
+from services.eventstore.topic import leaders, make_topic
 from services.projector.verification import Verdict
 from services.runtime.interpreter import child_environment, program
 from services.runtime.settings import FILE_NAME, PREFIX
