@@ -17,11 +17,12 @@ from typing import Final, NamedTuple
 
 import structlog
 
+from services.eventstore.batch import Mark
 from services.eventstore.fold import FIRST_DIGEST, leaf, next_digest
 from services.eventstore.frame import DigestPublished
 from services.eventstore.port import Result
 from services.eventstore.refold import Cause, Differs, Refold
-from services.eventstore.state import MARK_POSITIONS, Mark, State
+from services.eventstore.state import MARK_POSITIONS, State
 from services.runtime.randomness import rising_id
 
 PUBLISH_SECONDS: Final = 10.0

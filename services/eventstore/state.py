@@ -9,16 +9,17 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache
 from itertools import chain
 from pathlib import Path
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Final
 
 from services.eventstore import outcome as outcomes
 from services.eventstore import reader, tables
+from services.eventstore.batch import Batch, Highest, Mark
 from services.eventstore.fold import Effects, Outcome, ShardState, is_text
 from services.eventstore.frame import ShardPlaced
+from services.eventstore.generations import Generations
 from services.eventstore.port import Append, Placed, ProposedEvent, Stored
 from services.eventstore.tables import POSITION_BITS
 
@@ -30,86 +31,6 @@ _EVENTS_A_READ: Final = 64
 """Sixteen megabytes at most."""
 _ROWS_A_STATEMENT: Final = (64, 32, 16, 8, 4, 2, 1)
 _KEYS_A_LOOKUP: Final = 64
-
-Key = TypeVar("Key")
-Value = TypeVar("Value")
-
-
-class Generations(Generic[Key, Value]):
-    """A bounded cache: when the young generation is full it becomes the old one and the oldest is forgotten."""
-
-    def __init__(self, size: int) -> None:
-        """Keep at most ``2 * size`` entries."""
-        self._size = size
-        self._young: dict[Key, Value] = {}
-        self._old: dict[Key, Value] = {}
-
-    def get(self, key: Key) -> Value | None:
-        """Return what is cached; any thread may ask."""
-        found = self._young.get(key)
-        return self._old.get(key) if found is None else found
-
-    def put(self, key: Key, value: Value) -> None:
-        """Keep an entry; one thread only."""
-        if len(self._young) >= self._size:
-            self._old, self._young = self._young, {}
-        self._young[key] = value
-
-    def clear(self) -> None:
-        """Forget everything."""
-        self._young, self._old = {}, {}
-
-
-class Mark(NamedTuple):
-    """A position of a shard, and its digest there."""
-
-    position: int
-    digest: bytes
-
-
-@dataclass(slots=True)
-class Highest:
-    """No append and no event of a shard has a higher id: ids rise with time, so most that come need not be looked up.
-
-    One of the far future has all that come after it looked up, which costs time and changes nothing else.
-    """
-
-    append_id: bytes = b""
-    event_id: bytes = b""
-
-
-class Batch:
-    """What one transaction has read and will write."""
-
-    __slots__ = (
-        "appends",
-        "events",
-        "marks",
-        "new_streams",
-        "outcomes",
-        "partitions",
-        "placed",
-        "revoked",
-        "states",
-        "stored",
-        "streams",
-        "tracking",
-    )
-
-    def __init__(self) -> None:
-        """Begin empty."""
-        self.states: dict[str, ShardState] = {}
-        self.partitions: dict[str, int] = {}
-        self.outcomes: dict[tuple[str, bytes], Outcome | None] = {}
-        self.stored: dict[tuple[str, bytes], Stored | None] = {}
-        self.placed: dict[tuple[str, bytes], tuple[ProposedEvent, Placed]] = {}
-        self.streams: dict[tuple[str, str], tuple[int, int] | None] = {}
-        self.tracking: dict[tuple[str, str], int] = {}
-        self.revoked: dict[tuple[str, str], int] = {}
-        self.events: list[tuple[object, ...]] = []
-        self.appends: list[tuple[object, ...]] = []
-        self.new_streams: list[tuple[object, ...]] = []
-        self.marks: dict[str, list[Mark]] = {}
 
 
 class State:
