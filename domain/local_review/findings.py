@@ -62,16 +62,21 @@ _COPY_RULES: Final = frozenset({rules.COPIES_MISSING, rules.COPIES_LATE})
 _PUBLICATION_RULES: Final = _COPY_RULES | {rules.NOT_ANONYMISED, rules.LIVE_PROCEEDING}
 
 
-def open_prerequisites(state: LocalReview, incident: Incident) -> tuple[Rule, ...]:
-    """Return what still stands before a publication that is planned, in a fixed order; nothing where none is planned."""
+def open_prerequisites(state: LocalReview, incident: Incident) -> tuple[rules.Prerequisite, ...]:
+    """Return what still stands before a publication that is planned, in a fixed order; nothing where none is planned.
+
+    It is what a publication on the planned day would be refused or found to break if nothing more were said. Of bodies that are gone
+    nobody can tell what they said: a copy that went is missing then, as it would be found.
+    """
     facts = facts_of(state)
     if planned(facts) is None:
         return ()
-    return (
+    broken = (
         *(() if is_report_complete(facts) else (rules.NEEDS_REPORT,)),
         *((rules.CONFLICTED_REVIEWER,) if conflicted_reviewers(facts) else ()),
         *_publication_broken(facts, incident, planned_on(facts), improvements_only=plans_improvements_only(facts)),
     )
+    return tuple(rules.PREREQUISITES[rule] for rule in broken)
 
 
 def broken_by(state: LocalReview, event: LocalReviewEvent, context: Context) -> tuple[Rule, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from domain.kernel.rules import Rule, rule
@@ -112,3 +113,46 @@ REFUSALS: Final = (
 FINDINGS: Final = (NO_REVIEWER, CONFLICTED_REVIEWER, NOT_ANONYMISED, COPIES_MISSING, COPIES_LATE, LIVE_PROCEEDING)
 RULES: Final[tuple[Rule, ...]] = (*REFUSALS, *FINDINGS)
 BY_ID: Final = {str(broken.id): broken for broken in FINDINGS}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prerequisite:
+    """What stands before a planned publication: the rule that it would break, and in words what is so now and what would clear it."""
+
+    rule: Rule
+    words: str
+    mend: str
+
+
+PREREQUISITES: Final = {
+    one.rule: one
+    for one in (
+        Prerequisite(rule=NEEDS_REPORT, words="The report is not complete.", mend="the completed report"),
+        Prerequisite(
+            rule=CONFLICTED_REVIEWER,
+            words="A reviewer who has declared a conflict of interest is at work.",
+            mend="the removal of every reviewer with a conflict",
+        ),
+        Prerequisite(
+            rule=NOT_ANONYMISED,
+            words="No named role has approved that nobody can be recognised in the report as it stands.",
+            mend="the approval of the report's anonymisation",
+        ),
+        Prerequisite(
+            rule=COPIES_MISSING,
+            words="The Panel, the Secretary of State and Ofsted have not each had a copy (of a report, the first two the full report).",
+            mend="a copy to each recipient that has none, no later than seven working days before the day of publication",
+        ),
+        Prerequisite(
+            rule=COPIES_LATE,
+            words="A copy went to the Panel, the Secretary of State or Ofsted less than seven working days before the planned day.",
+            mend="a later day of publication",
+        ),
+        Prerequisite(
+            rule=LIVE_PROCEEDING,
+            words="A proceeding that restrains publication is live and no clearance is recorded.",
+            mend="the recorded clearance or end of the proceeding",
+        ),
+    )
+}
+"""By rule. The rules themselves speak of what was published; this is before it."""

@@ -673,35 +673,53 @@ def test_taking_the_report_out_of_view_mends_what_made_it_harmful_but_not_the_mi
 # ── open prerequisites ──
 
 
+def before_publication(state: LocalReview, incident: Incident) -> tuple[Rule, ...]:
+    return tuple(one.rule for one in open_prerequisites(state, incident))
+
+
 def test_prerequisites_are_listed_from_the_moment_publication_is_scheduled() -> None:
     restrained = an_incident(live=True)
     given = after(begun(), CONFLICT)
-    assert open_prerequisites(given.state, restrained) == ()
+    assert before_publication(given.state, restrained) == ()
     given = after(given, SCHEDULED)
     everything = (rules.NEEDS_REPORT, rules.CONFLICTED_REVIEWER, rules.NOT_ANONYMISED, rules.COPIES_MISSING, rules.LIVE_PROCEEDING)
-    assert open_prerequisites(given.state, restrained) == everything
+    assert before_publication(given.state, restrained) == everything
     given = after(given, REPORT, REMOVED, APPROVED)
-    assert open_prerequisites(given.state, an_incident()) == (rules.COPIES_MISSING,)
-    assert open_prerequisites(after(given, *copies()).state, an_incident()) == ()
+    assert before_publication(given.state, an_incident()) == (rules.COPIES_MISSING,)
+    assert before_publication(after(given, *copies()).state, an_incident()) == ()
 
 
 def test_a_copy_too_late_for_the_planned_day_is_a_prerequisite_until_rescheduled() -> None:
     given = after(complete(), APPROVED, SCHEDULED, *copies(at=TOO_LATE))
-    assert open_prerequisites(given.state, an_incident()) == (rules.COPIES_LATE,)
-    assert open_prerequisites(after(given, RESCHEDULED).state, an_incident()) == ()
+    assert before_publication(given.state, an_incident()) == (rules.COPIES_LATE,)
+    assert before_publication(after(given, RESCHEDULED).state, an_incident()) == ()
 
 
 def test_a_plan_of_improvements_only_asks_for_copies_of_either_kind() -> None:
     planned = replace(SCHEDULED, improvements_only=True)
     given = after(complete(), APPROVED, *copies(CopyKind.IMPROVEMENTS))
-    assert open_prerequisites(after(given, planned).state, an_incident()) == ()
-    assert open_prerequisites(after(given, SCHEDULED).state, an_incident()) == (rules.COPIES_MISSING,)
+    assert before_publication(after(given, planned).state, an_incident()) == ()
+    assert before_publication(after(given, SCHEDULED).state, an_incident()) == (rules.COPIES_MISSING,)
 
 
 @pytest.mark.parametrize("ending", [PUBLISHED, IMPROVEMENTS, Step(DECLINED)])
 def test_nothing_is_a_prerequisite_once_the_plan_is_over(ending: Step) -> None:
     given = after(complete(), SCHEDULED, ending)
-    assert open_prerequisites(given.state, an_incident(live=True)) == ()
+    assert before_publication(given.state, an_incident(live=True)) == ()
+
+
+@pytest.mark.parametrize("gone", [REPORT, APPROVED, SCHEDULED, copies()[0].event], ids=lambda event: event.EVENT_TYPE)
+def test_prerequisites_are_those_that_publication_would_be_found_to_break_also_where_bodies_are_gone(gone: Event) -> None:
+    given = ready()
+    given = replace(given, history=tuple(body_gone(one) if one.event == gone else one for one in given.history))
+    attempt(given, replace(PUBLISHED, others=RESTRAINED)).then(*before_publication(given.state, an_incident(live=True)))
+
+
+def test_a_prerequisite_is_told_in_words_of_what_is_not_published_yet() -> None:
+    told = [(one.words, one.mend) for one in rules.PREREQUISITES.values()]
+    assert [text for text in told if not all(text)] == []
+    assert [words for words, mend in told if "was published" in words or "out of public view" in mend] == []
+    assert set(rules.PREREQUISITES) <= set(rules.RULES)
 
 
 # ── corrections ──
@@ -788,7 +806,7 @@ def test_the_fold_never_raises_on_an_admitted_history_and_loses_no_finding_with_
     assert DECIDER.open_rules(whole) == DECIDER.open_rules(some_gone) == DECIDER.open_rules(all_gone)
     assert DECIDER.open_rules(whole) <= set(rules.FINDINGS)
     for state in (whole, some_gone, all_gone):
-        assert set(open_prerequisites(state, an_incident(live=True))) <= set(rules.RULES)
+        assert set(open_prerequisites(state, an_incident(live=True))) <= set(rules.PREREQUISITES.values())
 
 
 def outline(state: LocalReview) -> tuple[str, frozenset[Rule], frozenset[str]]:
