@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from enum import StrEnum
@@ -171,9 +171,10 @@ def _story(calling: Calling, request: pb.GetChronologyRequest, case: str) -> pb.
     with calling.channel() as channel:
         for page in calling.pages(ChronologyServiceStub(channel).GetChronology, request):
             whole.lines.extend(page.lines)
-            del whole.gaps[:], whole.open_findings[:]
+            del whole.gaps[:], whole.open_findings[:], whole.open_prerequisites[:]
             whole.gaps.extend(page.gaps)
             whole.open_findings.extend(page.open_findings)
+            whole.open_prerequisites.extend(page.open_prerequisites)
             whole.freshness.CopyFrom(page.freshness)
     return whole
 
@@ -185,9 +186,19 @@ def _print(story: pb.GetChronologyResponse, title: str) -> None:
         say(f"nothing between {gap.from_on} and {gap.until_on}")
     for finding in story.open_findings:
         say(f"to be mended: {finding.words} ({finding.rule}); {finding.mend}")
+    _print_prerequisites(story.open_prerequisites)
     for stream in story.freshness.parked_streams:
         say(f"missing here, the operator knows: {stream}")
     say(f"{counted(len(story.lines), 'line')}, as of position {story.freshness.position} of {story.freshness.shard}")
+
+
+def _print_prerequisites(prerequisites: Sequence[pb.OpenPrerequisite]) -> None:
+    """Print what still stands before a planned publication, under a heading that names its day if that is known."""
+    if prerequisites:
+        on = prerequisites[0].planned_on
+        say(f"before the publication planned for {on}:" if on else "before the planned publication:")
+    for one in prerequisites:
+        say(f"  to be mended: {one.words} ({one.rule}); {one.mend}")
 
 
 def _row(line: pb.ChronologyLine) -> tuple[str, ...]:

@@ -110,6 +110,7 @@ class GetChronologyResponse(_message.Message):
     FRESHNESS_FIELD_NUMBER: _builtins.int
     GAPS_FIELD_NUMBER: _builtins.int
     OPEN_FINDINGS_FIELD_NUMBER: _builtins.int
+    OPEN_PREREQUISITES_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """More lines follow if it is not empty."""
     @_builtins.property
@@ -128,6 +129,17 @@ class GetChronologyResponse(_message.Message):
     def open_findings(self) -> _containers.RepeatedCompositeFieldContainer[_append_pb2.FindingNote]:
         """Findings of this case that are not mended."""
 
+    @_builtins.property
+    def open_prerequisites(self) -> _containers.RepeatedCompositeFieldContainer[Global___OpenPrerequisite]:
+        """What still stands before the publication of the local review, from the moment it is scheduled until it happens or is given up; empty
+        if nothing does or none is scheduled. Told to those who are told the findings of all, so not to an agency that is only linked to the
+        case; with known_at, what stood before it by what was known then. What a destroyed body said counts as not said.
+
+        A publication that goes ahead all the same is on the log with these as its findings (only one without a completed report is
+        refused): open_findings holds them from then on. Nothing is told here while freshness.parked_streams names the case's incident or
+        local_review stream.
+        """
+
     def __init__(
         self,
         *,
@@ -136,14 +148,49 @@ class GetChronologyResponse(_message.Message):
         freshness: _query_pb2.Freshness | None = ...,
         gaps: _abc.Iterable[Global___ChronologyGap] | None = ...,
         open_findings: _abc.Iterable[_append_pb2.FindingNote] | None = ...,
+        open_prerequisites: _abc.Iterable[Global___OpenPrerequisite] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness", "gaps", b"gaps", "lines", b"lines", "next_page_token", b"next_page_token", "open_findings", b"open_findings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness", "gaps", b"gaps", "lines", b"lines", "next_page_token", b"next_page_token", "open_findings", b"open_findings", "open_prerequisites", b"open_prerequisites"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetChronologyResponse: _TypeAlias = GetChronologyResponse  # noqa: Y015
+
+@_typing.final
+class OpenPrerequisite(_message.Message):
+    """Something that must be mended before a planned publication, or the publication breaks a rule."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RULE_FIELD_NUMBER: _builtins.int
+    WORDS_FIELD_NUMBER: _builtins.int
+    MEND_FIELD_NUMBER: _builtins.int
+    PLANNED_ON_FIELD_NUMBER: _builtins.int
+    rule: _builtins.str
+    """The id of the rule, for instance "local_review.not_anonymised", "local_review.copies_missing", "local_review.live_proceeding"."""
+    words: _builtins.str
+    """What is so now, in words."""
+    mend: _builtins.str
+    """What would mend it, in words."""
+    planned_on: _builtins.str
+    """The day for which publication is planned, as YYYY-MM-DD; empty if the body that named it was destroyed."""
+    def __init__(
+        self,
+        *,
+        rule: _builtins.str = ...,
+        words: _builtins.str = ...,
+        mend: _builtins.str = ...,
+        planned_on: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mend", b"mend", "planned_on", b"planned_on", "rule", b"rule", "words", b"words"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OpenPrerequisite: _TypeAlias = OpenPrerequisite  # noqa: Y015
 
 @_typing.final
 class ChronologyGap(_message.Message):
