@@ -352,7 +352,8 @@ class Hub:
             follows=parts.settings.shards,
         )
         self._desk = desk
-        chronology = Chronology(desk=desk, proofs=Proofs(parts.store, parts.registry), ticker=ticker)
+        proofs = Proofs(parts.store, parts.registry)
+        chronology = Chronology(desk=desk, store=parts.store, opener=parts.opener, proofs=proofs, ticker=ticker)
         chronology_pb2_grpc.add_ChronologyServiceServicer_to_server(chronology, server)
         deadlines = Deadlines(desk=desk, rulebook=bundled_rulebook(), ticker=ticker)
         deadlines_pb2_grpc.add_DeadlineServiceServicer_to_server(deadlines, server)

@@ -91,7 +91,7 @@ class NotPublished:
 Begun = Initiated | Appointed | InProgress | Drafted | FinalReport | PrePublication | Published | NotPublished
 LocalReview = Unknown | Begun
 
-_ENDS_PLAN: Final[tuple[type[Event], ...]] = (
+ENDS_PLAN: Final[tuple[type[Event], ...]] = (
     LocalReviewPublished,
     ImprovementsOnlyPublished,
     PublicationDeclined,
@@ -137,12 +137,12 @@ def _is_worked_on(facts: Facts) -> bool:
 
 def planned(facts: Facts) -> Fact | None:
     """Return what was scheduled, if publication is planned and has neither happened nor been declined since."""
-    return facts.since(*_ENDS_PLAN).last(PublicationScheduled)
+    return facts.since(*ENDS_PLAN).last(PublicationScheduled)
 
 
 def planned_on(facts: Facts) -> date | None:
     """Return the day publication is planned for; None if it is not planned or the day cannot be read."""
-    newest = facts.since(*_ENDS_PLAN).last(PublicationScheduled, PublicationRescheduled)
+    newest = facts.since(*ENDS_PLAN).last(PublicationScheduled, PublicationRescheduled)
     return None if newest is None or newest.gist is None else date.fromisoformat(newest.values[0])
 
 

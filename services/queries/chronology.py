@@ -6,11 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from itertools import groupby, islice
-from typing import Final
+from typing import Final, TypeVar
 
 from domain.access.events import Resource
 from domain.calendar import bundled
+from domain.incident.decider import DECIDER as INCIDENT
+from domain.kernel.decider import Decider
 from domain.kernel.events import london_day
+from domain.kernel.ids import category_of
+from domain.local_review.decider import DECIDER as LOCAL_REVIEW
+from domain.local_review.events import PublicationScheduled
+from domain.local_review.findings import open_prerequisites
+from domain.local_review.state import ENDS_PLAN, facts_of, planned_on
 from projections.chronology.access import Standing
 from projections.chronology.projection import CHRONOLOGY
 from projections.chronology.queries import behind, case_lines, case_position, cases_of_child, names_child, significant
@@ -20,24 +27,33 @@ from projections.chronology.story import Line, Order, Place
 from projections.kernel.database import Reading
 from safeguarding.hub.v1 import chronology_pb2 as pb
 from safeguarding.hub.v1.chronology_pb2_grpc import ChronologyServiceServicer
+from services.eventstore.opening import Opener
+from services.eventstore.port import EventStore
 from services.queries.asking import Asker, Context, Desk, freshness, instant
 from services.queries.case_access import CaseAsked, enter, judge, parked_streams, streams_of
-from services.queries.lines import Writer, gap, open_findings
+from services.queries.lines import Writer, gap, open_findings, prerequisite
 from services.queries.paging import cut, limit_of, not_given_out, read_token, write_token
 from services.queries.proof import Proofs
 from services.queries.watching import Ticker, hand_over
 from services.runtime.fieldrules import check_fields
 from services.runtime.limits import ANSWER_MAX_BYTES, PAGE_MAX_ROWS
 
+S = TypeVar("S")
+
 _TOKEN_FORM: Final = (str, int, int, int, int)
+_JUDGED_BY: Final = frozenset({LOCAL_REVIEW.category, INCIDENT.category})
+"""The categories of the streams that say whether a review may be published."""
+_SCHEDULED: Final = PublicationScheduled.EVENT_TYPE
+_SAYS_OF_PLANS: Final = frozenset({_SCHEDULED, *(kind.EVENT_TYPE for kind in ENDS_PLAN)})
 
 
 class Chronology(ChronologyServiceServicer):
     """Answers pages of a chronology and watches."""
 
-    def __init__(self, *, desk: Desk, proofs: Proofs, ticker: Ticker) -> None:
-        """``proofs`` tells the state of signatures, ``ticker`` when to look again."""
+    def __init__(self, *, desk: Desk, store: EventStore, opener: Opener, proofs: Proofs, ticker: Ticker) -> None:
+        """Read ``store`` as ``opener`` opens it; ``proofs`` tells the state of signatures, ``ticker`` when to look again."""
         self._desk = desk
+        self._plans = _Plans(store, opener)
         self._proofs = proofs
         self._ticker = ticker
 
@@ -63,6 +79,7 @@ class Chronology(ChronologyServiceServicer):
                 freshness=case.freshness(reading),
                 gaps=[gap(one) for one in gaps(story)],
                 open_findings=open_findings(story),
+                open_prerequisites=self._plans.before(reading, case, standing, story, known_at),
             )
 
         answer = await enter(self._desk, asker, case, look)
@@ -111,6 +128,44 @@ class Chronology(ChronologyServiceServicer):
                         await self._desk.viewed(asker, case.resource, [(case.shard, case.case_id, len(answer.lines))])
                     await hand_over(context, bell, answer, answer.position)
                 await bell.next_look()
+
+
+class _Plans:
+    """Tells what stands before a planned publication: folded from the case's own streams, by the state that a publication is judged on."""
+
+    def __init__(self, store: EventStore, opener: Opener) -> None:
+        """Read from ``store``; ``opener`` opens what is sealed there."""
+        self._store = store
+        self._opener = opener
+
+    def before(
+        self, reading: Reading, case: CaseAsked, standing: Standing, story: Sequence[Line], known_at: datetime | None
+    ) -> list[pb.OpenPrerequisite]:
+        """Return what stood before a planned publication at a moment, as far as the view has come; nothing is folded where none is planned.
+
+        An agency that is only linked sees findings of its own events alone, and these are of the partners' review. Of a stream that the
+        view could not read to its end nobody can tell what it says by now.
+        """
+        if standing is Standing.LINKED or not _is_planned(story):
+            return []
+        if any(category_of(one) in _JUDGED_BY for one in parked_streams(reading, case.shard, case.case_id)):
+            return []
+        review = self._fold(LOCAL_REVIEW, reading, case, known_at)
+        found = open_prerequisites(review, self._fold(INCIDENT, reading, case, known_at))
+        return [prerequisite(one, planned_on(facts_of(review))) for one in found]
+
+    def _fold(self, area: Decider[S], reading: Reading, case: CaseAsked, known_at: datetime | None) -> S:
+        """Return the state of a case's stream by what was known at a moment; by everything for None."""
+        reached = reading.position(case.shard)
+        stored = self._store.shard(case.shard).read_stream(f"{area.category}-{case.case_id}")
+        history = (self._opener.open(case.shard, one) for one in stored if one.position <= reached)
+        return area.fold(recorded for recorded in history if known_at is None or recorded.known_at <= known_at)
+
+
+def _is_planned(story: Sequence[Line]) -> bool:
+    """Tell whether publication is planned: of all that was first said of plans the newest is that it is scheduled."""
+    said = [line for line in story if line.event_type in _SAYS_OF_PLANS and line.replaces_position is None]
+    return bool(said) and max(said, key=lambda line: line.version).event_type == _SCHEDULED
 
 
 def _story(

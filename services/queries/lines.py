@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
 from typing import Final
 
 from domain.areas import RULES
 from domain.calendar import add_months
 from domain.kernel.events import When
 from domain.kernel.ids import RuleId
+from domain.local_review.rules import Prerequisite
 from projections.chronology.projection import Kind
 from projections.chronology.shape import Gap, patterns
 from projections.chronology.story import Line
@@ -115,6 +117,12 @@ def open_findings(lines: Sequence[Line]) -> list[FindingNote]:
     rules = {one.rule for line in lines for one in line.findings if one.mended_at_position is None}
     known = [RULES[RuleId(rule)] for rule in sorted(rules) if RuleId(rule) in RULES]
     return [FindingNote(rule=rule.id, words=rule.words, mend=rule.mend) for rule in known]
+
+
+def prerequisite(found: Prerequisite, planned_on: date | None) -> pb.OpenPrerequisite:
+    """Return what stands before a publication as a message; ``planned_on`` is None if nobody can tell the day any more."""
+    on = "" if planned_on is None else planned_on.isoformat()
+    return pb.OpenPrerequisite(rule=found.rule.id, words=found.words, mend=found.mend, planned_on=on)
 
 
 def _standing_notes(line: Line, kind: Kind) -> list[str]:
