@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from heapq import merge
 from itertools import islice
 from typing import Any, Final
@@ -22,6 +22,7 @@ from projections.deadlines.wanted import DeadlineFilter, Members, members_of
 from projections.kernel.view import Tables
 
 PAGE_LIMIT: Final = 1_000
+_FETCH_ROWS: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +74,17 @@ class DeadlineReader:
         counts = Counter({RANKS[rank]: count for rank, count in self.connection.execute(statement)})
         counts.update(deadline.status.band for deadline in self._set_anew(wanted, members))
         return {band: counts[band] for band in RANKS}
+
+    def list_due(self, first: date, last: date, wanted: DeadlineFilter) -> Iterator[Deadline]:
+        """Yield, in no order and however many, the deadlines whose due day lies from ``first`` to ``last``, both included."""
+        members = members_of(self.connection, self.tables)
+        due_on = self.tables[INSTANCES].c.due_on
+        statement = self._stored(wanted, members).where(due_on.between(first.isoformat(), last.isoformat()))
+        for row in self.connection.execute(statement, execution_options={"yield_per": _FETCH_ROWS}):
+            yield self._deadline(row)
+        for deadline in self._set_anew(wanted, members):
+            if deadline.instance.due_on is not None and first <= deadline.instance.due_on <= last:
+                yield deadline
 
     def explain_deadline(self, shard: str, case_id: str, instance_id: str) -> Explanation | None:
         """Explain one clock of a case; None if it did not run as known at the moment."""

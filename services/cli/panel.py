@@ -1,4 +1,4 @@
-"""``hub panel``: the Panel's tables and cases, for any period and count day."""
+"""``hub panel``: the Panel's tables and cases and how timely duties are kept, for any period and count day."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from datetime import date
 from typing import Annotated, Final
 
 import typer
+from google.protobuf.message import Message
 
 from domain.kernel.agencies import PANEL_ID
 from domain.kernel.events import Purpose
+from domain.rules import bundled_rules
+from projections.deadlines.timeliness import Grouping, Standing, dated_duties
 from projections.oversight.case_list import Stage
 from projections.oversight.definitions import TABLES
 from projections.oversight.panel_table import Basis, Period
@@ -41,6 +44,26 @@ _CASE_COLUMNS: Final = (
     "decision",
     "response",
 )
+_COUNTS: Final = {
+    Standing.ON_TIME: "met on time",
+    Standing.LATE: "met late",
+    Standing.LATE_AUTHORISED: "late, authorised",
+    Standing.OVERDUE: "overdue",
+    Standing.NOT_YET_DUE: "not yet due",
+    Standing.CANCELLED: "cancelled",
+    Standing.NOT_KNOWN: "not known",
+}
+_DUTY_COLUMNS: Final = (
+    "shard",
+    "clock",
+    "part",
+    "name",
+    "due",
+    *_COUNTS,
+    "on_time_percent",
+    "median_working_days_late",
+    "longest_working_days_late",
+)
 
 
 def read_period(text: str) -> Period:
@@ -56,6 +79,14 @@ def read_table(text: str) -> str:
     if text not in TABLES:
         raise typer.BadParameter(f"{text!r} is no table: expected one of {', '.join(TABLES)}")
     return text
+
+
+def read_clock(text: str) -> str:
+    """Read a clock that sets a day."""
+    known = dict.fromkeys(duty.clock for duty in dated_duties(bundled_rules()).values())
+    if text.upper() not in known:
+        raise typer.BadParameter(f"{text!r} is no clock that sets a day: expected one of {', '.join(known)}")
+    return text.upper()
 
 
 CountDay = Annotated[
@@ -145,6 +176,47 @@ def cases(
         say(f"{counted(len(rows), 'case')}{'; there are more: --limit' if has_more else ''}")
 
 
+@app.command(
+    epilog=examples(
+        "hub panel timeliness --period 2020 --count-day 2021-03-31",
+        "hub panel timeliness --period 2020 --clock K5B --by partnership --csv",
+    )
+)
+def timeliness(
+    period: Annotated[Period, typer.Option("--period", metavar="PERIOD", parser=read_period, help="A year, or first/last day.")],
+    home: Home = None,
+    count_day: CountDay = None,
+    clock: Annotated[
+        list[str] | None,
+        typer.Option("--clock", metavar="CLOCK", parser=read_clock, help="Only this clock, for instance K5B; may be repeated."),
+    ] = None,
+    by: Annotated[Grouping | None, typer.Option("--by", help="Figures of each apart; else of all together.")] = None,
+    user: User = DEFAULT_USER,
+    role: Role = DEFAULT_ROLE,
+    csv: Csv = False,
+    json: Json = False,
+) -> None:
+    """Count the deadlines that fell due in a period: how many were met in time, how late the others are."""
+    if csv and json:
+        raise wrong_usage("these options do not go together", "one of --csv, --json")
+    request = pb.GetTimelinessRequest(
+        period_from=period.first.isoformat(),
+        period_until=period.last.isoformat(),
+        count_day="" if count_day is None else count_day.isoformat(),
+        clocks=clock or (),
+        by="" if by is None else by.value,
+    )
+    calling = Calling(settings=settings_of(home), agency_id=PANEL_ID, user=user, role=role, purpose=Purpose.OVERSIGHT)
+    with calling.channel() as channel:
+        found = calling.call(OversightServiceStub(channel).GetTimeliness, request)
+    if json:
+        emit(found)
+    elif csv:
+        write_csv(_DUTY_COLUMNS, [[_field(one, name) for name in _DUTY_COLUMNS] for one in found.duties])
+    else:
+        _print_timeliness(found)
+
+
 def _print(found: pb.PanelTable) -> None:
     """Print a table with its labels."""
     show(
@@ -155,11 +227,42 @@ def _print(found: pb.PanelTable) -> None:
     )
     for figure in found.figures:
         say(f"{figure.label}: {figure.value}")
+    _print_labels(found)
+
+
+def _print_timeliness(found: pb.GetTimelinessResponse) -> None:
+    """Print how timely each duty was kept, with the labels of the figures."""
+    show(
+        f"Timeliness of what fell due {found.period}",
+        ("Duty", "Fell due", f"As at the end of {found.count_day}"),
+        [(_duty_name(one), one.due, "\n".join(_duty_figures(one))) for one in found.duties],
+        right=[1],
+    )
+    _print_labels(found)
+
+
+def _print_labels(found: pb.PanelTable | pb.GetTimelinessResponse) -> None:
+    """Print all that the figures depend on."""
     say(f"counted: {found.unit}; percents of: {found.base}" if found.base else f"counted: {found.unit}")
     say(f"basis: {found.basis}, {found.period}, as at the end of {found.count_day}")
     for note in found.notes:
         say(f"note: {note}")
     say(f"by rules {found.rules_version[:VERSION_SHOWN]}, calendar {found.calendar_version[:VERSION_SHOWN]}")
+
+
+def _duty_name(duty: pb.DutyTimeliness) -> str:
+    name = f"{duty.clock} {duty.name}"
+    return f"{duty.shard}\n{name}" if duty.shard else name
+
+
+def _duty_figures(duty: pb.DutyTimeliness) -> list[str]:
+    """Say how the deadlines stand, a line each, without what there is none of."""
+    percents = {Standing.ON_TIME: f" ({duty.on_time_percent}%)"}
+    counts = {standing: getattr(duty, standing) for standing in _COUNTS}
+    figures = [f"{count} {_COUNTS[standing]}{percents.get(standing, '')}" for standing, count in counts.items() if count]
+    if not duty.HasField("longest_working_days_late"):
+        return figures
+    return [*figures, f"working days late: median {duty.median_working_days_late}, longest {duty.longest_working_days_late}"]
 
 
 def _rows(found: pb.PanelTable) -> list[pb.PanelRow]:
@@ -197,7 +300,7 @@ def _review_time(case: pb.CaseSummary) -> str:
     return f"{counted(case.working_days, 'working day')} {span}"
 
 
-def _field(case: pb.CaseSummary, name: str) -> object:
-    if name == "working_days" and not case.HasField("working_days"):
-        return ""
-    return getattr(case, name)
+def _field(message: Message, name: str) -> object:
+    """Return a field of a message; nothing for a number that is absent."""
+    field = message.DESCRIPTOR.fields_by_name[name]
+    return getattr(message, name) if not field.has_presence or message.HasField(name) else ""

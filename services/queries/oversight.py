@@ -1,4 +1,4 @@
-"""``OversightService``: the Panel's cases and tables."""
+"""``OversightService``: the Panel's cases and tables, and how timely duties are kept."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from domain.access.events import DenialReason, Resource
 from domain.calendar import OutsideCalendar
 from domain.kernel.agencies import AgencyKind
 from domain.kernel.events import london_day
+from projections.deadlines.projection import DEADLINES
 from projections.kernel.database import Reading
 from projections.oversight.case_list import CaseFilter, CaseLine, Stage
 from projections.oversight.definitions import UnknownTable
@@ -21,6 +22,7 @@ from safeguarding.hub.v1.oversight_pb2_grpc import OversightServiceServicer
 from safeguarding.hub.v1.query_pb2 import Freshness, MinPosition
 from services.queries.asking import Asker, Context, Desk, day, freshness
 from services.queries.paging import limit_of, read_token, write_token
+from services.queries.timeliness import TimelinessAsked, timeliness
 from services.runtime.errors import Invalid, NotPermitted, Violation
 from services.runtime.fieldrules import check_fields
 
@@ -32,7 +34,7 @@ class Oversight(OversightServiceServicer):
     """Answers the Panel."""
 
     def __init__(self, *, desk: Desk) -> None:
-        """Answer from the oversight view."""
+        """Answer from the oversight and the deadlines view."""
         self._desk = desk
 
     async def ListCases(self, request: pb.ListCasesRequest, context: Context) -> pb.ListCasesResponse:  # noqa: N802  # the RPC's name
@@ -63,12 +65,7 @@ class Oversight(OversightServiceServicer):
         """Count one table."""
         check_fields(request)
         asker = await self._panel(context)
-        period = _period(request, "period_from", "period_until")
-        if period is None:
-            raise Invalid(Violation("period_from", "the first and the last day of the period"))
-        count_day = day(request.count_day, "count_day", self._today())
-        if count_day > self._today():
-            raise Invalid(Violation("count_day", "expected a day that has come: nothing of a later one is known yet"))
+        period, count_day = self._counted(request)
         if request.basis and request.basis not in [basis.value for basis in Basis]:
             raise Invalid(Violation("basis", "expected one of " + ", ".join(Basis)))
         basis = Basis(request.basis) if request.basis else None
@@ -87,6 +84,23 @@ class Oversight(OversightServiceServicer):
         await self._desk.listed(asker, Resource.OVERSIGHT, len(answer.table.rows))
         return answer
 
+    async def GetTimeliness(self, request: pb.GetTimelinessRequest, context: Context) -> pb.GetTimelinessResponse:  # noqa: N802  # the RPC's name
+        """Count the deadlines of a period by how they stood at the end of the count day."""
+        check_fields(request)
+        asker = await self._panel(context)
+        period, count_day = self._counted(request)
+        asked = TimelinessAsked.of(request, period, count_day, self._desk.clock())
+        await self._wait_for(request.min_positions, DEADLINES.name)
+
+        def look(reading: Reading) -> pb.GetTimelinessResponse:
+            answer = timeliness(reading, asked)
+            answer.freshness.extend(_freshness(reading, {one.shard for one in request.min_positions}))
+            return answer
+
+        answer = await self._desk.look(DEADLINES.name, look)
+        await self._desk.listed(asker, Resource.OVERSIGHT, len(answer.duties))
+        return answer
+
     async def _panel(self, context: Context) -> Asker:
         """Return who asks; raise ``NotPermitted``, with the refusal on the log, for anybody but the Panel."""
         asker = self._desk.asker(context)
@@ -95,15 +109,25 @@ class Oversight(OversightServiceServicer):
             raise NotPermitted("oversight.panel_only", "national oversight is the Panel's")
         return asker
 
-    async def _wait_for(self, least: Iterable[MinPosition]) -> None:
+    def _counted(self, request: pb.GetTableRequest | pb.GetTimelinessRequest) -> tuple[Period, date]:
+        """Return the period and the count day of figures; raise ``Invalid`` where either is not given, or the count day has not come."""
+        period = _period(request, "period_from", "period_until")
+        if period is None:
+            raise Invalid(Violation("period_from", "the first and the last day of the period"))
+        count_day = day(request.count_day, "count_day", self._today())
+        if count_day > self._today():
+            raise Invalid(Violation("count_day", "expected a day that has come: nothing of a later one is known yet"))
+        return period, count_day
+
+    async def _wait_for(self, least: Iterable[MinPosition], view: str = OVERSIGHT.name) -> None:
         self._desk.demand_followed(())
-        await self._desk.wait_for([(one.shard, one.position) for one in least], OVERSIGHT.name)
+        await self._desk.wait_for([(one.shard, one.position) for one in least], view)
 
     def _today(self) -> date:
         return london_day(self._desk.clock())
 
 
-def _period(request: pb.ListCasesRequest | pb.GetTableRequest, first: str, last: str) -> Period | None:
+def _period(request: pb.ListCasesRequest | pb.GetTableRequest | pb.GetTimelinessRequest, first: str, last: str) -> Period | None:
     """Return the days between two fields of a request; None if neither is given."""
     first_on, last_on = getattr(request, first), getattr(request, last)
     if not first_on and not last_on:

@@ -92,6 +92,7 @@ QUERIES: Final = {
     "EventLogService/Subscribe": Access(Rule.LIST, _LIST_TESTS),
     "OversightService/ListCases": Access(Rule.PANEL, _PANEL_TESTS),
     "OversightService/GetTable": Access(Rule.PANEL, _PANEL_TESTS),
+    "OversightService/GetTimeliness": Access(Rule.PANEL, _PANEL_TESTS),
     "RegistryService/ListAgencies": Access(Rule.ENROLLED, _REGISTRY_TESTS),
     "RegistryService/ListKeys": Access(Rule.ENROLLED, _REGISTRY_TESTS),
 }

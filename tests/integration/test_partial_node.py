@@ -64,6 +64,9 @@ def of_all(asks: Queries) -> dict[str, object]:
     return {
         "ListCases": lambda: asks.oversight.ListCases(oversight_pb2.ListCasesRequest(), metadata=ASKS, timeout=CALL_SECONDS),
         "GetTable": lambda: asks.oversight.GetTable(table, metadata=ASKS, timeout=CALL_SECONDS),
+        "GetTimeliness": lambda: asks.oversight.GetTimeliness(
+            oversight_pb2.GetTimelinessRequest(**period), metadata=ASKS, timeout=CALL_SECONDS
+        ),
         "ListDeadlines": asks.owed,
     }
 

@@ -117,6 +117,7 @@ async def test_a_position_that_is_not_reached_is_said_to_be_unavailable_in_bound
             asks.owed(min_positions=least),
             panel.oversight.ListCases(oversight_pb2.ListCasesRequest(min_positions=least), metadata=ASKS, timeout=20),
             panel.oversight.GetTable(table, metadata=ASKS, timeout=20),
+            timeliness(panel, min_positions=least),
             asks.registry.ListAgencies(registry_pb2.ListAgenciesRequest(min_position=far), timeout=20),
             asks.registry.ListKeys(registry_pb2.ListKeysRequest(min_position=far), timeout=20),
         ]
@@ -324,6 +325,11 @@ async def test_malformed_requests_name_their_fields(hub: RunningHub) -> None:
             (panel_table(asks, count_day="9999-12-31"), "count_day"),
             (panel_table(asks, count_day="2099-12-31"), "count_day"),
             (panel_table(asks, period_from="2024-12-31", period_until="2024-01-01"), "period_until"),
+            (timeliness(asks, period_from="2024-12-31", period_until="2024-01-01"), "period_until"),
+            (timeliness(asks, count_day="2099-12-31"), "count_day"),
+            (timeliness(asks, clocks=["K5B", "K99"]), "clocks"),
+            (timeliness(asks, clocks=["K7"]), "clocks"),
+            (timeliness(asks, by="weather"), "by"),
             (cases(asks, stages=["lost"]), "stages"),
             (cases(asks, notified_from="yesterday"), "notified_from"),
         )
@@ -335,6 +341,12 @@ def panel_table(asks: Queries, **asked: Any) -> Awaitable[Any]:
     """Ask for a table of 2024."""
     request = oversight_pb2.GetTableRequest(**{"table": "1", "period_from": "2024-01-01", "period_until": "2024-12-31", **asked})
     return asks.oversight.GetTable(request, metadata=ASKS, timeout=10)
+
+
+def timeliness(asks: Queries, **asked: Any) -> Awaitable[Any]:
+    """Ask how timely what fell due in 2024 was."""
+    request = oversight_pb2.GetTimelinessRequest(**{"period_from": "2024-01-01", "period_until": "2024-12-31", **asked})
+    return asks.oversight.GetTimeliness(request, metadata=ASKS, timeout=20)
 
 
 def cases(asks: Queries, **asked: Any) -> Awaitable[Any]:
@@ -551,6 +563,7 @@ async def test_a_parked_stream_is_said_to_those_who_may_know_of_its_case_and_to_
         assert [list(one.parked_streams) for one in (await asks.owed(min_positions=least)).freshness] == [[]]
     async with queries(hub, PANEL_ID) as asks:
         assert [list(one.parked_streams) for one in (await asks.owed()).freshness] == [[stream]]
+        assert [list(one.parked_streams) for one in (await timeliness(asks)).freshness] == [[stream]]
 
 
 def park(hub: RunningHub, stream: str) -> int:

@@ -311,16 +311,20 @@ async def test_the_moment_of_asking_decides_not_the_moment_that_is_asked_for(hub
 async def test_oversight_is_the_panels_alone_and_whoever_else_asks_is_on_record(hub: RunningHub) -> None:
     await a_told_case(hub)
     table = oversight_pb2.GetTableRequest(table="1", period_from="2024-01-01", period_until="2024-12-31")
+    timeliness = oversight_pb2.GetTimelinessRequest(period_from="2024-01-01", period_until="2024-12-31")
     for agency_id in (*PARTNERS, SCHOOL, OPERATOR_ID):
         async with queries(hub, agency_id) as asks:
             assert (await refusal(asks.oversight.GetTable(table, metadata=ASKS, timeout=10))).code == "PERMISSION_DENIED"
             cases = oversight_pb2.ListCasesRequest()
             assert (await refusal(asks.oversight.ListCases(cases, metadata=ASKS, timeout=10))).code == "PERMISSION_DENIED"
-        denied = access_events(hub, f"access-{list_id(agency_id)}", NATIONAL)[-2:]
-        assert [said_of(one)[-2:] for one in denied] == [("oversight", "kind")] * 2
+            assert (await refusal(asks.oversight.GetTimeliness(timeliness, metadata=ASKS, timeout=10))).code == "PERMISSION_DENIED"
+        denied = access_events(hub, f"access-{list_id(agency_id)}", NATIONAL)[-3:]
+        assert [said_of(one)[-2:] for one in denied] == [("oversight", "kind")] * 3
     async with queries(hub, PANEL_ID) as asks:
         assert (await asks.oversight.GetTable(table, metadata=ASKS, timeout=10)).table.title
         assert (await asks.oversight.ListCases(oversight_pb2.ListCasesRequest(), metadata=ASKS, timeout=10)).cases
+        duties = (await asks.oversight.GetTimeliness(timeliness, metadata=ASKS, timeout=10)).duties
+    assert said_of(access_events(hub, f"access-{list_id(PANEL_ID)}", NATIONAL)[-1])[-2:] == ("oversight", f"{len(duties)} rows")
 
 
 @pytest.mark.parametrize("agency_id", [*PARTNERS, SCHOOL, STRANGER, OTHER_COUNCIL, PANEL_ID, OPERATOR_ID])
@@ -390,6 +394,7 @@ def every_query(case_id: str) -> list[tuple[str, object]]:
         ("EventLogService/Subscribe", event_log_pb2.SubscribeRequest(shard=SHARD)),
         ("OversightService/ListCases", oversight_pb2.ListCasesRequest()),
         ("OversightService/GetTable", oversight_pb2.GetTableRequest(table="1", period_from="2024-01-01", period_until="2024-12-31")),
+        ("OversightService/GetTimeliness", oversight_pb2.GetTimelinessRequest(period_from="2024-01-01", period_until="2024-12-31")),
     ]
 
 

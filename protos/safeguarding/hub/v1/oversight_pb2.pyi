@@ -432,3 +432,193 @@ class PanelFigure(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PanelFigure: _TypeAlias = PanelFigure  # noqa: Y015
+
+@_typing.final
+class GetTimelinessRequest(_message.Message):
+    """Of which duties, and in which period."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PERIOD_FROM_FIELD_NUMBER: _builtins.int
+    PERIOD_UNTIL_FIELD_NUMBER: _builtins.int
+    COUNT_DAY_FIELD_NUMBER: _builtins.int
+    CLOCKS_FIELD_NUMBER: _builtins.int
+    BY_FIELD_NUMBER: _builtins.int
+    MIN_POSITIONS_FIELD_NUMBER: _builtins.int
+    period_from: _builtins.str
+    """The first day of the period, as YYYY-MM-DD; a deadline belongs to it by its due day."""
+    period_until: _builtins.str
+    """Its last day, as YYYY-MM-DD."""
+    count_day: _builtins.str
+    """As at the end of this day, as YYYY-MM-DD; today, as it now stands, by default."""
+    by: _builtins.str
+    """"partnership": each partnership apart, by the shard of the case; all together by default."""
+    @_builtins.property
+    def clocks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only these clocks, for instance "K5B"; every clock that sets a day by default."""
+
+    @_builtins.property
+    def min_positions(self) -> _containers.RepeatedCompositeFieldContainer[_query_pb2.MinPosition]:
+        """Wait until the view has come this far."""
+
+    def __init__(
+        self,
+        *,
+        period_from: _builtins.str = ...,
+        period_until: _builtins.str = ...,
+        count_day: _builtins.str = ...,
+        clocks: _abc.Iterable[_builtins.str] | None = ...,
+        by: _builtins.str = ...,
+        min_positions: _abc.Iterable[_query_pb2.MinPosition] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by", b"by", "clocks", b"clocks", "count_day", b"count_day", "min_positions", b"min_positions", "period_from", b"period_from", "period_until", b"period_until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTimelinessRequest: _TypeAlias = GetTimelinessRequest  # noqa: Y015
+
+@_typing.final
+class GetTimelinessResponse(_message.Message):
+    """How timely duties were kept, labelled with all that the figures depend on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DUTIES_FIELD_NUMBER: _builtins.int
+    UNIT_FIELD_NUMBER: _builtins.int
+    BASE_FIELD_NUMBER: _builtins.int
+    BASIS_FIELD_NUMBER: _builtins.int
+    PERIOD_FIELD_NUMBER: _builtins.int
+    COUNT_DAY_FIELD_NUMBER: _builtins.int
+    NOTES_FIELD_NUMBER: _builtins.int
+    RULES_VERSION_FIELD_NUMBER: _builtins.int
+    CALENDAR_VERSION_FIELD_NUMBER: _builtins.int
+    FRESHNESS_FIELD_NUMBER: _builtins.int
+    unit: _builtins.str
+    """What is counted."""
+    base: _builtins.str
+    """What the percents are of."""
+    basis: _builtins.str
+    """What brings something into the period, in words."""
+    period: _builtins.str
+    """The period, as an ISO 8601 interval of days."""
+    count_day: _builtins.str
+    """As at the end of this day."""
+    rules_version: _builtins.str
+    """The versions of rules and calendar that it was counted by."""
+    calendar_version: _builtins.str
+    """The calendar's version."""
+    @_builtins.property
+    def duties(self) -> _containers.RepeatedCompositeFieldContainer[Global___DutyTimeliness]:
+        """The duties in the order of the rules; by partnership those of which something fell due."""
+
+    @_builtins.property
+    def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Notes."""
+
+    @_builtins.property
+    def freshness(self) -> _containers.RepeatedCompositeFieldContainer[_query_pb2.Freshness]:
+        """How current this is, by shard."""
+
+    def __init__(
+        self,
+        *,
+        duties: _abc.Iterable[Global___DutyTimeliness] | None = ...,
+        unit: _builtins.str = ...,
+        base: _builtins.str = ...,
+        basis: _builtins.str = ...,
+        period: _builtins.str = ...,
+        count_day: _builtins.str = ...,
+        notes: _abc.Iterable[_builtins.str] | None = ...,
+        rules_version: _builtins.str = ...,
+        calendar_version: _builtins.str = ...,
+        freshness: _abc.Iterable[_query_pb2.Freshness] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base", b"base", "basis", b"basis", "calendar_version", b"calendar_version", "count_day", b"count_day", "duties", b"duties", "freshness", b"freshness", "notes", b"notes", "period", b"period", "rules_version", b"rules_version", "unit", b"unit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTimelinessResponse: _TypeAlias = GetTimelinessResponse  # noqa: Y015
+
+@_typing.final
+class DutyTimeliness(_message.Message):
+    """How timely one duty was kept."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHARD_FIELD_NUMBER: _builtins.int
+    CLOCK_FIELD_NUMBER: _builtins.int
+    PART_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    DUE_FIELD_NUMBER: _builtins.int
+    ON_TIME_FIELD_NUMBER: _builtins.int
+    LATE_FIELD_NUMBER: _builtins.int
+    LATE_AUTHORISED_FIELD_NUMBER: _builtins.int
+    OVERDUE_FIELD_NUMBER: _builtins.int
+    NOT_YET_DUE_FIELD_NUMBER: _builtins.int
+    CANCELLED_FIELD_NUMBER: _builtins.int
+    NOT_KNOWN_FIELD_NUMBER: _builtins.int
+    ON_TIME_PERCENT_FIELD_NUMBER: _builtins.int
+    MEDIAN_WORKING_DAYS_LATE_FIELD_NUMBER: _builtins.int
+    LONGEST_WORKING_DAYS_LATE_FIELD_NUMBER: _builtins.int
+    shard: _builtins.str
+    """The partnership, where each was asked for apart."""
+    clock: _builtins.str
+    """The clock, for instance "K5B"."""
+    part: _builtins.str
+    """Tells duties of one clock apart, for instance "other_area"; mostly empty."""
+    name: _builtins.str
+    """The clock's name."""
+    due: _builtins.int
+    """Deadlines that fell due in the period: the sum of the seven counts that follow."""
+    on_time: _builtins.int
+    """Met on time."""
+    late: _builtins.int
+    """Met late."""
+    late_authorised: _builtins.int
+    """Past the due day with authority for it, met or not."""
+    overdue: _builtins.int
+    """Past the due day and not met."""
+    not_yet_due: _builtins.int
+    """Running, and still in time."""
+    cancelled: _builtins.int
+    """Cancelled before it was met."""
+    not_known: _builtins.int
+    """How it stands can no longer be known: the body that would say it is gone."""
+    on_time_percent: _builtins.str
+    """Met on time, in percent of the base; empty of nothing."""
+    median_working_days_late: _builtins.str
+    """The median of the working days by which the late, authorised or not, and the overdue are late: "3" or "3.5"; empty where none is."""
+    longest_working_days_late: _builtins.int
+    """The longest of them; absent where none is."""
+    def __init__(
+        self,
+        *,
+        shard: _builtins.str = ...,
+        clock: _builtins.str = ...,
+        part: _builtins.str = ...,
+        name: _builtins.str = ...,
+        due: _builtins.int = ...,
+        on_time: _builtins.int = ...,
+        late: _builtins.int = ...,
+        late_authorised: _builtins.int = ...,
+        overdue: _builtins.int = ...,
+        not_yet_due: _builtins.int = ...,
+        cancelled: _builtins.int = ...,
+        not_known: _builtins.int = ...,
+        on_time_percent: _builtins.str = ...,
+        median_working_days_late: _builtins.str = ...,
+        longest_working_days_late: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_longest_working_days_late", b"_longest_working_days_late", "longest_working_days_late", b"longest_working_days_late"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_longest_working_days_late", b"_longest_working_days_late", "cancelled", b"cancelled", "clock", b"clock", "due", b"due", "late", b"late", "late_authorised", b"late_authorised", "longest_working_days_late", b"longest_working_days_late", "median_working_days_late", b"median_working_days_late", "name", b"name", "not_known", b"not_known", "not_yet_due", b"not_yet_due", "on_time", b"on_time", "on_time_percent", b"on_time_percent", "overdue", b"overdue", "part", b"part", "shard", b"shard"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__longest_working_days_late: _TypeAlias = _typing.Literal["longest_working_days_late"]  # noqa: Y015
+    _WhichOneofArgType__longest_working_days_late: _TypeAlias = _typing.Literal["_longest_working_days_late", b"_longest_working_days_late"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__longest_working_days_late) -> _WhichOneofReturnType__longest_working_days_late | None: ...
+
+Global___DutyTimeliness: _TypeAlias = DutyTimeliness  # noqa: Y015

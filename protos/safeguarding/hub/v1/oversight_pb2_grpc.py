@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class OversightServiceStub:
-    """Cases and published tables, for the Panel.
+    """Cases, published tables and how timely duties are kept, for the Panel.
     """
 
     def __init__(self, channel):
@@ -45,10 +45,15 @@ class OversightServiceStub:
                 request_serializer=safeguarding_dot_hub_dot_v1_dot_oversight__pb2.GetTableRequest.SerializeToString,
                 response_deserializer=safeguarding_dot_hub_dot_v1_dot_oversight__pb2.GetTableResponse.FromString,
                 _registered_method=True)
+        self.GetTimeliness = channel.unary_unary(
+                '/safeguarding.hub.v1.OversightService/GetTimeliness',
+                request_serializer=safeguarding_dot_hub_dot_v1_dot_oversight__pb2.GetTimelinessRequest.SerializeToString,
+                response_deserializer=safeguarding_dot_hub_dot_v1_dot_oversight__pb2.GetTimelinessResponse.FromString,
+                _registered_method=True)
 
 
 class OversightServiceServicer:
-    """Cases and published tables, for the Panel.
+    """Cases, published tables and how timely duties are kept, for the Panel.
     """
 
     def ListCases(self, request, context):
@@ -60,6 +65,13 @@ class OversightServiceServicer:
 
     def GetTable(self, request, context):
         """Returns one of the Panel's tables for any period and count day.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTimeliness(self, request, context):
+        """Returns how timely each duty was kept whose deadlines fell due in a period.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -78,6 +90,11 @@ def add_OversightServiceServicer_to_server(servicer, server):
                     request_deserializer=safeguarding_dot_hub_dot_v1_dot_oversight__pb2.GetTableRequest.FromString,
                     response_serializer=safeguarding_dot_hub_dot_v1_dot_oversight__pb2.GetTableResponse.SerializeToString,
             ),
+            'GetTimeliness': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTimeliness,
+                    request_deserializer=safeguarding_dot_hub_dot_v1_dot_oversight__pb2.GetTimelinessRequest.FromString,
+                    response_serializer=safeguarding_dot_hub_dot_v1_dot_oversight__pb2.GetTimelinessResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'safeguarding.hub.v1.OversightService', rpc_method_handlers)
@@ -87,7 +104,7 @@ def add_OversightServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class OversightService:
-    """Cases and published tables, for the Panel.
+    """Cases, published tables and how timely duties are kept, for the Panel.
     """
 
     @staticmethod
@@ -134,6 +151,33 @@ class OversightService:
             '/safeguarding.hub.v1.OversightService/GetTable',
             safeguarding_dot_hub_dot_v1_dot_oversight__pb2.GetTableRequest.SerializeToString,
             safeguarding_dot_hub_dot_v1_dot_oversight__pb2.GetTableResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTimeliness(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safeguarding.hub.v1.OversightService/GetTimeliness',
+            safeguarding_dot_hub_dot_v1_dot_oversight__pb2.GetTimelinessRequest.SerializeToString,
+            safeguarding_dot_hub_dot_v1_dot_oversight__pb2.GetTimelinessResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class OversightServiceStub:
-    """Cases and published tables, for the Panel."""
+    """Cases, published tables and how timely duties are kept, for the Panel."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -37,19 +37,23 @@ class OversightServiceStub:
     """Returns notified cases with their stage and timeliness."""
     GetTable: _grpc.UnaryUnaryMultiCallable[_oversight_pb2.GetTableRequest, _oversight_pb2.GetTableResponse]
     """Returns one of the Panel's tables for any period and count day."""
+    GetTimeliness: _grpc.UnaryUnaryMultiCallable[_oversight_pb2.GetTimelinessRequest, _oversight_pb2.GetTimelinessResponse]
+    """Returns how timely each duty was kept whose deadlines fell due in a period."""
 
 @_typing.type_check_only
 class OversightServiceAsyncStub(OversightServiceStub):
-    """Cases and published tables, for the Panel."""
+    """Cases, published tables and how timely duties are kept, for the Panel."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListCases: _aio.UnaryUnaryMultiCallable[_oversight_pb2.ListCasesRequest, _oversight_pb2.ListCasesResponse]  # type: ignore[assignment]
     """Returns notified cases with their stage and timeliness."""
     GetTable: _aio.UnaryUnaryMultiCallable[_oversight_pb2.GetTableRequest, _oversight_pb2.GetTableResponse]  # type: ignore[assignment]
     """Returns one of the Panel's tables for any period and count day."""
+    GetTimeliness: _aio.UnaryUnaryMultiCallable[_oversight_pb2.GetTimelinessRequest, _oversight_pb2.GetTimelinessResponse]  # type: ignore[assignment]
+    """Returns how timely each duty was kept whose deadlines fell due in a period."""
 
 class OversightServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Cases and published tables, for the Panel."""
+    """Cases, published tables and how timely duties are kept, for the Panel."""
 
     @_abc_1.abstractmethod
     def ListCases(
@@ -66,5 +70,13 @@ class OversightServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_oversight_pb2.GetTableResponse, _abc.Awaitable[_oversight_pb2.GetTableResponse]]:
         """Returns one of the Panel's tables for any period and count day."""
+
+    @_abc_1.abstractmethod
+    def GetTimeliness(
+        self,
+        request: _oversight_pb2.GetTimelinessRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_oversight_pb2.GetTimelinessResponse, _abc.Awaitable[_oversight_pb2.GetTimelinessResponse]]:
+        """Returns how timely each duty was kept whose deadlines fell due in a period."""
 
 def add_OversightServiceServicer_to_server(servicer: OversightServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
