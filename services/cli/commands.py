@@ -28,7 +28,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "demo": Command(
         "services.cli.demo.command",
         "See the hub do what it is for.",
-        ("hub demo", "hub demo --keep ./hub-demo", "hub demo --cluster", "hub demo --json"),
+        ("hub demo", "hub demo --keep ./hub-demo", "hub demo --incidents 1000 --seed 7", "hub demo --cluster", "hub demo --json"),
     ),
     "serve": Command("services.cli.serve", "Serve a hub.", ("hub serve --found", "HUB_LISTEN=127.0.0.1:0 hub serve --home /tmp/hub")),
     "chronology": Command(

@@ -34,8 +34,8 @@ def generate(
     Where there is corrects_because too, the event is to correct, for that reason, what its agency said in its last event of that type
     and case.
 
-    The file is there to be read: no command of the hub takes it. To send it, a program drafts each line's event and appends it through
-    the client as its agency, one stage after the other; hub demo does so with the same population, drawn from the same seed.
+    The file is there to be read. To have the same incidents in a hub, give hub demo the same --incidents and --seed: it draws them itself
+    and has each agency sign and send its events, one stage after the other; with --keep the hub is left behind.
     """
     report = bundled_report()
     drawn = england_2020(report, seed) if incidents is None else population(report, incidents, seed)

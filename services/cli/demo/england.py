@@ -1,4 +1,4 @@
-"""England 2020 on its way to the hub: agencies enrolled, partnerships established, each event signed by the agency that owes it."""
+"""England on its way to the hub: agencies enrolled, partnerships established, each event signed by the agency that owes it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Final
 
 from domain.agency.events import AgencyEnrolled
 from domain.kernel.agencies import OPERATOR_ID, PANEL_ID, AgencyKind, kind_of
-from domain.kernel.ids import NATIONAL, AgencyId, Shard
+from domain.kernel.ids import NATIONAL, AgencyId, CaseId, Shard
 from domain.partnership.events import PartnershipEstablished
 from safeguarding.hub.client.drafts import Draft
 from safeguarding.hub.client.outcomes import Receipt
@@ -36,6 +36,8 @@ ARRANGEMENTS_BEGAN_ON: Final = date(2019, 9, 29)
 
 Report = Callable[[int, int], None]
 """Called with how many are done, of how many."""
+Said = dict[tuple[CaseId, AgencyId, str], bytes]
+"""The last event that an agency sent of a case and type: what its correction points at."""
 
 
 def members(areas: Sequence[Area], cast: Cast) -> dict[AgencyId, tuple[Shard, ...]]:
@@ -107,9 +109,10 @@ async def send(population: Population, but: str, callers: Callers, tally: Tally,
         async with room, AsyncExitStack() as clients:
             for agency in dict.fromkeys(step.agency for step in steps):
                 await clients.enter_async_context(callers.of(agency, shard))
+            said: Said = {}
             for stage in range(STAGES):
                 now = [step for step in steps if step.stage == stage]
-                await _send_stage(shard, now, callers, tally)
+                await _send_stage(shard, now, said, callers, tally)
                 sent += len(now)
                 report(sent, total)
 
@@ -118,20 +121,30 @@ async def send(population: Population, but: str, callers: Callers, tally: Tally,
             tasks.create_task(one(shard, steps))
 
 
-async def _send_stage(shard: Shard, steps: Sequence[Step], callers: Callers, tally: Tally) -> None:
+async def _send_stage(shard: Shard, steps: Sequence[Step], said: Said, callers: Callers, tally: Tally) -> None:
     """Have every agency of a stage append what it owes, all agencies at the same time."""
-    by_agency: dict[AgencyId, list[Draft]] = defaultdict(list)
+    by_agency: dict[AgencyId, list[Step]] = defaultdict(list)
     for step in steps:
-        by_agency[step.agency].append(
-            draft(step.event, shard=shard, case_id=step.case_id, role=step.role, purpose=step.purpose, imported=True)
-        )
+        by_agency[step.agency].append(step)
 
-    async def append(agency: AgencyId, drafts: Sequence[Draft]) -> None:
+    async def append(agency: AgencyId, owed: Sequence[Step]) -> None:
+        drafts = [_draft(step, said) for step in owed]
         async with callers.of(agency, shard) as client:
             with tally.waiting():
                 outcomes = await client.append_many(drafts, deadline_seconds=APPEND_MAX_SECONDS)
         tally.count(outcomes)
-        for outcome in outcomes:
+        for step, outcome in zip(owed, outcomes, strict=True):
+            said[_said_of(step)] = outcome.event_id
             tally.demand(isinstance(outcome, Receipt), f"{agency} in {shard}: {outcome}")
 
-    await asyncio.gather(*(append(agency, drafts) for agency, drafts in by_agency.items()))
+    await asyncio.gather(*(append(agency, owed) for agency, owed in by_agency.items()))
+
+
+def _draft(step: Step, said: Said) -> Draft:
+    """Return a step as the SDK takes it, a correction with what it corrects: that was said at an earlier stage."""
+    event = step.correcting(said[_said_of(step)]) if step.corrects_because else step.event
+    return draft(event, shard=step.shard, case_id=step.case_id, role=step.role, purpose=step.purpose, imported=True)
+
+
+def _said_of(step: Step) -> tuple[CaseId, AgencyId, str]:
+    return (step.case_id, step.agency, step.event.EVENT_TYPE)

@@ -18,6 +18,7 @@ from safeguarding.hub.v1.deadlines_pb2 import Deadline, ExplainDeadlineResponse
 from services.cli.demo.callers import Tally
 from services.cli.demo.telling import Answered, Told
 from services.cli.output import console
+from services.cli.wording import counted as number_of
 from services.cli.wording import in_words, when
 from services.projector.verification import Verdict as Verified
 
@@ -98,8 +99,8 @@ def sent(incidents: int, tally: Tally, seconds: float) -> Iterator[str]:
     """Yield how much was sent."""
     yield from paragraph(
         f"{tally.events} events were signed and sent in {seconds:.1f} seconds, each by the agency that owes it: enrolments,"
-        f" partnerships, and {incidents} incidents with their rapid reviews, decisions and responses. {tally.receipts} have a receipt,"
-        f" {len(tally.refusals)} were refused as they should be."
+        f" partnerships, and {number_of(incidents, 'incident')} with their rapid reviews, decisions and responses. {tally.receipts} have a"
+        f" receipt, {len(tally.refusals)} were refused as they should be."
     )
 
 
@@ -116,12 +117,12 @@ def verified(verdict: Verified) -> Iterator[str]:
     )
 
 
-def what_next(case_id: str, council: str, keep: Path | None) -> Iterator[str]:
-    """Yield commands to go on with."""
+def what_next(case_id: str, council: str, keep: Path | None, options: str) -> Iterator[str]:
+    """Yield commands to go on with; ``options``: what the demo was given beside a folder."""
     yield from heading("What to try next")
     if keep is None:
         yield "This hub is gone now. To keep one and look around in it:"
-        yield "  hub demo --keep demo-hub"
+        yield f"  hub demo{options} --keep demo-hub"
         yield "then, of that hub:"
     home = shlex.quote(str(keep or "demo-hub"))
     yield f"  hub serve --home {home}        (leave it running, and in another terminal:)"
@@ -136,11 +137,11 @@ def what_next(case_id: str, council: str, keep: Path | None) -> Iterator[str]:
 # ── telling ──
 
 
-def told(told_case: Told) -> Iterator[str]:
-    """Yield what happened while the case was told: each notable event with the hub's answer."""
+def told(told_case: Told, among: str) -> Iterator[str]:
+    """Yield what happened while the case was told: each notable event with the hub's answer. ``among``: its place in England."""
     yield from heading("One case told in full")
     yield from paragraph(
-        f"Case {told_case.cast.case_id}, one of the 482, in {told_case.cast.area.name}. A child has died; what is told is how"
+        f"Case {told_case.cast.case_id}, {among}, in {told_case.cast.area.name}. A child has died; what is told is how"
         f" {len({one.saying.agency for one in told_case.answers})} agencies said what they knew. It is history, entered now and marked"
         f" imported. {len(told_case.answers)} events, of which the notable:"
     )
@@ -272,6 +273,9 @@ def explained(found: ExplainDeadlineResponse) -> Iterator[str]:
 def overdue(day: date, found: Sequence[Deadline], longest: int) -> Iterator[str]:
     """Yield who is overdue: how many by clock, and of each clock those who have been for longest."""
     yield from heading(f"Who was overdue in England at the end of {day.isoformat()}")
+    if not found:
+        yield "Nobody was."
+        return
     by_clock: dict[tuple[str, str], list[Deadline]] = {}
     for one in sorted(found, key=lambda one: (one.clock, one.due_on, one.shard, one.case_id)):
         by_clock.setdefault((one.clock, one.name), []).append(one)
@@ -295,6 +299,15 @@ def tables_begin() -> Iterator[str]:
     """Yield how the tables are to be read."""
     yield from heading("The Panel's tables for 2020, beside its published figures")
     yield from paragraph("A cell is ours=printed where they are equal, ours!=printed where they are not; one figure alone is ours.")
+
+
+def drawn_tables_begin(incidents: int) -> Iterator[str]:
+    """Yield how tables are to be read for which nobody has published figures."""
+    yield from heading("The Panel's tables for 2020")
+    yield from paragraph(
+        f"{number_of(incidents, 'incident')} drawn, counted as they stood on the count day, amended, corrected or withdrawn; the cases of"
+        " 2022 and of today lie outside. There are no published figures for such a population: every figure is ours."
+    )
 
 
 def table(counted: PanelTable, comparison: Comparison | None) -> Iterator[str]:

@@ -102,10 +102,11 @@ class Served:
 class OneHub:
     """One hub with everything in files of its home."""
 
-    def __init__(self, settings: Settings, keep: Path | None) -> None:
-        """Found a hub in the home; ``keep``: the folder that is left behind."""
+    def __init__(self, settings: Settings, keep: Path | None, options: str) -> None:
+        """Found a hub in the home. ``keep``: the folder that is left behind; ``options``: what else the demo was given."""
         self.settings = settings
         self._keep = keep
+        self._options = options
         self._hub = Served(settings)
         founded(settings)
 
@@ -139,7 +140,7 @@ class OneHub:
 
     def what_next(self, case_id: str, council: str) -> Iterator[str]:
         """Yield commands to go on with."""
-        return report.what_next(case_id, council, self._keep)
+        return report.what_next(case_id, council, self._keep, self._options)
 
     def document(self) -> dict[str, Any]:
         """Return nothing more."""

@@ -8,14 +8,14 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from typing import Final
+from typing import Any, Final
 
 import uvloop
 
 from domain.kernel.agencies import PANEL_ID
 from domain.kernel.events import london_day
 from domain.kernel.ids import CaseId
-from projections.oversight.published import Comparison, bundled_report
+from projections.oversight.published import bundled_report
 from safeguarding.hub.client.drafts import Draft
 from safeguarding.hub.v1.deadlines_pb2 import DEADLINE_BAND_OVERDUE
 from services.cli.demo import report
@@ -24,12 +24,13 @@ from services.cli.demo.england import enrol, enrolments, establishments, make_id
 from services.cli.demo.reading import reading_as
 from services.cli.demo.saying import Cast, Saying, at
 from services.cli.demo.serving import Stage
-from services.cli.demo.story import choose, told_case
+from services.cli.demo.story import choose, chosen_beside, told_case
 from services.cli.demo.telling import Told, tell
 from services.cli.demo.today import HISTORY_ENDS_BEFORE, live_case
+from services.cli.output import plain
 from services.cli.printed import compared, counted
 from services.cli.progress import progress
-from services.cli.synthetic.generator import Population, england_2020
+from services.cli.synthetic.generator import Population, england_2020, population
 from services.projector.verification import Verdict
 
 YEAR: Final = (date(2020, 1, 1), date(2020, 12, 31))
@@ -45,16 +46,21 @@ LONGEST_OVERDUE: Final = 3
 
 @dataclass(slots=True)
 class Showing:
-    """One showing: where it takes place, who plays, and what came of it."""
+    """One showing: where it takes place, who plays, and what came of it.
+
+    ``is_drawn``: nobody has published figures of the population, and the told case is told beside it.
+    """
 
     stage: Stage
     population: Population
+    is_drawn: bool
     cast: Cast
     sayings: Sequence[Saying]
     today: Cast
     show: Callable[[Iterable[str]], None]
     tally: Tally = field(default_factory=Tally)
-    comparisons: dict[str, Comparison] = field(default_factory=dict)
+    tables: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Each table as a document: held against the Panel's or, of a drawn population, as it is counted."""
     verdict: Verdict | None = None
 
     def run(self) -> None:
@@ -84,7 +90,7 @@ class Showing:
         try:
             await enrol(callers, operator, self.tally)
             told = await tell(self.cast, self.sayings, callers, self.tally)
-            with progress("England 2020") as done:
+            with progress("England" if self.is_drawn else "England 2020") as done:
                 async with self.stage.tried(self.tally) as progressed:
 
                     def report_both(sent: int, total: int) -> None:
@@ -100,7 +106,8 @@ class Showing:
 
     def _show_case(self, told: Told) -> None:
         """Show the told case: how it was told, its chronology for a partner, for the Panel and for the school, and its deadlines."""
-        self.show(report.told(told))
+        incidents = len(self.population.incidents)
+        self.show(report.told(told, f"of 2022, beside the {incidents}" if self.is_drawn else f"one of the {incidents}"))
         shown = {}
         for agency in (self.cast.area.business_unit, self.cast.area.police, PANEL_ID, self.cast.school):
             with reading_as(self.stage.settings, agency, self.tally.newest) as reader:
@@ -126,26 +133,34 @@ class Showing:
         self.show(report.overdue(OVERDUE_ON, late, LONGEST_OVERDUE))
 
     def _show_tables(self) -> None:
-        """Show the Panel's tables: those that are printed beside the print, the others as ours."""
-        self.show(report.tables_begin())
+        """Show the Panel's tables: those that are printed beside the print, the others as ours; of a drawn population all as ours."""
+        self.show(report.drawn_tables_begin(len(self.population.incidents)) if self.is_drawn else report.tables_begin())
         with reading_as(self.stage.settings, PANEL_ID, self.tally.newest) as reader:
             for number in sorted({*PRINTED, *OURS}, key=lambda number: (number != "chart", number)):
                 found = reader.table(number, YEAR, COUNT_DAY)
-                comparison = compared(found) if number in PRINTED else None
+                comparison = compared(found) if number in PRINTED and not self.is_drawn else None
                 self.show(report.table(counted(found), comparison))
                 if comparison is not None:
-                    self.comparisons[number] = comparison
+                    self.tables[number] = comparison.as_document()
                     self.tally.demand(comparison.match, f"table {number} is not the Panel's")
+                elif self.is_drawn:
+                    self.tables[number] = plain(found)
 
 
-def prepared(stage: Stage, seed: int, show: Callable[[Iterable[str]], None]) -> Showing:
-    """Draw the population and choose the case that is told in full."""
-    population = england_2020(bundled_report(), seed)
-    incident = choose(population.incidents)
+def prepared(stage: Stage, incidents: int | None, seed: int, show: Callable[[Iterable[str]], None]) -> Showing:
+    """Draw the population, that of the Panel's report unless it is to have so many ``incidents``, and choose the case told in full."""
+    published = bundled_report()
+    if incidents is None:
+        people = england_2020(published, seed)
+        incident = choose(people.incidents)
+    else:
+        people = population(published, incidents, seed)
+        incident = chosen_beside(people.areas, published, seed)
     cast = Cast(area=incident.area, case_id=incident.case_id)
     return Showing(
         stage=stage,
-        population=population,
+        population=people,
+        is_drawn=incidents is not None,
         cast=cast,
         sayings=told_case(cast, incident),
         today=Cast(area=incident.area, case_id=CaseId(str(uuid.uuid4()))),

@@ -1,4 +1,4 @@
-"""The case that is told in full, from a child's first weeks to the Panel's answer. It is one of the 482; everybody in it is invented."""
+"""The case that is told in full, from a child's first weeks to the Panel's answer. Everybody in it is invented."""
 
 from __future__ import annotations
 
@@ -68,14 +68,19 @@ from domain.sharing.events import (
     LegalGate,
     NilReturn,
 )
+from projections.oversight.published import Published
 from services.cli.demo.accounts import Accounts, minted
 from services.cli.demo.publication import publication
 from services.cli.demo.saying import Cast, Saying, at, done, working_day
+from services.cli.synthetic.england import Area
 from services.cli.synthetic.lives import notification
-from services.cli.synthetic.population import Incident
+from services.cli.synthetic.population import Incident, populate
+from services.cli.synthetic.profile import published_profile
 
 NOT_SIGNED_OFF: Final = "rapid_review.sent_without_sign_off"
 _TOLD_CATEGORY: Final = DeathCategory.EXTRA_FAMILIAL_FATAL_ASSAULT
+_YEAR_BESIDE: Final = 2022
+"""All that is told of a case of this year lies after the day on which the demo counts."""
 
 
 def choose(incidents: Sequence[Incident]) -> Incident:
@@ -92,6 +97,15 @@ def choose(incidents: Sequence[Incident]) -> Incident:
         setattr(told, name, other)
         setattr(course, name, mine)
     return told
+
+
+def chosen_beside(areas: Sequence[Area], published: Published, seed: int) -> Incident:
+    """Return the incident to be told beside a drawn population: of a later year, so that the year's tables are the population's alone.
+
+    A drawn population may have none that the story is of, and what is told of a case changes what is counted of it.
+    """
+    rng = Random(f"told beside {seed}")  # noqa: S311  # synthetic and to be had again, no secret
+    return choose(populate(replace(published_profile(published), year=_YEAR_BESIDE), areas, rng))
 
 
 def _unsuited(incident: Incident) -> tuple[bool, bool, bool, bool]:
