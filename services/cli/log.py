@@ -22,6 +22,7 @@ from services.cli.wording import counted
 from services.eventstore.opening import Opener
 from services.eventstore.port import Stored
 from services.eventstore.read_only import ReadOnlyEventStore, ReadOnlyShard
+from services.queries.sight import NOT_OF_THE_HUB, logged_event
 from services.runtime.settings import Settings
 
 DEFAULT_LIMIT: Final = 50
@@ -41,7 +42,10 @@ def log(
     body: Annotated[bool, typer.Option("--body", help="Bodies too. Reading them here is recorded nowhere; queries are.")] = False,
     json: Json = False,
 ) -> None:
-    """List the shards, or a shard's or stream's events: place, time, type, agency. Bodies stay sealed unless --body is given."""
+    """List the shards, or a shard's or stream's events: place, time, type, agency. Bodies stay sealed unless --body is given.
+
+    An event that another application put into the same store is shown by its place, and that it is none of the hub.
+    """
     settings = settings_of(home)
     types = frozenset(event_type or ())
     if unknown := sorted(types - EVENT_TYPES.keys()):
@@ -109,7 +113,8 @@ def _opener(settings: Settings, store: ReadOnlyEventStore, closing: ExitStack) -
 
 def _entry(shard: ReadOnlyShard, stored: Stored, opener: Opener | None) -> dict[str, object]:
     """Return an event as it is shown."""
-    logged = LoggedEvent.FromString(stored.state)
+    of_hub = logged_event(stored)
+    logged = of_hub or LoggedEvent()
     header = EventHeader.FromString(logged.header)
     entry: dict[str, object] = {
         "shard": shard.name,
@@ -127,8 +132,9 @@ def _entry(shard: ReadOnlyShard, stored: Stored, opener: Opener | None) -> dict[
         "leaf": shard.leaf(stored).hex(),
         "findings": list(logged.findings),
         "mended": list(logged.mended),
+        "is_of_hub": of_hub is not None,
     }
-    if opener is not None:
+    if opener is not None and of_hub is not None:
         entry["body"] = _body(opener.open(shard.name, stored))
     return entry
 
@@ -148,7 +154,7 @@ def _print(events: list[dict[str, object]], what: str, limit: int, *, with_bodie
     show(what, columns, rows, right=[0, 4])
     if with_bodies:
         for one in events:
-            say(f"{one['position']}: {_told(one['body'])}")
+            say(f"{one['position']}: {_told(one['body']) if 'body' in one else NOT_OF_THE_HUB}")
     say(f"{counted(len(events), 'event')}{'; there may be more: --limit, --after' if len(events) == limit else ''}")
 
 
@@ -169,7 +175,8 @@ def _without_nulls(value: object) -> object:
 
 def _marks(entry: dict[str, object]) -> str:
     findings, mended = entry["findings"], entry["mended"]
-    marks = ["imported"] if entry["imported"] else []
+    marks = [] if entry["is_of_hub"] else [NOT_OF_THE_HUB]
+    marks += ["imported"] if entry["imported"] else []
     marks += [f"finding {rule}" for rule in findings] if isinstance(findings, list) else []
     marks += [f"mended {rule}" for rule in mended] if isinstance(mended, list) else []
     return ", ".join(marks)

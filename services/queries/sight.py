@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from google.protobuf.message import DecodeError
+
 from domain.calendar import bundled
 from domain.kernel.agencies import AgencyKind, kind_of
 from domain.kernel.ids import AgencyId, category_of
@@ -30,6 +32,7 @@ from services.trust.sealing import open_sealed
 
 DESTROYED: Final = "destroyed"
 NOT_FOR_THIS_READER: Final = "not for this reader"
+NOT_OF_THE_HUB: Final = "not an event of the hub"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,6 @@ class Entries:
             return None
         if sight is not None and not sight.sees(stored):
             return None
-        logged = LoggedEvent.FromString(stored.state)
         entry = pb.LogEntry(
             position=stored.position,
             stream=stored.stream,
@@ -109,11 +111,15 @@ class Entries:
             event_id=stored.event_id,
             event_type=stored.type,
             leaf=self._shard.leaf(stored),
-            header=logged.header,
-            signature=logged.signature,
-            registry_position=logged.registry_position,
         )
         entry.recorded_at.FromMilliseconds(stored.recorded_at_ms)
+        logged = logged_event(stored)
+        if logged is None:
+            entry.body_withheld = NOT_OF_THE_HUB
+            return entry
+        entry.header = logged.header
+        entry.signature.CopyFrom(logged.signature)
+        entry.registry_position = logged.registry_position
         if sight is None or sight.standing is not Standing.LINKED or _author(logged) == sight.agency_id:
             entry.findings.extend(logged.findings)
             entry.mended.extend(logged.mended)
@@ -131,6 +137,15 @@ class Entries:
             entry.salt, entry.body = salt, body
         else:
             entry.body_withheld = NOT_FOR_THIS_READER
+
+
+def logged_event(stored: Stored) -> LoggedEvent | None:
+    """Return an event as the hub logged it, None for one that others put into the same store: it has no header."""
+    try:
+        logged = LoggedEvent.FromString(stored.state)
+        return logged if EventHeader.FromString(logged.header).event_id else None
+    except DecodeError:
+        return None
 
 
 def _author(logged: LoggedEvent) -> str:

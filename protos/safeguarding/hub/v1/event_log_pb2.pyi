@@ -193,7 +193,7 @@ class LogEntry(_message.Message):
     salt: _builtins.bytes
     """The commitment's salt."""
     body_withheld: _builtins.str
-    """Why there is no body: "not for this reader" or "destroyed"."""
+    """Why there is no body: "not for this reader", "destroyed", or "not an event of the hub", which has no header either."""
     registry_position: _builtins.int
     """The position of the national shard at which its key was judged."""
     @_builtins.property
