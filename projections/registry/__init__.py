@@ -1,1 +1,1 @@
-"""Agencies and their keys."""
+"""Agencies, their keys and their partnerships."""

@@ -1,4 +1,4 @@
-"""From agency and key events to the registry as it stands. A registry is small: one statement an event will do."""
+"""From agency, key and partnership events to the registry as it stands. A registry is small: one statement an event will do."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from sqlalchemy import Connection, delete, insert, select, update
 import domain.access.events
 import domain.incident.events
 import domain.local_review.events
-import domain.partnership.events
 import domain.rapid_review.events
 import domain.sharing.events
 from domain.agency.events import AgencyEnrolled, AgencySuspended, KeyRegistered, KeyRetired, KeyRevoked
 from domain.kernel.events import EVENT_TYPES, Event, Recorded
+from domain.partnership.events import MembershipChanged, PartnershipEstablished
 from projections.kernel.view import Tables, View
 from projections.registry.tables import define
 
@@ -33,7 +33,7 @@ def apply(connection: Connection, tables: Tables, batch: Sequence[Recorded]) -> 
     """Write what a batch of one shard changes. An event whose body is gone changes nothing: what stood, stands.
 
     A correction changes what is said, as the hub's own registry has it (``domain.agency``): it neither suspends nor reinstates, and
-    one of an older enrolment than the newest changes nothing.
+    one of an older enrolment than the newest changes nothing. Partnerships stand as ``domain.partnership`` has them.
     """
     for recorded in batch:
         match recorded.event:
@@ -48,6 +48,10 @@ def apply(connection: Connection, tables: Tables, batch: Sequence[Recorded]) -> 
                 _end_key(connection, tables, recorded, retired)
             case KeyRevoked() as revoked:
                 _end_key(connection, tables, recorded, revoked)
+            case PartnershipEstablished() as established:
+                _establish(connection, tables, recorded, established)
+            case MembershipChanged() as changed:
+                _change_members(connection, tables, recorded, changed)
             case _:
                 pass
 
@@ -104,12 +108,53 @@ def _end_key(connection: Connection, tables: Tables, recorded: Recorded, event: 
         connection.execute(chosen.where(table.c.state == state.value).values(reason=reason))
 
 
+def _establish(connection: Connection, tables: Tables, recorded: Recorded, event: PartnershipEstablished) -> None:
+    """Write a partnership; once its members have changed, a correction of how it began leaves them as they are."""
+    table = tables["partnership"]
+    chosen = table.c.shard == recorded.shard
+    row = {
+        "shard": recorded.shard,
+        "name": event.name,
+        "starts_on": event.arrangements_start_on,
+        "members": _members(event),
+        "members_since": event.arrangements_start_on,
+        "changed_in": [],
+    }
+    before = connection.execute(select(table).where(chosen)).one_or_none()
+    if before is not None and before.changed_in:
+        row |= {"members": before.members, "members_since": before.members_since, "changed_in": before.changed_in}
+    connection.execute(delete(table).where(chosen))
+    connection.execute(insert(table), row)
+
+
+def _change_members(connection: Connection, tables: Tables, recorded: Recorded, event: MembershipChanged) -> None:
+    """Replace a partnership's members; a correction of any change but the newest leaves them as they are."""
+    table = tables["partnership"]
+    chosen = table.c.shard == recorded.shard
+    before = connection.execute(select(table).where(chosen)).one_or_none()
+    if before is None:  # how it began can no longer be read
+        return
+    changed_in: list[str] = []
+    if recorded.corrects is not None:
+        changed_in = before.changed_in
+        if recorded.corrects.hex() not in changed_in:
+            return
+    members = {"members": _members(event), "members_since": event.effective_on, "changed_in": [*changed_in, recorded.event_id.hex()]}
+    connection.execute(update(table).where(chosen).values(**members))
+
+
+def _members(event: PartnershipEstablished | MembershipChanged) -> list[str]:
+    return [event.business_unit, *event.partners, *event.relevant_agencies]
+
+
 _HANDLED: Final[tuple[type[Event], ...]] = (
     AgencyEnrolled,
     AgencySuspended,
     KeyRegistered,
     KeyRetired,
     KeyRevoked,
+    PartnershipEstablished,
+    MembershipChanged,
 )
 _AREAS_PASSED_OVER: Final[tuple[ModuleType, ...]] = (
     domain.incident.events,
@@ -117,14 +162,13 @@ _AREAS_PASSED_OVER: Final[tuple[ModuleType, ...]] = (
     domain.rapid_review.events,
     domain.local_review.events,
     domain.access.events,
-    domain.partnership.events,
 )
-"""Nothing that is said of a case or a partnership, now or later, belongs to the registry."""
+"""Nothing that is said of a case, now or later, belongs to the registry."""
 _MODULES_PASSED_OVER: Final = frozenset(area.__name__ for area in _AREAS_PASSED_OVER)
 
 REGISTRY: Final = View(
     name="registry",
-    version="2",
+    version="3",
     define=define,
     handles=frozenset(event.EVENT_TYPE for event in _HANDLED),
     ignores=frozenset(name for name, event in EVENT_TYPES.items() if event.__module__ in _MODULES_PASSED_OVER),

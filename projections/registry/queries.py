@@ -1,4 +1,4 @@
-"""Reading the registry: agencies and keys, each list by id and page by page."""
+"""Reading the registry: agencies, keys and partnerships, each list by id and page by page."""
 
 from __future__ import annotations
 
@@ -43,6 +43,17 @@ class AgencyKey:
     position: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Partnership:
+    """A partnership as its newest lists say. ``members``: its business unit, its statutory partners, then the relevant agencies."""
+
+    shard: str
+    name: str
+    starts_on: date
+    members: tuple[str, ...]
+    members_since: date
+
+
 def agencies(connection: Connection, tables: Tables, *, kind: AgencyKind | None = None, after: str = "", limit: int) -> tuple[Agency, ...]:
     """Return up to ``limit`` agencies, of one kind or of all, whose id comes after ``after``, by id."""
     table = tables["agency"]
@@ -68,6 +79,13 @@ def keys(connection: Connection, tables: Tables, *, agency_id: str | None, after
     return tuple(_key(row) for row in connection.execute(statement))
 
 
+def partnerships(connection: Connection, tables: Tables, *, after: str = "", limit: int) -> tuple[Partnership, ...]:
+    """Return up to ``limit`` partnerships whose shard comes after ``after``, by shard."""
+    table = tables["partnership"]
+    statement = select(table).where(table.c.shard > after).order_by(table.c.shard).limit(limit)
+    return tuple(_partnership(row) for row in connection.execute(statement))
+
+
 def _agency(row: Row[Any]) -> Agency:
     """Return one row as an agency."""
     values = row._asdict()
@@ -79,3 +97,10 @@ def _key(row: Row[Any]) -> AgencyKey:
     """Return one row as a key."""
     reason = None if row.reason is None else RevocationReason(row.reason)
     return AgencyKey(**row._asdict() | {"algorithm": KeyAlgorithm(row.algorithm), "state": KeyState(row.state), "reason": reason})
+
+
+def _partnership(row: Row[Any]) -> Partnership:
+    """Return one row as a partnership."""
+    values = row._asdict()
+    del values["changed_in"]
+    return Partnership(**values | {"members": tuple(row.members)})

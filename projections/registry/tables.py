@@ -1,4 +1,4 @@
-"""The registry's rows: agencies and their keys, as they stand."""
+"""The registry's rows: agencies, their keys and their partnerships, as they stand."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ def define(metadata: MetaData, prefix: str) -> Tables:
     return {
         "agency": _agency(metadata, prefix),
         "agency_key": _agency_key(metadata, prefix),
+        "partnership": _partnership(metadata, prefix),
     }
 
 
@@ -48,4 +49,18 @@ def _agency_key(metadata: MetaData, prefix: str) -> Table:
         Column("ended_at", Instant),
         Column("position", BigInteger, nullable=False),
         Index(f"{prefix}agency_key_agency", "agency_id"),
+    )
+
+
+def _partnership(metadata: MetaData, prefix: str) -> Table:
+    """One row a partnership; ``changed_in`` are the ids of the newest change of its members and of that change's corrections."""
+    return Table(
+        f"{prefix}partnership",
+        metadata,
+        Column("shard", Text, primary_key=True),
+        Column("name", Text, nullable=False),
+        Column("starts_on", Date, nullable=False),
+        Column("members", Json, nullable=False),
+        Column("members_since", Date, nullable=False),
+        Column("changed_in", Json, nullable=False),
     )

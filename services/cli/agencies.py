@@ -117,7 +117,7 @@ def list_agencies(home: Home = None, json: Json = False) -> None:
         emit({"agencies": found})
         return
     columns = ("Agency", "Kind", "Name", "Live from", "Shards", "Suspended")
-    rows = [(one.agency_id, _kind(one), one.name, one.live_from, ", ".join(one.shards) or "all", one.suspended) for one in found]
+    rows = [(one.agency_id, kind_code(one.kind), one.name, one.live_from, ", ".join(one.shards) or "all", one.suspended) for one in found]
     show(f"Agencies: {len(found)}", columns, rows)
 
 
@@ -151,6 +151,11 @@ def state_of(settings: Settings, decider: Decider[T], shard: Shard, stream: Stre
         for stored in store.shard(shard).read_stream(stream):
             state = decider.evolve(state, opener.open(shard, stored))
     return state
+
+
+def kind_code(kind: WireKind.ValueType) -> str:
+    """Return the code of a kind of agency, as documents have it: ``local_authority``."""
+    return WireKind.Name(kind).removeprefix("AGENCY_KIND_").lower()
 
 
 def say_changed(changed: Mapping[str, tuple[str, str]]) -> None:
@@ -193,10 +198,6 @@ def _remove(folder: Path, *, is_new_folder: bool) -> None:
     if is_new_folder and folder.exists():
         rmtree(folder)
         tell(f"hub: {folder}, made for this enrolment, is removed again")
-
-
-def _kind(agency: pb.AgencyRecord) -> str:
-    return WireKind.Name(agency.kind).removeprefix("AGENCY_KIND_").lower()
 
 
 def _unregistered(settings: Settings, agency: str) -> KeyRegistered | None:

@@ -89,8 +89,8 @@ COMMANDS: Final[dict[str, Command]] = {
     ),
     "partnerships": Command(
         "services.cli.partnerships",
-        "Establish safeguarding partnerships and change their members.",
-        ("hub partnerships change barnsley --reason new_relevant_agency --add agency-barnsley-hospice",),
+        "Establish, list and change safeguarding partnerships.",
+        ("hub partnerships change barnsley --reason new_relevant_agency --add agency-barnsley-hospice", "hub partnerships list"),
         is_group=True,
     ),
     "keys": Command(

@@ -8,18 +8,23 @@ from typing import Annotated
 
 import typer
 
-from domain.kernel.agencies import AgencyKind, kind_of
+from domain.kernel.agencies import OPERATOR_ID, AgencyKind, kind_of
+from domain.kernel.events import Purpose
 from domain.kernel.ids import AgencyId, Shard
 from domain.partnership.decider import DECIDER
 from domain.partnership.events import MembershipChange, MembershipChanged, PartnershipEstablished
 from domain.partnership.state import Established, Unknown, partnership_stream
+from safeguarding.hub.v1 import registry_pb2 as pb
+from safeguarding.hub.v1.query_pb2 import MinPosition
+from safeguarding.hub.v1.registry_pb2_grpc import RegistryServiceStub
 from services.bootstrap import now
-from services.cli.agencies import say_changed, state_of
-from services.cli.calling import demand_shards, operator_appends, settle
+from services.cli.agencies import PAGE_ROWS, kind_code, say_changed, state_of
+from services.cli.calling import Calling, demand_shards, operator_appends, read_log, settle
 from services.cli.commands import examples
 from services.cli.failures import wrong_usage
-from services.cli.options import Home, Json, read_agency, read_day, settings_of
-from services.cli.output import emit, say
+from services.cli.options import DEFAULT_ROLE, DEFAULT_USER, Home, Json, read_agency, read_day, settings_of
+from services.cli.output import emit, plain, say, show
+from services.cli.wording import in_words
 from services.runtime.settings import Settings
 
 app = typer.Typer(no_args_is_help=True)
@@ -27,7 +32,7 @@ app = typer.Typer(no_args_is_help=True)
 
 @app.callback()
 def partnerships() -> None:
-    """Establish safeguarding partnerships and change their members: each has a shard of its own."""
+    """Establish safeguarding partnerships, list them and change their members: each has a shard of its own."""
 
 
 @app.command(
@@ -128,6 +133,45 @@ def change(
     settle(operator_appends(settings, [event], shard=shard), json=json, shard=shard, changed=changed)
     if not json:
         say_changed(changed)
+
+
+@app.command("list", epilog=examples("hub partnerships list", "hub partnerships list --json"))
+def list_partnerships(home: Home = None, json: Json = False) -> None:
+    """List the partnerships: name, members, and since when they are its members, which may be a day to come."""
+    calling = Calling(
+        settings=settings_of(home), agency_id=OPERATOR_ID, user=DEFAULT_USER, role=DEFAULT_ROLE, purpose=Purpose.ADMINISTRATION
+    )
+    found = _partnerships(calling)
+    if json:
+        emit({"partnerships": [_plain(one) for one in found]})
+        return
+    columns = ("Shard", "Name", "Since", "Members", "Members since")
+    rows = [(one.shard, one.name, one.starts_on, "\n".join(map(_member, one.members)), one.members_since) for one in found]
+    show(f"Partnerships: {len(found)}", columns, rows, whole=[2, 4])
+
+
+def _partnerships(calling: Calling) -> list[pb.PartnershipRecord]:
+    """Return all partnerships, by shard."""
+    with calling.channel() as channel:
+        request = pb.ListPartnershipsRequest(page_size=PAGE_ROWS, min_positions=_newest(calling.settings))
+        pages = calling.pages(RegistryServiceStub(channel).ListPartnerships, request)
+        return [partnership for page in pages for partnership in page.partnerships]
+
+
+def _newest(settings: Settings) -> list[MinPosition]:
+    """Return where each partnership was last changed: what a list of them has to have seen after a command that changed one."""
+    with read_log(settings) as store:
+        streams = {name: store.shard(name).read_stream(partnership_stream(Shard(name))) for name in store.shards()}
+    return [MinPosition(shard=name, position=stream[-1].position) for name, stream in streams.items() if stream]
+
+
+def _plain(partnership: pb.PartnershipRecord) -> dict[str, object]:
+    members = [{"agency_id": one.agency_id, "kind": kind_code(one.kind)} for one in partnership.members]
+    return {**plain(partnership), "members": members}
+
+
+def _member(member: pb.PartnershipMember) -> str:
+    return f"{in_words(kind_code(member.kind))}: {member.agency_id}"
 
 
 def _established(settings: Settings, shard: str) -> Established:

@@ -95,6 +95,7 @@ QUERIES: Final = {
     "OversightService/GetTimeliness": Access(Rule.PANEL, _PANEL_TESTS),
     "RegistryService/ListAgencies": Access(Rule.ENROLLED, _REGISTRY_TESTS),
     "RegistryService/ListKeys": Access(Rule.ENROLLED, _REGISTRY_TESTS),
+    "RegistryService/ListPartnerships": Access(Rule.ENROLLED, _REGISTRY_TESTS),
 }
 APPEND_NAMES: Final = {f"{service.__name__}Service": service for service in APPEND_SERVICES}
 

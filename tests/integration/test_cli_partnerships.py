@@ -57,6 +57,31 @@ def test_who_joins_and_leaves_is_said_and_everybody_else_stays(home: Path) -> No
     }
 
 
+def test_partnerships_are_listed_with_their_members_and_since_when(home: Path) -> None:
+    assert change(home, "new_relevant_agency", "--add", HOSPICE, "--effective-on", "2025-01-01").code == 0
+    shown = ran("partnerships", "list", "--home", home).out
+
+    assert ran("partnerships", "list", "--json", "--home", home).document == {
+        "partnerships": [
+            {
+                "shard": SHARD,
+                "name": "Northmoor (synthetic)",
+                "starts_on": STARTS_ON,
+                "members": [
+                    {"agency_id": BUSINESS_UNIT, "kind": "partnership"},
+                    {"agency_id": COUNCIL, "kind": "local_authority"},
+                    {"agency_id": ICB, "kind": "icb"},
+                    {"agency_id": POLICE, "kind": "police"},
+                    {"agency_id": HOSPICE, "kind": "relevant_agency"},
+                ],
+                "members_since": "2025-01-01",
+            }
+        ]
+    }
+    assert "Partnerships: 1" in shown
+    assert f"relevant agency: {HOSPICE}" in shown
+
+
 def test_a_change_that_changes_nothing_is_not_sent(home: Path) -> None:
     before = newest(home)
     same = change(home, "other", "--add", ICB, "--business-unit", BUSINESS_UNIT)

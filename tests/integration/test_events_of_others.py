@@ -12,6 +12,8 @@ from eventsourcing.domain import Aggregate
 from domain.kernel.agencies import OPERATOR_ID
 from domain.kernel.ids import NATIONAL
 from safeguarding.hub.v1.event_log_pb2 import LogEntry
+from safeguarding.hub.v1.query_pb2 import MinPosition
+from safeguarding.hub.v1.registry_pb2 import ListPartnershipsRequest
 from services.bootstrap import found_home
 from services.eventstore.port import Accepted, Append, ProposedEvent, Stored
 from services.eventstore.recorders import NO_HEADER_HASH
@@ -21,7 +23,7 @@ from services.runtime.settings import load_settings
 from tests.support.builders import COUNCIL, SHARD
 from tests.support.command import ran
 from tests.support.hub import RunningHub
-from tests.support.reading import a_told_case, caught_up, first, queries
+from tests.support.reading import CALL_SECONDS, a_told_case, caught_up, first, queries
 
 
 def the_aggregate_of_an_application(home: Path) -> Aggregate:
@@ -58,8 +60,8 @@ def test_the_log_shows_an_event_of_an_application_as_what_it_is_and_goes_on(tmp_
     assert f"\n{len(told)}: {NOT_OF_THE_HUB}\n" in shown.out
 
 
-async def test_a_stream_and_a_subscription_name_an_event_of_others_and_go_on(hub: RunningHub) -> None:
-    shard, stream = hub.parts.store.shard(SHARD), "partnership-allotments"
+async def lets_allotments(hub: RunningHub, shard: str, stream: str) -> int:
+    """Have another application append two events to a new stream; return the first one's position."""
     events = [
         ProposedEvent(
             stream=stream,
@@ -68,14 +70,19 @@ async def test_a_stream_and_a_subscription_name_an_event_of_others_and_go_on(hub
             header_hash=NO_HEADER_HASH,
             key_id="",
             type="allotment.let",
-            state=state,
+            state=b'{"plot": 7}',
         )
-        for version, state in enumerate((b'{"plot": 7}', b'{"plot": 8}'), start=1)
+        for version in (1, 2)
     ]
-    append = Append(append_id=rising_id(), shard=SHARD, node_id="others", expectations=(), events=tuple(events))
-    result = await asyncio.wrap_future(shard.append(append))
+    append = Append(append_id=rising_id(), shard=shard, node_id="others", expectations=(), events=tuple(events))
+    result = await asyncio.wrap_future(hub.parts.store.create_shard(shard).append(append))
     assert isinstance(result, Accepted)
-    begin = result.placed[0].position
+    return result.placed[0].position
+
+
+async def test_a_stream_and_a_subscription_name_an_event_of_others_and_go_on(hub: RunningHub) -> None:
+    stream = "partnership-allotments"
+    begin = await lets_allotments(hub, SHARD, stream)
     case_id, position = await a_told_case(hub)
     await caught_up(hub, position)
 
@@ -89,6 +96,17 @@ async def test_a_stream_and_a_subscription_name_an_event_of_others_and_go_on(hub
     ]
     assert list(followed.entries)[:2] == list(page.entries)
     assert f"incident-{case_id}" in [entry.stream for entry in followed.entries]
+
+
+async def test_a_partnership_that_others_write_over_is_missing_from_the_list_and_said_to_be(hub: RunningHub) -> None:
+    begin = await lets_allotments(hub, "allotments", "partnership-allotments")
+    both = [MinPosition(shard=SHARD, position=1), MinPosition(shard="allotments", position=begin + 1)]
+
+    async with queries(hub, COUNCIL) as asks:
+        listed = await asks.registry.ListPartnerships(ListPartnershipsRequest(min_positions=both), timeout=CALL_SECONDS)
+
+    assert [one.shard for one in listed.partnerships] == [SHARD]
+    assert ("allotments", ["partnership-allotments"]) in [(one.shard, list(one.parked_streams)) for one in listed.freshness]
 
 
 def test_an_event_without_anything_in_it_is_none_of_the_hub() -> None:

@@ -98,6 +98,12 @@ async def test_agencies_and_keys_are_known_to_every_node(partial: RunningHub) ->
     assert COUNCIL in [agency.agency_id for agency in listed.agencies]
 
 
+async def test_the_partnerships_are_not_told_from_some_of_them(partial: RunningHub) -> None:
+    async with queries(partial, COUNCIL) as asks:
+        told = await refusal(asks.registry.ListPartnerships(registry_pb2.ListPartnershipsRequest(), timeout=CALL_SECONDS))
+    assert (told.code, told.message) == ("UNAVAILABLE", "this node follows elsewhere alone; ask one that follows every shard")
+
+
 def test_what_is_carried_into_every_shard_goes_to_those_that_are_followed(partial: RunningHub) -> None:
     assert [done.result(10) for done in partial.parts.registry.spread([KeyId(f"{COUNCIL}:lost")])] == [None]
     assert partial.parts.store.shards() == (NATIONAL,)

@@ -25,6 +25,7 @@ from domain.rapid_review.events import (
 )
 from domain.sharing.events import InformationRestricted, LegalGate
 from safeguarding.hub.v1 import chronology_pb2, deadlines_pb2, event_log_pb2, oversight_pb2, registry_pb2
+from safeguarding.hub.v1.query_pb2 import MinPosition
 from services.bootstrap import make_identity, now
 from services.queries.asking import Asker
 from tests.support.builders import (
@@ -332,10 +333,13 @@ async def test_agencies_keys_and_the_partnership_are_open_to_whoever_is_enrolled
     async with queries(hub, agency_id) as asks:
         agencies = await asks.registry.ListAgencies(registry_pb2.ListAgenciesRequest(), timeout=10)
         keys = await asks.registry.ListKeys(registry_pb2.ListKeysRequest(agency_id=COUNCIL), timeout=10)
+        of_northmoor = registry_pb2.ListPartnershipsRequest(min_positions=[MinPosition(shard=SHARD, position=1)])
+        partnerships = await asks.registry.ListPartnerships(of_northmoor, timeout=10)
         partnership = await asks.stream(f"partnership-{SHARD}")
         agency = await asks.stream(f"agency-{COUNCIL}", shard=NATIONAL)
     assert {COUNCIL, PANEL_ID, "hub"} <= {one.agency_id for one in agencies.agencies}
     assert [one.key_id for one in keys.keys] == [f"{COUNCIL}:1"]
+    assert [one.shard for one in partnerships.partnerships] == [SHARD]
     assert {one.body_withheld for one in (*partnership.entries, *agency.entries)} == {""}
 
 
@@ -349,6 +353,7 @@ async def test_a_certificate_of_an_agency_that_was_never_enrolled_reads_nothing(
             first(asks.subscribe()),
             asks.registry.ListAgencies(registry_pb2.ListAgenciesRequest(), timeout=10),
             asks.registry.ListKeys(registry_pb2.ListKeysRequest(), timeout=10),
+            asks.registry.ListPartnerships(registry_pb2.ListPartnershipsRequest(), timeout=10),
         ]
         assert {(await refusal(call)).code for call in calls} == {"PERMISSION_DENIED"}
 

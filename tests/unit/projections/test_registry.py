@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,16 +20,22 @@ from domain.agency.events import (
 from domain.kernel.agencies import kind_of
 from domain.kernel.events import EVENT_TYPES, Event, Recorded
 from domain.kernel.ids import NATIONAL, AgencyId, KeyId, Shard
+from domain.partnership.decider import DECIDER
+from domain.partnership.events import MembershipChange, MembershipChanged
+from domain.partnership.state import Established
 from projections.kernel.database import ViewDatabase
 from projections.registry.projection import REGISTRY, KeyState
-from projections.registry.queries import agencies, agency, keys
+from projections.registry.queries import Partnership, agencies, agency, keys, partnerships
 from tests.support.builders import (
+    BUSINESS_UNIT,
     COUNCIL,
     ICB,
     MONDAY,
     OPERATOR,
     POLICE,
+    SCHOOL,
     SHARD,
+    a_partnership_established,
     body_gone,
     corrects,
     recorded,
@@ -162,6 +169,63 @@ def test_a_correction_of_a_keys_end_changes_the_reason_and_not_the_end(database:
     with database.reading("registry") as look:
         (found,) = keys(look.connection, look.tables, agency_id=COUNCIL, limit=10)
         assert (found.state, found.reason, found.ended_at) == (KeyState.REVOKED, RevocationReason.COMPROMISED, MONDAY)
+
+
+ESTABLISHED = recorded(a_partnership_established(), by=OPERATOR)
+RENAMED = recorded(a_partnership_established(name="The moors", details=corrects(ESTABLISHED.event_id)), by=OPERATOR)
+
+
+def a_change(on: date, *relevant_agencies: str, correcting: Recorded | None = None) -> Recorded:
+    """A change of members to one partner of each kind, the business unit, and these."""
+    details = None if correcting is None else corrects(correcting.event_id)
+    said = MembershipChanged(
+        change=MembershipChange.OTHER,
+        effective_on=on,
+        business_unit=BUSINESS_UNIT,
+        partners=(COUNCIL, ICB, POLICE),
+        relevant_agencies=tuple(map(AgencyId, relevant_agencies)),
+        details=details,
+    )
+    return recorded(said, by=OPERATOR)
+
+
+FIRST = a_change(date(2022, 7, 1))
+SECOND = a_change(date(2023, 7, 1), SCHOOL)
+SECOND_CORRECTED = a_change(date(2023, 8, 1), "agency-northmoor-hospice", correcting=SECOND)
+HISTORIES = {
+    "established": [ESTABLISHED],
+    "its beginning corrected": [ESTABLISHED, RENAMED],
+    "changed": [ESTABLISHED, FIRST, SECOND],
+    "its beginning corrected after a change": [ESTABLISHED, FIRST, RENAMED],
+    "the newest change corrected": [ESTABLISHED, FIRST, SECOND, SECOND_CORRECTED],
+    "the correction corrected": [ESTABLISHED, SECOND, SECOND_CORRECTED, a_change(date(2023, 9, 1), correcting=SECOND_CORRECTED)],
+    "an older change corrected": [ESTABLISHED, FIRST, SECOND, a_change(date(2022, 8, 1), correcting=FIRST)],
+    "a change whose body is gone": [ESTABLISHED, FIRST, body_gone(SECOND)],
+    "a change whose body is gone corrected": [ESTABLISHED, FIRST, body_gone(SECOND), SECOND_CORRECTED],
+    "a beginning whose body is gone": [body_gone(ESTABLISHED), FIRST],
+}
+
+
+@pytest.mark.parametrize("history", HISTORIES.values(), ids=HISTORIES)
+def test_a_partnership_stands_as_those_who_judge_events_have_it(database: ViewDatabase, history: list[Recorded]) -> None:
+    project(database, *history, shard=SHARD)
+    state = functools.reduce(DECIDER.evolve, history, DECIDER.initial)
+    with database.reading("registry") as look:
+        found = partnerships(look.connection, look.tables, limit=10)
+
+    assert found == (
+        ()
+        if not isinstance(state, Established)
+        else (
+            Partnership(
+                shard=SHARD,
+                name=state.name,
+                starts_on=state.arrangements_start_on,
+                members=(state.business_unit, *state.partners, *state.relevant_agencies),
+                members_since=state.changed_on or state.arrangements_start_on,
+            ),
+        )
+    )
 
 
 def test_an_event_whose_body_is_gone_leaves_what_stood(database: ViewDatabase) -> None:

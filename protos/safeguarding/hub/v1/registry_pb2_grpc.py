@@ -45,6 +45,11 @@ class RegistryServiceStub:
                 request_serializer=safeguarding_dot_hub_dot_v1_dot_registry__pb2.ListKeysRequest.SerializeToString,
                 response_deserializer=safeguarding_dot_hub_dot_v1_dot_registry__pb2.ListKeysResponse.FromString,
                 _registered_method=True)
+        self.ListPartnerships = channel.unary_unary(
+                '/safeguarding.hub.v1.RegistryService/ListPartnerships',
+                request_serializer=safeguarding_dot_hub_dot_v1_dot_registry__pb2.ListPartnershipsRequest.SerializeToString,
+                response_deserializer=safeguarding_dot_hub_dot_v1_dot_registry__pb2.ListPartnershipsResponse.FromString,
+                _registered_method=True)
 
 
 class RegistryServiceServicer:
@@ -65,6 +70,13 @@ class RegistryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListPartnerships(self, request, context):
+        """Returns the established partnerships. A node that follows some shards alone is UNAVAILABLE for it: it does not know all.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RegistryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +89,11 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.ListKeys,
                     request_deserializer=safeguarding_dot_hub_dot_v1_dot_registry__pb2.ListKeysRequest.FromString,
                     response_serializer=safeguarding_dot_hub_dot_v1_dot_registry__pb2.ListKeysResponse.SerializeToString,
+            ),
+            'ListPartnerships': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPartnerships,
+                    request_deserializer=safeguarding_dot_hub_dot_v1_dot_registry__pb2.ListPartnershipsRequest.FromString,
+                    response_serializer=safeguarding_dot_hub_dot_v1_dot_registry__pb2.ListPartnershipsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +151,33 @@ class RegistryService:
             '/safeguarding.hub.v1.RegistryService/ListKeys',
             safeguarding_dot_hub_dot_v1_dot_registry__pb2.ListKeysRequest.SerializeToString,
             safeguarding_dot_hub_dot_v1_dot_registry__pb2.ListKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPartnerships(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/safeguarding.hub.v1.RegistryService/ListPartnerships',
+            safeguarding_dot_hub_dot_v1_dot_registry__pb2.ListPartnershipsRequest.SerializeToString,
+            safeguarding_dot_hub_dot_v1_dot_registry__pb2.ListPartnershipsResponse.FromString,
             options,
             channel_credentials,
             insecure,
