@@ -100,8 +100,9 @@ def connect(path: str) -> sqlite3.Connection:
 def open_writer(path: Path, synchronous: str, connect: Connect = connect, kind: int = IS_THE_LOG) -> sqlite3.Connection:
     """Open or create the file for its one writer; raise ``IntegrityError`` for a file that is not a sound state of this version."""
     try:
+        path.touch(mode=0o600)  # its owner's alone, as data keys and views are; SQLite gives what it lays beside it the same mode
         connection = connect(str(path))
-    except sqlite3.Error as error:
+    except (OSError, sqlite3.Error) as error:
         raise Unavailable(f"{path}: cannot open the event store: {error}") from error
     try:
         _prepare(connection, path, synchronous, kind)

@@ -24,10 +24,11 @@ def settings(tmp_path: Path) -> Iterator[Settings]:
         yield made
 
 
-def test_the_views_are_for_their_owner_alone(settings: Settings) -> None:
-    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in settings.store_folder.glob("views.sqlite*")}
+@pytest.mark.parametrize("database", ["events", "keys", "views"])
+def test_a_database_is_for_its_owner_alone(database: str, settings: Settings) -> None:
+    files = [settings.store_folder / f"{database}.sqlite{more}" for more in BESIDE]
 
-    assert modes == {f"views.sqlite{more}": 0o600 for more in BESIDE}
+    assert [stat.S_IMODE(file.stat().st_mode) for file in files] == [0o600, 0o600, 0o600]
 
 
 @pytest.mark.parametrize("name", [f"{database}.sqlite{more}" for database in ("views", "spool") for more in BESIDE])
