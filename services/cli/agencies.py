@@ -28,7 +28,7 @@ from services.cli.commands import examples
 from services.cli.failures import Exit, Failure, wrong_usage
 from services.cli.keys import is_registered, keys_of
 from services.cli.options import DEFAULT_ROLE, DEFAULT_USER, Agency, Home, Json, Yes, confirm, read_day, settings_of
-from services.cli.output import cell, emit, say, show, tell
+from services.cli.output import cell, emit, plain, say, show, tell
 from services.cli.stores import opened_keys
 from services.eventstore.opening import Opener
 from services.runtime.settings import Settings
@@ -114,7 +114,7 @@ def list_agencies(home: Home = None, json: Json = False) -> None:
     )
     found = agencies_of(calling)
     if json:
-        emit({"agencies": found})
+        emit({"agencies": [{**plain(one), "kind": kind_code(one.kind)} for one in found]})
         return
     columns = ("Agency", "Kind", "Name", "Live from", "Shards", "Suspended")
     rows = [(one.agency_id, kind_code(one.kind), one.name, one.live_from, ", ".join(one.shards) or "all", one.suspended) for one in found]

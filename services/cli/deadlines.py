@@ -198,7 +198,7 @@ def _explain(calling: Calling, request: pb.ExplainDeadlineRequest, as_of: dateti
                 _demand_one(calling, request, as_of)
             raise
     if json:
-        emit(found)
+        emit({**plain(found), "deadline": _plain_deadline(found.deadline)})
         return
     say(f"Case {found.deadline.case_id} in {found.deadline.shard}")
     for line in (*found.lines, *(f"Not counted: {day}" for day in found.skipped_days)):
@@ -232,11 +232,12 @@ def _watch(calling: Calling, wanted: pb.DeadlineFilter, *, json: bool) -> None:
 
 
 def _plain(found: pb.ListDeadlinesResponse | pb.WatchDeadlinesResponse) -> dict[str, object]:
-    return {"deadlines": [{**plain(one), "band": _band(one)} for one in found.deadlines]}
+    return {"deadlines": [_plain_deadline(one) for one in found.deadlines]}
 
 
-def _band(deadline: pb.Deadline) -> str:
-    return pb.DeadlineBand.Name(deadline.band).removeprefix("DEADLINE_BAND_").lower()
+def _plain_deadline(deadline: pb.Deadline) -> dict[str, object]:
+    """Return a deadline as JSON has it: its band by the code that the filters are called by."""
+    return {**plain(deadline), "band": pb.DeadlineBand.Name(deadline.band).removeprefix("DEADLINE_BAND_").lower()}
 
 
 def _row(deadline: pb.Deadline) -> tuple[str, ...]:

@@ -222,8 +222,19 @@ def write_csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     stream = for_programs()
     out = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL)
     out.writerow([harmless(column) for column in columns])
-    out.writerows([harmless(cell(one)) if not isinstance(one, int | float) else one for one in row] for row in rows)
+    out.writerows([_csv_cell(one) for one in row] for row in rows)
     stream.flush()
+
+
+def _csv_cell(value: object) -> str | int | float:
+    """Return a value as programs read it: numbers as they are, yes and no as JSON has them."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return value
+        case _:
+            return harmless(cell(value))
 
 
 def harmless(text: str) -> str:

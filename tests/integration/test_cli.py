@@ -390,7 +390,7 @@ def test_agencies_are_listed_and_told_as_json(hub: Served) -> None:
     listed = {one["agency_id"]: one for one in hub.ran("agencies", "list", "--json").document["agencies"]}
 
     assert listed[COUNCIL]["name"] == f"{COUNCIL} (synthetic)"
-    assert (listed[COUNCIL]["shards"], listed[COUNCIL]["suspended"]) == ([SHARD], False)
+    assert (listed[COUNCIL]["kind"], listed[COUNCIL]["shards"], listed[COUNCIL]["suspended"]) == ("local_authority", [SHARD], False)
     assert f"{COUNCIL} (synthetic)" in hub.ran("agencies", "list").out
 
 
@@ -655,6 +655,7 @@ def test_a_deadline_explains_itself(hub: Served) -> None:
     assert words.out.count("2024-03-09: Saturday") == 1
     assert [day for day in told["skipped_days"] if any(day in line for line in told["lines"])] == []
     assert (told["deadline"]["clock"], told["deadline"]["day_zero"]) == ("K5B", "2024-03-04")
+    assert told["deadline"] in hub.ran("deadlines", "--case", CASE, "--as", COUNCIL, "--json").document["deadlines"]
     assert hub.ran("deadlines", "--explain", CASE, "K17").code == 3
 
 

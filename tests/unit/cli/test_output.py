@@ -41,6 +41,12 @@ def test_numbers_are_exported_as_numbers_and_signed_text_is_not(capsys: pytest.C
     assert capsys.readouterr().out == """"'=column","n"\n"'-1","-1"\n"""
 
 
+def test_yes_and_no_are_exported_as_json_has_them(capsys: pytest.CaptureFixture[str]) -> None:
+    write_csv(["a", "b", "c"], [[True, False, 1]])
+
+    assert capsys.readouterr().out == '"a","b","c"\n"true","false","1"\n'
+
+
 def test_every_cell_is_quoted(capsys: pytest.CaptureFixture[str]) -> None:
     write_csv(["a", "b"], [["a;=1", 'say "x"'], [None, 1.5]])
 
