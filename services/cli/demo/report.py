@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
+from functools import cache
 from pathlib import Path
 from textwrap import wrap
 from typing import Final
@@ -27,26 +28,28 @@ _UNSAID: Final = frozenset({"significant", "imported", "neutral"})
 """Marks that nearly every line bears: said once, above."""
 
 
-def _width() -> int:
-    """Return how wide lines may be: as for every command, but no wider than is read well."""
+@cache
+def width() -> int:
+    """Return how wide lines may be: as for every command, but no wider than is read well. Asked once: a console takes its time."""
     return min(WIDTH, console(sys.stdout).width)
 
 
 def heading(text: str) -> list[str]:
     """Return a heading."""
-    return ["", text, "=" * len(text)]
+    lines = paragraph(text)
+    return ["", *lines, "=" * max(map(len, lines))]
 
 
 def paragraph(text: str, indent: int = 0, hanging: int = 0) -> list[str]:
     """Return text broken into lines; those after the first stand ``hanging`` further in."""
-    return wrap(text, _width(), initial_indent=" " * indent, subsequent_indent=" " * (indent + hanging), break_long_words=True) or [""]
+    return wrap(text, width(), initial_indent=" " * indent, subsequent_indent=" " * (indent + hanging), break_long_words=True) or [""]
 
 
 def grid(header: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iterable[int] = (), widest: int = 0) -> list[str]:
     """Return a table of aligned columns; where all do not fit, column ``widest`` is broken into lines."""
     body = [list(row) for row in rows]
     widths = [max(len(row[index]) for row in (header, *body)) for index in range(len(header))]
-    over = sum(widths) + 2 * (len(widths) - 1) - _width()
+    over = sum(widths) + 2 * (len(widths) - 1) - width()
     widths[widest] = max(12, widths[widest] - max(0, over))
     numbers = frozenset(right)
     lines = [*_grid_row(header, widths, numbers, widest), "  ".join("-" * width for width in widths)]

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import TextIO
 
 import pytest
+from rich.console import Console
 
 from domain.areas import decider_for
 from domain.calendar import bundled, working_days_between
@@ -18,10 +20,12 @@ from domain.kernel.ids import CaseId, Stream, category_of
 from domain.local_review.events import CopyProvided, LocalReviewPublished
 from domain.rapid_review.events import Decision, SentToPanel
 from domain.sharing.events import Caveat, Entry, InformationCorrected, InformationDisputed, InformationShared, NilReturn
-from services.cli.demo.report import WIDTH, grid, paragraph
+from services.cli.demo import report
+from services.cli.demo.report import WIDTH, grid, heading, paragraph
 from services.cli.demo.saying import Cast, Saying
 from services.cli.demo.story import choose, told_case
 from services.cli.demo.today import HISTORY_ENDS_BEFORE, live_case
+from services.cli.output import console
 from services.cli.synthetic.generator import Population, england_2020
 from services.cli.synthetic.population import Incident
 from tests.support.admitting import LIVE_FROM, NOW, Admitting
@@ -164,12 +168,42 @@ def test_a_table_that_does_not_fit_is_broken_where_it_may_be_and_never_wider_tha
     assert " ".join(" ".join(lines).split()).count("long") == 5
 
 
+@pytest.mark.usefixtures("width_asked_anew")
+def test_how_wide_the_screen_is_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[TextIO] = []
+
+    def counted(stream: TextIO) -> Console:
+        asked.append(stream)
+        return console(stream)
+
+    monkeypatch.setattr(report, "console", counted)
+    for _ in range(3):
+        paragraph("words")
+
+    assert len(asked) == 1
+
+
 def test_a_paragraph_is_never_wider_than_the_screen() -> None:
     assert max(map(len, paragraph("word " * 100 + "x" * 300, 4, 2))) <= WIDTH
 
 
+@pytest.fixture
+def width_asked_anew() -> Iterator[None]:
+    """Let the report ask how wide the screen is, and whoever comes after too."""
+    report.width.cache_clear()
+    yield
+    report.width.cache_clear()
+
+
+@pytest.mark.usefixtures("width_asked_anew")
 def test_lines_are_no_wider_than_there_are_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
 
+    assert heading("A heading that is longer than forty columns") == [
+        "",
+        "A heading that is longer than forty",
+        "columns",
+        "=" * len("A heading that is longer than forty"),
+    ]
     assert max(map(len, paragraph("word " * 100 + "x" * 300, 4, 2))) <= 40
     assert max(map(len, grid(("a", "b"), [("word " * 20, "c")]))) <= 40
