@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import re
-import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Final
 
 from services.cli.checks import Check, Grade, checks_of
 from services.cli.failures import Exit, Failure
 from services.cli.options import Home, Json, settings_of
 from services.cli.output import emit, plain, say, show
-from services.runtime.settings import DEFAULT_HOME, FILE_NAME, PREFIX, Secret, Setting, Settings, SettingsError
+from services.runtime.settings import FILE_NAME, PREFIX, Problem, Setting, WrongSettings
 
-_PROBLEMS: Final = re.compile(r"; (?!the nearest )")
-"""Between one wrong setting and the next."""
-_VARIABLE: Final = re.compile(PREFIX + "[A-Z_]+")
-_SECRETS: Final = frozenset(one.name for one in fields(Settings) if "Secret" in str(one.type))
 WHAT_FOR: Final[Mapping[str, str]] = {
     "home": "The folder that holds everything the hub keeps.",
     "listen": "Where the hub answers agencies, host:port; port 0 takes a free one.",
@@ -63,15 +55,13 @@ def doctor(home: Home = None, json: Json = False) -> None:
 
     Each check says OK, WARN or FAIL, and what to do; wrong settings are marked, and hide no other check. The exit code is 5 if any failed.
     """
-    problems: list[str] = []
+    problems: Sequence[Problem] = ()
     try:
         settings = settings_of(home)
-        described = settings.describe()
-    except SettingsError as error:
-        problems = _PROBLEMS.split(str(error))
-        settings = _settings_without(home)
-        described = _as_given(settings, home)
-    checks = [Check("settings", Grade.FAIL, problem, "correct or remove it") for problem in problems]
+        described: Sequence[Setting] = settings.describe()
+    except WrongSettings as error:
+        problems, described, settings = error.problems, error.described, error.readable
+    checks = [Check("settings", Grade.FAIL, problem.words, "correct or remove it") for problem in problems]
     checks += checks_of(settings)
     _report(_explained(described, problems), checks, json=json)
     failed = [check for check in checks if check.grade is Grade.FAIL]
@@ -79,37 +69,10 @@ def doctor(home: Home = None, json: Json = False) -> None:
         raise Failure(Exit.UNSOUND, f"{len(failed)} of {len(checks)} checks failed", "what to do stands beside each")
 
 
-def _settings_without(home: Path | None) -> Settings:
-    """Return what can be told of the settings while some are wrong: which home, and the key to its keys."""
-    kek = os.environ.get("HUB_KEK")
-    return Settings(home=home or Path(os.environ.get("HUB_HOME") or DEFAULT_HOME), kek=Secret(kek) if kek else None)
-
-
-def _as_given(settings: Settings, home: Path | None) -> list[Setting]:
-    """Return every setting as it is given, right or wrong; secrets are not shown."""
-    in_environment = {name.upper(): value for name, value in os.environ.items() if name.upper().startswith(PREFIX)}
-    given = {name: (value, FILE_NAME) for name, value in _in_file(settings.settings_file).items() if name != "home"}
-    given |= {name.removeprefix(PREFIX).lower(): (value, "environment") for name, value in in_environment.items()}
-    given |= {} if home is None else {"home": (str(home), "argument")}
-    return [_as_shown(one, *given[one.name]) if one.name in given else one for one in settings.describe()]
-
-
-def _as_shown(setting: Setting, value: object, source: str) -> Setting:
-    return replace(setting, value="set, not shown" if setting.name in _SECRETS else str(value), source=source)
-
-
-def _in_file(file: Path) -> dict[str, Any]:
-    """Return what stands in ``hub.toml``; nothing if it cannot be read, which is among what is wrong then."""
-    try:
-        return tomllib.loads(file.read_text())
-    except (OSError, ValueError):
-        return {}
-
-
-def _explained(described: Sequence[Setting], problems: Sequence[str]) -> list[Explained]:
+def _explained(described: Sequence[Setting], problems: Sequence[Problem]) -> list[Explained]:
     """Return the settings with what each is for and what is wrong with it."""
-    wrong = {found.group(): problem for problem in problems if (found := _VARIABLE.match(problem))}
-    return [Explained(one, WHAT_FOR[one.name], wrong.get(one.variable, "")) for one in described]
+    wrong = {problem.name: problem.words for problem in problems}
+    return [Explained(one, WHAT_FOR[one.name], wrong.get(one.name, "")) for one in described]
 
 
 def _report(settings: Sequence[Explained], checks: list[Check], *, json: bool) -> None:

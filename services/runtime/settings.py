@@ -6,8 +6,8 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
@@ -202,21 +202,46 @@ class Settings:
 
 NAMES: Final = tuple(one.name for one in fields(Settings) if one.name != "sources")
 """Every setting, in order of declaration."""
+_SECRETS: Final = frozenset(one.name for one in fields(Settings) if "Secret" in str(one.type))
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong, in words; ``name`` is the setting's, empty for what is no setting."""
+
+    words: str
+    name: str = ""
+
+
+class WrongSettings(SettingsError):
+    """What ``load_settings`` refuses: all that is wrong, and what was given, for whoever explains it.
+
+    ``described``: every setting as it was given, right or wrong; secrets are not shown. ``readable``: which home it is, and the key to its
+    keys; all else as if it were not set.
+    """
+
+    def __init__(self, problems: Sequence[Problem], described: Sequence[Setting], readable: Settings) -> None:
+        """Say all that is wrong in one sentence."""
+        super().__init__("; ".join(one.words for one in problems))
+        self.problems = tuple(problems)
+        self.described = tuple(described)
+        self.readable = readable
 
 
 def load_settings(**overrides: Any) -> Settings:
     """Return the settings: ``overrides`` before ``HUB_*`` before ``hub.toml`` before defaults.
 
-    Raises ``SettingsError`` naming every unknown name (with a known one that is near) and every wrong value.
+    Raises ``WrongSettings`` naming every unknown name (with a known one that is near) and every wrong value.
     """
     in_environment = {name: value for name, value in os.environ.items() if name.upper().startswith(PREFIX)}
     home = Path(overrides.get("home") or _from_environment(in_environment, "home") or DEFAULT_HOME)
-    in_file = _read_file(home / FILE_NAME)
-    problems = [
+    in_file, problems = _read_file(home / FILE_NAME)
+    problems += [
         *_unknown(overrides, NAMES, "the arguments"),
         *_unknown(in_environment, [PREFIX + name.upper() for name in NAMES], "the environment"),
         *_unknown(in_file, [name for name in NAMES if name != "home"], str(home / FILE_NAME)),
     ]
+    in_file.pop("home", None)  # where the file lies is said by what leads to it
     plain = {name.upper().removeprefix(PREFIX).lower(): value for name, value in in_environment.items()}
     sources = dict.fromkeys(in_file, FILE_NAME) | dict.fromkeys(plain, "environment") | dict.fromkeys(overrides, "argument")
     given = in_file | plain | overrides
@@ -225,11 +250,14 @@ def load_settings(**overrides: Any) -> Settings:
         try:
             values[name] = _READ[name](given[name])
         except ValueError as error:
-            problems.append(f"{PREFIX}{name.upper()} ({sources[name]}): {error}")
-    problems += [words for name, others, words in _TOGETHER if values.get(name) and not all(values.get(other) for other in others)]
-    problems += [words for name, other, words in _APART if values.get(name) and values.get(other)]
+            problems.append(Problem(f"{PREFIX}{name.upper()} ({sources[name]}): {error}", name))
+    for name, others, words in _TOGETHER:
+        if values.get(name) and not all(values.get(other) for other in others):
+            problems.append(Problem(words, name))
+    problems += [Problem(words, name) for name, other, words in _APART if values.get(name) and values.get(other)]
     if problems:
-        raise SettingsError("; ".join(problems))
+        readable = Settings(home=home, kek=values.get("kek"))
+        raise WrongSettings(problems, [_as_given(one, given, sources) for one in readable.describe()], readable)
     return Settings(**values, sources=sources)
 
 
@@ -237,23 +265,32 @@ def _from_environment(variables: Mapping[str, str], name: str) -> str | None:
     return next((value for variable, value in variables.items() if variable.upper() == PREFIX + name.upper()), None)
 
 
-def _read_file(path: Path) -> dict[str, Any]:
+def _as_given(setting: Setting, given: Mapping[str, Any], sources: Mapping[str, str]) -> Setting:
+    """Return a setting as it was given; what was not given stands as it is."""
+    if setting.name not in given:
+        return setting
+    value = "set, not shown" if setting.name in _SECRETS else str(given[setting.name])
+    return replace(setting, value=value, source=sources[setting.name])
+
+
+def _read_file(path: Path) -> tuple[dict[str, Any], list[Problem]]:
+    """Return what stands in ``hub.toml``, and what is wrong with it as a whole: then nothing is known to stand in it."""
     try:
         with path.open("rb") as file:
-            return tomllib.load(file)
+            return tomllib.load(file), []
     except FileNotFoundError:
-        return {}
+        return {}, []
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path} is no TOML: {error}") from None
+        return {}, [Problem(f"{path} is no TOML: {error}")]
 
 
-def _unknown(given: Iterable[str], known: Iterable[str], where: str) -> list[str]:
+def _unknown(given: Iterable[str], known: Iterable[str], where: str) -> list[Problem]:
     problems = []
     for name in given:
         if name in known or name.upper() in known:
             continue
         nearest = f"; the nearest is {near}" if (near := _nearest(name, known)) else ""
-        problems.append(f"{name} in {where} is no setting of the hub{nearest}")
+        problems.append(Problem(f"{name} in {where} is no setting of the hub{nearest}"))
     return problems
 
 

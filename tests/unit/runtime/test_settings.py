@@ -5,7 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from services.runtime.settings import _READ, NAMES, LogFormat, LogLevel, Setting, SettingsError, load_settings
+from services.runtime.settings import (
+    _READ,
+    NAMES,
+    LogFormat,
+    LogLevel,
+    Problem,
+    Secret,
+    Setting,
+    SettingsError,
+    WrongSettings,
+    load_settings,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -94,9 +105,10 @@ def test_an_empty_home_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_file_cannot_move_the_home_it_lies_in(tmp_path: Path) -> None:
-    in_file(tmp_path, 'home = "/elsewhere"')
-    with pytest.raises(SettingsError, match=r"^home in "):
-        load_settings(home=tmp_path)
+    in_file(tmp_path / "hub-data", 'home = "/elsewhere"')
+    with pytest.raises(WrongSettings, match=r"^home in ") as caught:
+        load_settings()
+    assert caught.value.described[0] == Setting("home", "HUB_HOME", "hub-data", "default")
 
 
 def test_names_of_tests_and_of_others_do_not_concern_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,6 +192,45 @@ def test_every_wrong_value_of_the_file_is_named_and_none_is_repeated(tmp_path: P
         "HUB_AGENCY_EVENTS_PER_SECOND (hub.toml): expected a whole number, 0 or more",
         "HUB_LOG_LEVEL (hub.toml): expected one of debug, info, warning, error",
         "HUB_KEK (hub.toml): expected text",
+    ]
+
+
+def test_what_is_wrong_is_told_one_by_one_with_what_was_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    in_file(tmp_path, 'node_id = "node-7"\nlog_level = "info"\nhome = "elsewhere"\nlisen = "127.0.0.1:1"')
+    monkeypatch.setenv("HUB_LOG_LEVEL", "verbose")
+    monkeypatch.setenv("HUB_KAFKA_PASSWORD", "an-open-secret")
+    monkeypatch.setenv("HUB_KEK", "deadbeef" * 8)
+    with pytest.raises(WrongSettings) as caught:
+        load_settings(home=tmp_path)
+
+    wrong = caught.value
+    assert wrong.problems == (
+        Problem(f"home in {tmp_path / 'hub.toml'} is no setting of the hub"),
+        Problem(f"lisen in {tmp_path / 'hub.toml'} is no setting of the hub; the nearest is listen"),
+        Problem("HUB_LOG_LEVEL (environment): expected one of debug, info, warning, error", "log_level"),
+        Problem("HUB_KAFKA_PASSWORD needs HUB_KAFKA_USER", "kafka_password"),
+    )
+    assert str(wrong) == "; ".join(one.words for one in wrong.problems)
+    assert [one for one in wrong.described if one.source != "default"] == [
+        Setting("home", "HUB_HOME", str(tmp_path), "argument"),
+        Setting("node_id", "HUB_NODE_ID", "node-7", "hub.toml"),
+        Setting("kafka_password", "HUB_KAFKA_PASSWORD", "set, not shown", "environment"),
+        Setting("log_level", "HUB_LOG_LEVEL", "verbose", "environment"),
+        Setting("kek", "HUB_KEK", "set, not shown", "environment"),
+    ]
+    assert [one.name for one in wrong.described] == list(NAMES)
+    assert (wrong.readable.home, wrong.readable.kek) == (tmp_path, Secret("deadbeef" * 8))
+    assert "secret" not in f"{wrong} {wrong!r} {wrong.described} {wrong.readable}"
+
+
+def test_a_file_that_is_no_toml_hides_nothing_else_that_is_wrong(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    in_file(tmp_path, "listen = ")
+    monkeypatch.setenv("HUB_NOSUCH", "1")
+    with pytest.raises(WrongSettings) as caught:
+        load_settings(home=tmp_path)
+    assert [one.words.split(":")[0] for one in caught.value.problems] == [
+        f"{tmp_path / 'hub.toml'} is no TOML",
+        "HUB_NOSUCH in the environment is no setting of the hub",
     ]
 
 
