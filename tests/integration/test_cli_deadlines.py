@@ -1,10 +1,13 @@
-"""``hub deadlines --explain`` of a clock that runs more than once in a case, against a hub served in a process of its own."""
+"""``hub deadlines`` against a hub served in a process of its own."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from safeguarding.hub.client.drafts import Draft
 from safeguarding.hub.client.outcomes import Receipt
@@ -26,6 +29,13 @@ from tests.support.builders import (
     done,
 )
 from tests.support.command import ran, serving, wait_until
+from tests.support.settled import Served, settled_hub
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with settled_hub(tmp_path_factory.mktemp("cli") / "hub") as served:
+        yield served
 
 
 async def ask(home: Path, *recipients: str) -> None:
@@ -69,3 +79,38 @@ def test_a_clock_that_runs_more_than_once_is_explained_for_the_instance_that_is_
     ]
     assert {one["owed_by"][0] for one in listed} == {ICB, POLICE}
     assert named.document["deadline"]["instance"] == listed[0]["instance"]
+
+
+def test_deadlines_are_listed_by_urgency_and_filtered(hub: Served) -> None:
+    of_case = hub.ran("deadlines", "--case", CASE, "--json").document
+    overdue = hub.ran("deadlines", "--overdue", "--json").document["deadlines"]
+    before = hub.ran("deadlines", "--case", CASE, "--as-of", "2024-01-01", "--json").document
+
+    assert (of_case["as"], of_case["more"]) == (PANEL, False)
+    assert [one["clock"] for one in of_case["deadlines"] if one["status"] == "met on time"] == ["K1"]
+    assert {one["band"] for one in overdue} == {"overdue"}
+    assert {one["clock"] for one in overdue} == {one["clock"] for one in of_case["deadlines"] if one["band"] == "overdue"}
+    assert before["deadlines"] == []
+    limited = hub.ran("deadlines", "--case", CASE, "--limit", "1", "--json").document
+    assert (limited["more"], limited["deadlines"]) == (True, of_case["deadlines"][:1])
+    assert hub.ran("deadlines", "--overdue", "--csv").out.count("\n") == 1 + len(overdue)
+
+
+def test_filters_of_deadlines_take_a_clock_in_small_letters_and_the_partners(hub: Served) -> None:
+    named = hub.ran("deadlines", "--clock", "k5b", "--json").document["deadlines"]
+    owed = hub.ran("deadlines", "--case", CASE, "--owed-by", "partners", "--json").document["deadlines"]
+
+    assert [one["clock"] for one in named] == ["K5B"]
+    assert {owner for one in owed for owner in one["owed_by"]} == {"partners"}
+
+
+def test_a_deadline_explains_itself(hub: Served) -> None:
+    words = hub.ran("deadlines", "--explain", CASE, "K5B")
+    told = hub.ran("deadlines", "--explain", CASE, "k5b", "--as", COUNCIL, "--json").document
+
+    assert "15 working days" in words.out
+    assert words.out.count("2024-03-09: Saturday") == 1
+    assert [day for day in told["skipped_days"] if any(day in line for line in told["lines"])] == []
+    assert (told["deadline"]["clock"], told["deadline"]["day_zero"]) == ("K5B", "2024-03-04")
+    assert told["deadline"] in hub.ran("deadlines", "--case", CASE, "--as", COUNCIL, "--json").document["deadlines"]
+    assert hub.ran("deadlines", "--explain", CASE, "K17").code == 3
