@@ -116,7 +116,7 @@ COMMANDS: Final[dict[str, Command]] = {
     ),
     "panel": Command(
         "services.cli.panel",
-        "The Panel's tables and cases, as the Panel sees them.",
+        "The Panel's tables and cases, and how timely duties are kept.",
         ("hub panel table 6 --period 2020 --count-day 2021-03-31", "hub panel cases"),
         is_group=True,
     ),
