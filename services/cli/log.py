@@ -19,10 +19,10 @@ from services.cli.options import Home, Json, settings_of
 from services.cli.output import emit, plain, say, show, tell
 from services.cli.stores import opened_keys
 from services.cli.wording import counted
-from services.eventstore.opening import Opener
+from services.eventstore.opening import Opener, logged_event
 from services.eventstore.port import Stored
 from services.eventstore.read_only import ReadOnlyEventStore, ReadOnlyShard
-from services.queries.sight import NOT_OF_THE_HUB, logged_event
+from services.queries.sight import NOT_OF_THE_HUB
 from services.runtime.settings import Settings
 
 DEFAULT_LIMIT: Final = 50
@@ -114,8 +114,7 @@ def _opener(settings: Settings, store: ReadOnlyEventStore, closing: ExitStack) -
 def _entry(shard: ReadOnlyShard, stored: Stored, opener: Opener | None) -> dict[str, object]:
     """Return an event as it is shown."""
     of_hub = logged_event(stored)
-    logged = of_hub or LoggedEvent()
-    header = EventHeader.FromString(logged.header)
+    logged, header = of_hub or (LoggedEvent(), EventHeader())
     entry: dict[str, object] = {
         "shard": shard.name,
         "position": stored.position,

@@ -30,6 +30,16 @@ class UnreadableEvent(IntegrityError):
     """One event cannot be opened or read; the fault is the event's, not the key store's."""
 
 
+def logged_event(stored: Stored) -> tuple[LoggedEvent, EventHeader] | None:
+    """Return an event as the hub logged it, and its header; None for one that others put into the same store: it has no header."""
+    try:
+        logged = LoggedEvent.FromString(stored.state)
+        header = EventHeader.FromString(logged.header)
+    except DecodeError:
+        return None
+    return (logged, header) if header.event_id else None
+
+
 class DataKeys(Protocol):
     """Where data keys are kept; a ``KeyStore`` is one."""
 
@@ -73,11 +83,10 @@ class Opener:
         expected = self._expected.pop(EventId(stored.event_id), None) if self._expected else None
         if expected is not None and expected.state == stored.state and expected.recorded.shard == shard:
             return self._as_expected(expected, stored)
-        try:
-            logged = LoggedEvent.FromString(stored.state)
-            header = EventHeader.FromString(logged.header)
-        except DecodeError:
-            raise UnreadableEvent(f"the event at {shard}/{stored.position} is no logged event") from None
+        of_hub = logged_event(stored)
+        if of_hub is None:
+            raise UnreadableEvent(f"the event at {shard}/{stored.position} is no logged event")
+        logged, header = of_hub
         key = self._keys.get(logged.data_key_id)
         try:
             event = None if isinstance(key, Destroyed) else _event(stored.type, logged, key)

@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from google.protobuf.message import DecodeError
-
 from domain.calendar import bundled
 from domain.kernel.agencies import AgencyKind, kind_of
 from domain.kernel.ids import AgencyId, category_of
@@ -21,10 +19,9 @@ from projections.chronology.story import Line, Order
 from projections.chronology.visible import NO_CASE
 from projections.kernel.database import Reading
 from safeguarding.hub.v1 import event_log_pb2 as pb
-from safeguarding.hub.v1.envelope_pb2 import EventHeader
 from safeguarding.hub.v1.log_pb2 import LoggedEvent
 from services.eventstore.codec import decode_trusted
-from services.eventstore.opening import DataKeys
+from services.eventstore.opening import DataKeys, logged_event
 from services.eventstore.port import ShardStore, Stored
 from services.queries.case_access import parked_streams
 from services.trust.keystore import Destroyed
@@ -113,14 +110,15 @@ class Entries:
             leaf=self._shard.leaf(stored),
         )
         entry.recorded_at.FromMilliseconds(stored.recorded_at_ms)
-        logged = logged_event(stored)
-        if logged is None:
+        of_hub = logged_event(stored)
+        if of_hub is None:
             entry.body_withheld = NOT_OF_THE_HUB
             return entry
+        logged, header = of_hub
         entry.header = logged.header
         entry.signature.CopyFrom(logged.signature)
         entry.registry_position = logged.registry_position
-        if sight is None or sight.standing is not Standing.LINKED or _author(logged) == sight.agency_id:
+        if sight is None or sight.standing is not Standing.LINKED or header.agency_id == sight.agency_id:
             entry.findings.extend(logged.findings)
             entry.mended.extend(logged.mended)
         self._add_body(entry, stored, logged, sight)
@@ -137,17 +135,3 @@ class Entries:
             entry.salt, entry.body = salt, body
         else:
             entry.body_withheld = NOT_FOR_THIS_READER
-
-
-def logged_event(stored: Stored) -> LoggedEvent | None:
-    """Return an event as the hub logged it, None for one that others put into the same store: it has no header."""
-    try:
-        logged = LoggedEvent.FromString(stored.state)
-        return logged if EventHeader.FromString(logged.header).event_id else None
-    except DecodeError:
-        return None
-
-
-def _author(logged: LoggedEvent) -> str:
-    """Return the agency that signed an event."""
-    return EventHeader.FromString(logged.header).agency_id

@@ -94,6 +94,7 @@ def test_every_way_in_which_an_event_cannot_be_read_names_its_place() -> None:
         (unreadable.SerializeToString(), "incident.notified.v1"),
         (unknown.SerializeToString(), "incident.imagined.v1"),
         (b"\xff", "incident.notified.v1"),
+        (b"", "incident.notified.v1"),
     ):
         with pytest.raises(UnreadableEvent, match=f"{SHARD}/5"):
             Opener(keys).open(SHARD, stored(state, event_type))
