@@ -12,7 +12,7 @@ from contextlib import closing
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from services.cli.bench.home import AREAS
 from services.cli.bench.measuring import throughput, with_threads
@@ -50,7 +50,7 @@ def measure_kafka(folder: Path, plan: Plan, bootstrap: str, progress: Callable[[
         for callers, events in [*((callers, 1) for callers in plan.callers), (1, MANY_EVENTS), (max(plan.callers), MANY_EVENTS)]:
             found += measured_by_threads_and_tasks(HUB_ON_KAFKA, callers, events, plan.seconds_each, shard)
         source = appends(MANY_EVENTS)
-        many = _pipelined(plan.seconds_each, lambda: shard.append(next(source)).result)
+        many = _pipelined(plan.seconds_each, MANY_EVENTS, lambda: shard.append(next(source)).result)
         found.append(Recorder(name=HUB_ON_KAFKA, style="pipelined", throughput=many))
         events = shard.head().position
         progress(f"folding {events:,} events of the topic from the beginning")
@@ -104,14 +104,22 @@ def _raw(kafka: Kafka, plan: Plan) -> list[Recorder]:
     try:
         one()
         alone = with_threads(1, 1, plan.seconds_each, lambda _number: one)
-        many = _pipelined(plan.seconds_each, lambda: send(value=value * MANY_EVENTS).get)
+        pipelined = [_pipelined(plan.seconds_each, events, _sending(send, value * events)) for events in (1, MANY_EVENTS)]
     finally:
         client.close(timeout=1.0)
-    return [Recorder(name=RAW, style="synchronous", throughput=alone), Recorder(name=RAW, style="pipelined", throughput=many)]
+    return [
+        Recorder(name=RAW, style="synchronous", throughput=alone),
+        *(Recorder(name=RAW, style="pipelined", throughput=one) for one in pipelined),
+    ]
 
 
-def _pipelined(seconds: float, begin: Callable[[], Callable[[float], object]]) -> Throughput:
-    """Measure one caller who has many calls of ten events under way at once; ``begin`` returns what waits for one, so many seconds."""
+def _sending(send: Callable[..., Any], record: bytes) -> Callable[[], Callable[[float], object]]:
+    """Return what hands a record over, and then what waits until it is on the log."""
+    return lambda: send(value=record).get
+
+
+def _pipelined(seconds: float, events: int, begin: Callable[[], Callable[[float], object]]) -> Throughput:
+    """Measure one caller who has many calls of so many events under way; ``begin`` returns what waits for one, so many seconds."""
     under_way: deque[Callable[[float], object]] = deque()
     calls: list[float] = []
     began = now = time.perf_counter()
@@ -123,7 +131,7 @@ def _pipelined(seconds: float, begin: Callable[[], Callable[[float], object]]) -
         calls.append(now - before)
     for wait in under_way:
         wait(WAIT_MAX_SECONDS)
-    return throughput(1, MANY_EVENTS, len(calls) * MANY_EVENTS, calls, time.perf_counter() - began)
+    return throughput(1, events, len(calls) * events, calls, time.perf_counter() - began)
 
 
 def _opening(what: str, path: Path, kafka: Kafka, events: int) -> Pass:
