@@ -14,9 +14,9 @@ import typer
 from domain.agency.decider import DECIDER
 from domain.agency.events import AgencyEnrolled, AgencySuspended, KeyRegistered
 from domain.agency.state import Enrolled, Suspended, Unknown, agency_stream
-from domain.kernel.agencies import OPERATOR_ID, kind_of
+from domain.kernel.agencies import kind_of
 from domain.kernel.decider import Decider
-from domain.kernel.events import Correction, Details, Event, Purpose
+from domain.kernel.events import Correction, Details, Event
 from domain.kernel.ids import NATIONAL, AgencyId, Shard, Stream
 from safeguarding.hub.client.outcomes import Outcome, Refusal
 from safeguarding.hub.v1 import registry_pb2 as pb
@@ -27,7 +27,7 @@ from services.cli.calling import Calling, national_position, operator_appends, r
 from services.cli.commands import examples
 from services.cli.failures import Exit, Failure, wrong_usage
 from services.cli.keys import is_registered, keys_of
-from services.cli.options import DEFAULT_ROLE, DEFAULT_USER, Agency, Home, Json, Yes, confirm, read_day, settings_of
+from services.cli.options import Agency, Home, Json, Yes, confirm, read_day, settings_of
 from services.cli.output import cell, emit, plain, say, show, tell
 from services.cli.stores import opened_keys
 from services.eventstore.opening import Opener
@@ -109,9 +109,7 @@ def enrol(
 @app.command("list", epilog=examples("hub agencies list", "hub agencies list --json"))
 def list_agencies(home: Home = None, json: Json = False) -> None:
     """List the enrolled agencies."""
-    calling = Calling(
-        settings=settings_of(home), agency_id=OPERATOR_ID, user=DEFAULT_USER, role=DEFAULT_ROLE, purpose=Purpose.ADMINISTRATION
-    )
+    calling = Calling.of_operator(settings_of(home))
     found = agencies_of(calling)
     if json:
         emit({"agencies": [{**plain(one), "kind": kind_code(one.kind)} for one in found]})

@@ -29,6 +29,7 @@ from safeguarding.hub.client.identity import Credentials, Identity
 from safeguarding.hub.client.nodes import CHANNEL_OPTIONS
 from safeguarding.hub.client.outcomes import Outcome, Receipt, Refusal
 from services.cli.failures import Exit, Failure, wrong_usage
+from services.cli.options import DEFAULT_ROLE, DEFAULT_USER
 from services.cli.output import emit, plain, say, tell
 from services.cli.stores import opened_log
 from services.eventstore.codec import to_message
@@ -81,6 +82,11 @@ class Calling:
     user: str
     role: str
     purpose: Purpose
+
+    @classmethod
+    def of_operator(cls, settings: Settings) -> Calling:
+        """Return the calls by which commands of the operator look up what there is."""
+        return cls(settings=settings, agency_id=OPERATOR_ID, user=DEFAULT_USER, role=DEFAULT_ROLE, purpose=Purpose.ADMINISTRATION)
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:

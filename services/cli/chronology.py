@@ -12,7 +12,6 @@ from typing import Annotated, Final
 import typer
 
 from domain.kernel.agencies import AgencyKind, kind_of
-from domain.kernel.events import Purpose
 from safeguarding.hub.v1 import chronology_pb2 as pb
 from safeguarding.hub.v1.chronology_pb2_grpc import ChronologyServiceStub
 from services.cli.agencies import agencies_of
@@ -127,7 +126,7 @@ def chronology(
 
 def _business_unit(settings: Settings, shard: str) -> str:
     """Return the business unit of a shard whose certificate this home holds."""
-    calling = Calling(settings=settings, agency_id="operator", user=DEFAULT_USER, role=DEFAULT_ROLE, purpose=Purpose.ADMINISTRATION)
+    calling = Calling.of_operator(settings)
     for agency in agencies_of(calling):
         is_here = (settings.agency_folder(agency.agency_id) / "client.pem").exists()
         if is_here and shard in agency.shards and kind_of(agency.agency_id) is AgencyKind.PARTNERSHIP:

@@ -7,8 +7,6 @@ from typing import Annotated, Final
 import typer
 
 from domain.agency.events import KeyRegistered, KeyRetired, KeyRevoked, RevocationReason
-from domain.kernel.agencies import OPERATOR_ID
-from domain.kernel.events import Purpose
 from domain.kernel.ids import AgencyId, KeyId
 from safeguarding.hub.client.outcomes import Receipt
 from safeguarding.hub.v1 import registry_pb2 as pb
@@ -17,7 +15,7 @@ from safeguarding.hub.v1.registry_pb2_grpc import RegistryServiceStub
 from services.cli.calling import Calling, agency_folder, national_position, operator_appends, settle
 from services.cli.commands import examples
 from services.cli.failures import Exit, Failure, wrong_usage
-from services.cli.options import DEFAULT_ROLE, DEFAULT_USER, Agency, Home, Json, Yes, confirm, settings_of
+from services.cli.options import Agency, Home, Json, Yes, confirm, settings_of
 from services.cli.output import emit, say, show
 from services.runtime.settings import Settings
 from services.trust.possession import registration
@@ -103,7 +101,7 @@ def list_keys(
 
 def keys_of(settings: Settings, agency: str) -> list[pb.KeyRecord]:
     """Return an agency's keys, everybody's if it is empty."""
-    calling = Calling(settings=settings, agency_id=OPERATOR_ID, user=DEFAULT_USER, role=DEFAULT_ROLE, purpose=Purpose.ADMINISTRATION)
+    calling = Calling.of_operator(settings)
     with calling.channel() as channel:
         request = pb.ListKeysRequest(agency_id=agency, page_size=PAGE_ROWS, min_position=national_position(settings))
         pages = calling.pages(RegistryServiceStub(channel).ListKeys, request)

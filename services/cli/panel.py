@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -114,16 +115,15 @@ def table(
     json: Json = False,
 ) -> None:
     """Count one of the Panel's tables, labelled with all that its figures depend on."""
-    if csv and json:
-        raise wrong_usage("these options do not go together", "one of --csv, --json")
+    _demand_one_form(csv=csv, json=json)
     request = pb.GetTableRequest(
         table=number,
         period_from=period.first.isoformat(),
         period_until=period.last.isoformat(),
         basis="" if basis is None else basis.value,
-        count_day="" if count_day is None else count_day.isoformat(),
+        count_day=_written(count_day),
     )
-    calling = Calling(settings=settings_of(home), agency_id=PANEL_ID, user=user, role=role, purpose=Purpose.OVERSIGHT)
+    calling = _calling(home, user, role)
     with calling.channel() as channel:
         found = calling.call(OversightServiceStub(channel).GetTable, request).table
     if json:
@@ -149,16 +149,15 @@ def cases(
     json: Json = False,
 ) -> None:
     """List the notified cases with their stage and timeliness, in national fields."""
-    if csv and json:
-        raise wrong_usage("these options do not go together", "one of --csv, --json")
+    _demand_one_form(csv=csv, json=json)
     request = pb.ListCasesRequest(
         stages=[one.value for one in stage or ()],
         notified_from="" if period is None else period.first.isoformat(),
         notified_until="" if period is None else period.last.isoformat(),
-        count_day="" if count_day is None else count_day.isoformat(),
+        count_day=_written(count_day),
         page_size=min(limit, 1000),
     )
-    calling = Calling(settings=settings_of(home), agency_id=PANEL_ID, user=user, role=role, purpose=Purpose.OVERSIGHT)
+    calling = _calling(home, user, role)
     found: list[pb.CaseSummary] = []
     with calling.channel() as channel:
         for page in calling.pages(OversightServiceStub(channel).ListCases, request):
@@ -197,16 +196,15 @@ def timeliness(
     json: Json = False,
 ) -> None:
     """Count the deadlines that fell due in a period: how many were met in time, how late the others are."""
-    if csv and json:
-        raise wrong_usage("these options do not go together", "one of --csv, --json")
+    _demand_one_form(csv=csv, json=json)
     request = pb.GetTimelinessRequest(
         period_from=period.first.isoformat(),
         period_until=period.last.isoformat(),
-        count_day="" if count_day is None else count_day.isoformat(),
+        count_day=_written(count_day),
         clocks=clock or (),
         by="" if by is None else by.value,
     )
-    calling = Calling(settings=settings_of(home), agency_id=PANEL_ID, user=user, role=role, purpose=Purpose.OVERSIGHT)
+    calling = _calling(home, user, role)
     with calling.channel() as channel:
         found = calling.call(OversightServiceStub(channel).GetTimeliness, request)
     if json:
@@ -215,6 +213,19 @@ def timeliness(
         write_csv(_DUTY_COLUMNS, [[_field(one, name) for name in _DUTY_COLUMNS] for one in found.duties])
     else:
         _print_timeliness(found)
+
+
+def _calling(home: Path | None, user: str, role: str) -> Calling:
+    return Calling(settings=settings_of(home), agency_id=PANEL_ID, user=user, role=role, purpose=Purpose.OVERSIGHT)
+
+
+def _demand_one_form(*, csv: bool, json: bool) -> None:
+    if csv and json:
+        raise wrong_usage("these options do not go together", "one of --csv, --json")
+
+
+def _written(day: date | None) -> str:
+    return "" if day is None else day.isoformat()
 
 
 def _print(found: pb.PanelTable) -> None:

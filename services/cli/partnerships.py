@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from domain.kernel.agencies import OPERATOR_ID, AgencyKind, kind_of
-from domain.kernel.events import Purpose
+from domain.kernel.agencies import AgencyKind, kind_of
 from domain.kernel.ids import AgencyId, Shard
 from domain.partnership.decider import DECIDER
 from domain.partnership.events import MembershipChange, MembershipChanged, PartnershipEstablished
@@ -22,7 +21,7 @@ from services.cli.agencies import PAGE_ROWS, kind_code, say_changed, state_of
 from services.cli.calling import Calling, demand_shards, operator_appends, read_log, settle
 from services.cli.commands import examples
 from services.cli.failures import wrong_usage
-from services.cli.options import DEFAULT_ROLE, DEFAULT_USER, Home, Json, read_agency, read_day, settings_of
+from services.cli.options import Home, Json, read_agency, read_day, settings_of
 from services.cli.output import emit, plain, say, show
 from services.cli.wording import in_words
 from services.runtime.settings import Settings
@@ -138,9 +137,7 @@ def change(
 @app.command("list", epilog=examples("hub partnerships list", "hub partnerships list --json"))
 def list_partnerships(home: Home = None, json: Json = False) -> None:
     """List the partnerships: name, members, and since when they are its members, which may be a day to come."""
-    calling = Calling(
-        settings=settings_of(home), agency_id=OPERATOR_ID, user=DEFAULT_USER, role=DEFAULT_ROLE, purpose=Purpose.ADMINISTRATION
-    )
+    calling = Calling.of_operator(settings_of(home))
     found = _partnerships(calling)
     if json:
         emit({"partnerships": [_plain(one) for one in found]})
