@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import os
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
@@ -44,8 +43,6 @@ def measure_recorders(
     found += _library(PEER, {"PERSISTENCE_MODULE": "eventsourcing.sqlite", "SQLITE_DBNAME": str(folder / "peer.sqlite")}, plan, sizes)
     if postgresql is None:
         return found, ["PostgreSQL: no database was named (--postgresql URL)"]
-    if any(importlib.util.find_spec(name) is None for name in ("psycopg", "psycopg_pool")):
-        return found, ["PostgreSQL: psycopg and psycopg_pool, which eventsourcing's recorder needs, are not installed"]
     progress("recording with eventsourcing's PostgreSQL recorder")
     return found + _library(POSTGRESQL, _postgresql_environment(postgresql), plan, sizes), []
 

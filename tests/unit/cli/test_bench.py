@@ -19,7 +19,7 @@ from services.cli.bench.contending import STREAMS
 from services.cli.bench.kafka import HUB_ON_KAFKA, RAW, REFOLDED, RESUMED
 from services.cli.bench.measuring import percentile, thread_cpu_seconds_of
 from services.cli.bench.plan import QUICK, Recorder, Report, Throughput
-from services.cli.bench.recorders import HUB, PEER, POSTGRESQL, compared, measure_recorders
+from services.cli.bench.recorders import HUB, PEER, POSTGRESQL, compared
 from services.cli.bench.report import show_report
 from services.cli.bench.run import Telling, measure
 from services.cli.bench.signed import _drafts
@@ -93,9 +93,8 @@ def test_a_hub_on_kafka_with_views_in_postgresql_is_measured_beside_the_client_a
     assert (passes[REFOLDED], passes[RESUMED] >= max(TINY.cold_start_events, events)) == (events, True)
     assert (passes[BUILT_IN_POSTGRESQL] >= TINY.large_events, passes[LIVE_INTO_POSTGRESQL] >= 1) == (True, True)
     assert [one.events_a_call for one in report.signed_on_kafka] == [1, 1, 100]
-    assert len([aim for aim in report.aims if aim.what.startswith("on Kafka, ")]) == 6 + any(
-        one.name == POSTGRESQL for one in report.recorders
-    )
+    assert len([aim for aim in report.aims if aim.what.startswith("on Kafka, ")]) == 7
+    assert POSTGRESQL in {one.name for one in report.recorders}
     assert [(one.nodes, one.streams, one.throughput.events > 0, one.voids >= 0) for one in report.contention] == [
         (2, streams, True, True) for streams in STREAMS
     ]
@@ -117,14 +116,6 @@ def test_the_tables_show_what_the_document_holds(
     assert all(aim.what in shown for aim in report.aims)
     assert ("hub CPU us/event in the last line, by thread: " in shown) == bool(report.signed[-1].hub_threads_cpu_us)
     assert "skipped: PostgreSQL: no database was named (--postgresql URL)" in shown
-
-
-def test_a_database_without_its_driver_is_skipped_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
-    said: list[str] = []
-    found, skipped = measure_recorders(tmp_path, replace(TINY, callers=(1,)), "postgresql://nobody@localhost/none", said.append)
-    assert {one.name for one in found} == {HUB, PEER}
-    assert skipped == ["PostgreSQL: psycopg and psycopg_pool, which eventsourcing's recorder needs, are not installed"]
 
 
 def a_recorder(name: str, per_second: float) -> Recorder:
