@@ -39,12 +39,11 @@ _PARTITIONS: Final = 2
 
 
 def measure_kafka(folder: Path, plan: Plan, bootstrap: str, progress: Callable[[str], None]) -> tuple[list[Recorder], list[Pass]]:
-    """Measure the client alone, a node's store, and a log folded from the beginning and taken up again. A topic is made and left."""
-    kafka = _topic(bootstrap, _PARTITIONS)
+    """Measure the client alone, a node's store, and a log folded from the beginning and taken up again. Two topics are made and left."""
     progress("producing with the Kafka client alone")
-    found = _raw(kafka, plan)
+    found = _raw(_topic(bootstrap, _PARTITIONS), plan)
     progress("recording at the store port of a node on Kafka, unsigned")
-    path = folder / "kafka.sqlite"
+    kafka, path = _topic(bootstrap, _PARTITIONS), folder / "kafka.sqlite"
     with _opened(path, kafka) as store:
         shard = store.create_shard(SHARD)
         for callers, events in [*((callers, 1) for callers in plan.callers), (1, MANY_EVENTS), (max(plan.callers), MANY_EVENTS)]:
