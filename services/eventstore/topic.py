@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -43,8 +44,7 @@ def make_topic(kafka: Kafka, *, partitions: int, replication: int) -> None:
 
     A topic of one replica has ``min.insync.replicas`` 1, any other 2: what is acknowledged then survives the loss of a broker.
     """
-    admin = kafka.admin()
-    try:
+    with _admin(kafka, f"Kafka does not make topic {kafka.topic!r}") as admin:
         found = _described(admin, kafka.topic)
         if found is None:
             settings = {**KEPT_FOR_EVER, "min.insync.replicas": str(min(replication, IN_SYNC_MIN))}
@@ -52,36 +52,21 @@ def make_topic(kafka: Kafka, *, partitions: int, replication: int) -> None:
             admin.create_topics({kafka.topic: new}, wait_for_metadata=True)
         elif len(found["partitions"]) < partitions:
             admin.create_partitions({kafka.topic: partitions})
-    except kafka_errors.KafkaError as error:
-        raise Unavailable(f"Kafka does not make topic {kafka.topic!r}: {words(error)}") from error
-    finally:
-        admin.close()
 
 
 def partitions_of(kafka: Kafka) -> int:
     """Return how many partitions the topic has; raise ``Unavailable`` without an answer in time."""
     # Not from a client that runs already: what that one knows of the topic may be as old as metadata_max_age_ms.
-    admin = kafka.admin()
-    try:
+    with _admin(kafka, "Kafka does not answer") as admin:
         return len(_existing(admin, kafka.topic)["partitions"])
-    except kafka_errors.KafkaError as error:
-        raise Unavailable(f"Kafka does not answer: {words(error)}") from error
-    finally:
-        admin.close()
 
 
 def widen(kafka: Kafka, partitions: int) -> None:
     """Add partitions to the topic, up to so many; raise ``Unavailable`` if Kafka does not, or does not let this node."""
-    admin = kafka.admin()
-    try:
+    with _admin(kafka, "every partition of the topic has a shard, and Kafka adds none (hub kafka init does)") as admin:
         if len(_existing(admin, kafka.topic)["partitions"]) < partitions:
-            admin.create_partitions({kafka.topic: partitions})
-    except kafka_errors.InvalidPartitionsError:
-        return  # Another node was faster.
-    except kafka_errors.KafkaError as error:
-        raise Unavailable(f"every partition of the topic has a shard, and Kafka adds none: {words(error)}; hub kafka init does") from error
-    finally:
-        admin.close()
+            with suppress(kafka_errors.InvalidPartitionsError):  # Another node was faster.
+                admin.create_partitions({kafka.topic: partitions})
 
 
 def check_topic(kafka: Kafka) -> Topic:
@@ -89,14 +74,9 @@ def check_topic(kafka: Kafka) -> Topic:
 
     Raises ``IntegrityError`` for one that would lose, change or misdate records, ``Unavailable`` for one that is not there.
     """
-    admin = kafka.admin()
-    try:
+    with _admin(kafka, f"Kafka does not describe topic {kafka.topic!r}") as admin:
         found = _existing(admin, kafka.topic)
         settings = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, kafka.topic)])["topic"][kafka.topic]
-    except kafka_errors.KafkaError as error:
-        raise Unavailable(f"Kafka does not describe topic {kafka.topic!r}: {words(error)}") from error
-    finally:
-        admin.close()
     topic = Topic(len(found["partitions"]), min(len(each["replica_nodes"]) for each in found["partitions"]))
     wrong = faults({name: told["value"] for name, told in settings.items()}, topic.replicas)
     if wrong:
@@ -116,18 +96,25 @@ def faults(settings: Mapping[str, str], replicas: int) -> list[str]:
 
 def leaders(kafka: Kafka) -> dict[int, int]:
     """Return which broker leads each partition of the topic, by its id; -1 where none does."""
-    admin = kafka.admin()
-    try:
+    with _admin(kafka, f"Kafka does not describe topic {kafka.topic!r}") as admin:
         return {each["partition_index"]: each["leader_id"] for each in _existing(admin, kafka.topic)["partitions"]}
-    except kafka_errors.KafkaError as error:
-        raise Unavailable(f"Kafka does not describe topic {kafka.topic!r}: {words(error)}") from error
-    finally:
-        admin.close()
 
 
 def missing(topic: str) -> Unavailable:
     """Return what to say where there is no topic."""
     return Unavailable(f"topic {topic!r} does not exist; make it with: hub kafka init")
+
+
+@contextmanager
+def _admin(kafka: Kafka, refused: str) -> Iterator[Any]:
+    """Give a client that asks and tells the brokers about topics; its errors become ``Unavailable``, ``refused`` saying what they mean."""
+    admin = kafka.admin()
+    try:
+        yield admin
+    except kafka_errors.KafkaError as error:
+        raise Unavailable(f"{refused}: {words(error)}") from error
+    finally:
+        admin.close()
 
 
 def _is_met(name: str, found: str, right: str) -> bool:

@@ -134,7 +134,7 @@ def test_nodes_whose_topic_is_made_anew_under_them_stop(scene: Scene) -> None:
         wait_for(lambda: made(admin, kafka.topic, settings), "the topic is made anew")
     for node in scene.nodes.values():
         assert node.ended() == STOPPED, node.words()
-        assert "the log does not hold what is to be read next" in node.words()
+        assert "the log lacks what this node has folded" in node.words()
 
 
 def made(admin: Any, topic: str, settings: dict[str, int]) -> bool:
