@@ -160,6 +160,8 @@ def _print_child(stories: Mapping[str, pb.GetChronologyResponse], title: str) ->
     lines = [(number, line) for number, story in enumerate(stories.values(), 1) for line in story.lines]
     rows = [(happened, str(number), *rest) for number, line in lines for happened, *rest in [_row(line)]]
     show(title, ("Happened", "Case", *_COLUMNS[1:]), sorted(rows, key=itemgetter(0)), whole=_WHOLE)
+    for number, story in enumerate(stories.values(), 1):
+        _print_open(story, f"case {number}: ")
     say(f"{counted(len(lines), 'line')} of {counted(len(stories), 'case')}")
 
 
@@ -183,19 +185,24 @@ def _print(story: pb.GetChronologyResponse, title: str) -> None:
     show(title, _COLUMNS, [_row(line) for line in story.lines], whole=_WHOLE)
     for gap in story.gaps:
         say(f"nothing between {gap.from_on} and {gap.until_on}")
-    for finding in story.open_findings:
-        say(f"to be mended: {finding.words} ({finding.rule}); {finding.mend}")
-    _print_prerequisites(story.open_prerequisites)
-    for stream in story.freshness.parked_streams:
-        say(f"missing here, the operator knows: {stream}")
+    _print_open(story)
     say(f"{counted(len(story.lines), 'line')}, as of position {story.freshness.position} of {story.freshness.shard}")
 
 
-def _print_prerequisites(prerequisites: Sequence[pb.OpenPrerequisite]) -> None:
+def _print_open(story: pb.GetChronologyResponse, of_case: str = "") -> None:
+    """Print what is to be mended, what stands before a planned publication, and what is missing; each after the words ``of_case``."""
+    for finding in story.open_findings:
+        say(f"{of_case}to be mended: {finding.words} ({finding.rule}); {finding.mend}")
+    _print_prerequisites(story.open_prerequisites, of_case)
+    for stream in story.freshness.parked_streams:
+        say(f"{of_case}missing here, the operator knows: {stream}")
+
+
+def _print_prerequisites(prerequisites: Sequence[pb.OpenPrerequisite], of_case: str) -> None:
     """Print what still stands before a planned publication, under a heading that names its day if that is known."""
     if prerequisites:
         on = prerequisites[0].planned_on
-        say(f"before the publication planned for {on}:" if on else "before the planned publication:")
+        say(f"{of_case}before the publication planned for {on}:" if on else f"{of_case}before the planned publication:")
     for one in prerequisites:
         say(f"  to be mended: {one.words} ({one.rule}); {one.mend}")
 

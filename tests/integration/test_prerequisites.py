@@ -40,6 +40,7 @@ from services.eventstore.port import Accepted, Append, Expectation, ProposedEven
 from services.trust.keystore import case_key_id
 from tests.support.builders import (
     BUSINESS_UNIT,
+    CHILD,
     COUNCIL,
     ICB,
     PROCEEDING,
@@ -275,3 +276,12 @@ async def test_the_command_prints_them_under_a_heading_of_their_own_and_as_json(
     assert document == [{"rule": one.rule, "words": one.words, "mend": one.mend, "planned_on": DAY.isoformat()} for one in told]
     unlisted, nothing = await asyncio.to_thread(command, "--as", SCHOOL)
     assert ("before the publication" in unlisted, nothing) == (False, [])
+
+    def of_child() -> list[str]:
+        words = ("chronology", "--child", CHILD, "--shard", SHARD, "--home", hub.settings.home, "--as", BUSINESS_UNIT)
+        return ran(*words).out.splitlines()
+
+    told_of_child = await asyncio.to_thread(of_child)
+    (number,) = [line.split()[1] for line in told_of_child if line.startswith("case ") and review.case_id in line]
+    heading = told_of_child.index(f"case {number} before the publication planned for {DAY}:")
+    assert told_of_child[heading + 1 : heading + 1 + len(listed)] == listed
