@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any, Final
 
 import structlog
@@ -24,6 +24,8 @@ from services.runtime.errors import IntegrityError, Unavailable
 
 LOOK_MAX_SECONDS: Final = 1.0
 """For a partition that the brokers do not all know of yet."""
+ASK_AGAIN_SECONDS: Final = 0.2
+"""Before a question is asked again that nobody answered: meanwhile the client learns who leads instead of a broker that has just died."""
 CLOSE_SECONDS: Final = 1.0
 CLOSE_MAX_SECONDS: Final = 5.0
 FETCH_MAX_RECORDS: Final = 1_000
@@ -274,11 +276,21 @@ class KafkaLog:
                 used, self._asking = self._asking, self._kafka.consumer(max(deadline - monotonic(), 0.0))
                 self._must_ask_anew = False
                 used.close()
-            return question(max(int((deadline - monotonic()) * MILLISECONDS), 1))
+            return self._asked(question, deadline)
         except (kafka_errors.KafkaError, OSError) as error:
             raise Unavailable(f"Kafka does not answer: {words(error)}") from error
         finally:
             self._asking_lock.release()
+
+    def _asked(self, question: Callable[[int], Any], deadline: float) -> Any:
+        """Return the answer, asking again where a broker that has just died is to be asked no more."""
+        while True:
+            try:
+                return question(max(int((deadline - monotonic()) * MILLISECONDS), 1))
+            except kafka_errors.KafkaError as error:
+                if not error.retriable or self._is_closed or monotonic() + ASK_AGAIN_SECONDS > deadline:
+                    raise
+                sleep(ASK_AGAIN_SECONDS)
 
 
 def open_store(path: Path, kafka: Kafka, *, root: str, member: Member = ALONE, report: Report = silent) -> ClusterEventStore:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
+from kafka.errors import KafkaConnectionError
 from kafka.record import util as record_util
 
 from services.eventstore import kafka as kafka_module
@@ -134,6 +136,22 @@ def test_whoever_polls_hears_that_there_is_nothing_at_the_offset_to_be_read_next
 def test_a_topic_that_is_not_there_cannot_be_followed(logs: Logs) -> None:
     with pytest.raises(Unavailable, match="does not exist; make it with: hub kafka init"):
         KafkaLog(Kafka(bootstrap=logs.kafka.bootstrap, topic="hub.events.test.none"))
+
+
+def test_what_a_broker_does_not_answer_that_has_just_died_is_asked_again(logs: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = logs.open(p0=0)
+    answer, refusals = log._asking.end_offsets, iter(range(2))
+
+    def asked(*places: object, **options: object) -> object:
+        if next(refusals, None) is not None:
+            raise KafkaConnectionError("111 ECONNREFUSED")
+        return answer(*places, **options)
+
+    monkeypatch.setattr(log._asking, "end_offsets", asked)
+    assert log.end(0, WITHIN_SECONDS) == 0
+    refusals = itertools.repeat(0)
+    with pytest.raises(Unavailable, match="ECONNREFUSED"):
+        log.end(0, 0.3)
 
 
 def test_a_client_that_does_not_close_keeps_no_node_from_its_end(logs: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
