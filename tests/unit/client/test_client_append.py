@@ -291,6 +291,24 @@ def _silence(_hub: LoopbackHub, _request: object, context: grpc.ServicerContext)
         time.sleep(0.02)
 
 
+@pytest.mark.parametrize("late", [True, False])
+async def test_a_refusal_that_comes_when_nobody_waits_any_more_is_told_to_whoever_resumes(
+    late: bool, hub: LoopbackHub, sender: Sender, identity: Identity
+) -> None:
+    hub.faults.append(_slow_refusal)
+    async with client(hub, sender, identity) as opened:
+        (outcome,) = await opened.append_many([draft(refused=True)], deadline_seconds=0.2 if late else 20)
+        assert isinstance(outcome, Unresolved if late else Refusal)
+        await opened.append(event(), case_id=CASE)
+        told = [*await opened.resume(), *await opened.resume()]
+    assert [found.rule for found in told if isinstance(found, Refusal)] == ["incident.notifier"] * late
+
+
+def _slow_refusal(hub: LoopbackHub, request: wire.AppendEventsRequest, _context: object) -> wire.AppendEventsResponse:
+    time.sleep(0.5)
+    return wire.AppendEventsResponse(outcomes=[wire.Outcome(refusal=hub.refusal(signed)) for signed in request.events])
+
+
 async def test_what_a_hub_answered_before_it_ended_the_stream_is_heard_even_if_a_write_meets_the_end(
     hub: LoopbackHub, sender: Sender, identity: Identity, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,6 +66,8 @@ class Parcel:
     """An earlier sending may have been decided without our hearing of it."""
     attempts: int = 0
     trouble: str = "no answer yet"
+    is_refused: bool = False
+    """Refused while somebody waited: that is about to be told, whatever the deadline."""
     size: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -87,6 +89,8 @@ class Parcel:
 
     def expire(self) -> None:
         """End the waiting: the deadline is over. What is in flight may still be decided; the outbox keeps it."""
+        if self.is_refused:
+            return
         self.finish([Unresolved(event.event_id, event.shard, self.trouble) for event in self.events])
 
 
@@ -304,10 +308,16 @@ class Sending:
             self._changed.set()
 
     async def _refused(self, parcel: Parcel, own: list[Receipt | Refusal]) -> None:
-        """Report a refusal once the outbox has durably forgotten the event: what was reported refused is never sent again."""
+        """Report a refusal once the outbox has durably forgotten the event: what was reported refused is never sent again.
+
+        Where nobody waits any more the outbox keeps it: ``resume`` asks again, and is told.
+        """
         outcomes: list[Outcome] = [*own]
-        if parcel.doubtful:
+        if parcel.doubtful and not parcel.is_over:
             outcomes = [await self._resolve(outcome, event) for outcome, event in zip(own, parcel.events, strict=True)]
+        if parcel.is_over:
+            return
+        parcel.is_refused = True
         await self._settle([event.event_id for event in parcel.events])
         parcel.finish(outcomes)
 
