@@ -438,6 +438,19 @@ async def test_closing_tells_whoever_waits_and_keeps_the_event(hub: LoopbackHub,
         assert isinstance(outcome, Receipt)
 
 
+async def test_closing_tells_also_those_who_wait_for_room(
+    hub: LoopbackHub, sender: Sender, identity: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "UNDECIDED_MAX_PARCELS", 5)
+    hub.stop()
+    async with client(hub, sender, identity) as opened:
+        waiting = [asyncio.create_task(opened.append(event(), case_id=CASE)) for _ in range(50)]
+        while len(await opened.pending()) < 5:  # noqa: ASYNC110  # the outbox tells nobody
+            await asyncio.sleep(0.01)
+    told = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 5)
+    assert {type(error) for error in told} == {ClientClosed}
+
+
 async def test_an_outbox_in_use_cannot_be_opened_twice(hub: LoopbackHub, sender: Sender, identity: Identity) -> None:
     async with client(hub, sender, identity):
         with pytest.raises(OutboxUnusable):

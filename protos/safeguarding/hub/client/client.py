@@ -249,7 +249,7 @@ class HubClient:
             yield tuple(some)
 
     async def _take_room(self, parcels: int) -> Waiting:
-        """Wait until so many parcels more may be taken in; each makes room again as it ends."""
+        """Wait until so many parcels more may be taken in; each makes room again as it ends. Raise ``ClientClosed`` if that comes first."""
         self._check_open()
         async with self._entry:  # one at a time: two that have half of what they need would wait for each other
             for taken in range(parcels):
@@ -258,6 +258,9 @@ class HubClient:
                 except BaseException:
                     self._make_room(taken)
                     raise
+        if not self._open:
+            self._make_room(parcels)  # for whoever waits behind it, to be told the same
+            raise ClientClosed("closed before there was room for the event; it is not signed")
         return Waiting(parcels, self._make_room)
 
     def _make_room(self, parcels: int) -> None:
