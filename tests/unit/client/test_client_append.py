@@ -493,6 +493,31 @@ def test_the_blocking_client_serves_many_threads_over_one_stream(hub: LoopbackHu
             opened.append(event(), case_id=CASE, actor_role="refuse me")
         grpc.channel_ready_future(opened.channel).result(timeout=5)
     assert len(hub.requests) < 200
+    with opened:
+        grpc.channel_ready_future(opened.channel).result(timeout=5)
+
+
+def test_a_blocking_client_that_is_closed_tells_every_thread_and_takes_nothing_more(
+    hub: LoopbackHub, sender: Sender, identity: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "UNDECIDED_MAX_PARCELS", 5)
+    hub.stop()
+    opened = BlockingHubClient(hub.target, sender=sender, identity=identity)
+    calls = (lambda: opened.append(event(), case_id=CASE), opened.pending, lambda: opened.channel)
+    for call in calls:
+        with pytest.raises(ClientClosed):
+            call()
+    with ThreadPoolExecutor(200) as threads:
+        with opened:
+            waiting = [threads.submit(calls[0]) for _ in range(200)]
+            with pytest.raises(OutboxUnusable, match="open already"):
+                opened.__enter__()
+            while len(opened.pending()) < 5:
+                time.sleep(0.01)
+        assert {type(one.exception(timeout=5)) for one in waiting} == {ClientClosed}
+    for call in calls:
+        with pytest.raises(ClientClosed):
+            call()
 
 
 KILLED = """

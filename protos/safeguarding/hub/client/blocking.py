@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Coroutine, Iterable, Sequence
+from concurrent.futures import CancelledError
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import grpc
 from google.protobuf.message import Message
@@ -15,7 +16,11 @@ from safeguarding.hub.client.client import DEADLINE_SECONDS, HubClient, receipt_
 from safeguarding.hub.client.drafts import Draft, Sender, Signed
 from safeguarding.hub.client.identity import Identity
 from safeguarding.hub.client.nodes import CHANNEL_OPTIONS
-from safeguarding.hub.client.outcomes import Outcome, Receipt
+from safeguarding.hub.client.outbox import OutboxUnusable
+from safeguarding.hub.client.outcomes import ClientClosed, Outcome, Receipt
+
+TELLING_MAX_SECONDS: Final = 1.0
+"""So long those who are under way in a client that is closed have to hear what became of them."""
 
 T = TypeVar("T")
 
@@ -31,9 +36,13 @@ class BlockingHubClient:
         self._identity = identity
         self._client = HubClient(target, sender=sender, identity=identity)
         self._channels: dict[str, grpc.Channel] = {}
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def __enter__(self) -> Self:
-        """Open the outbox and the channel."""
+        """Open the outbox and the channel; raise ``OutboxUnusable`` if another process, or this client, has the outbox."""
+        if self._loop is not None:
+            raise OutboxUnusable("this client is open already")
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="hub-client", daemon=True)
         self._thread.start()
@@ -52,16 +61,30 @@ class BlockingHubClient:
             self._end_loop()
             for channel in self._channels.values():
                 channel.close()
+            self._channels.clear()
 
     def _end_loop(self) -> None:
-        """Stop the thread."""
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        """Take nothing more, have everybody told, and stop the thread."""
+        with self._lock:
+            loop, self._loop = self._loop, None
+        if loop is None:
+            return
+        asyncio.run_coroutine_threadsafe(_all_told(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
         self._thread.join()
-        self._loop.close()
+        loop.close()
 
     def _wait(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine on the client's loop and wait for it."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        """Run a coroutine on the client's loop and wait for it; raise ``ClientClosed`` outside ``with``."""
+        with self._lock:
+            if self._loop is None:
+                work.close()
+                raise ClientClosed("use the client within its with block")
+            done = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return done.result()
+        except CancelledError:
+            raise ClientClosed("closed before there was an answer; what was signed is kept in the outbox") from None
 
     @property
     def channel(self) -> grpc.Channel:
@@ -111,3 +134,13 @@ class BlockingHubClient:
     def get_receipt(self, shard: str, event_id: bytes, *, deadline_seconds: float = DEADLINE_SECONDS) -> Receipt | None:
         """Return the receipt of an event that this agency appended, None if there is none."""
         return self._wait(self._client.get_receipt(shard, event_id, deadline_seconds=deadline_seconds))
+
+
+async def _all_told() -> None:
+    """Wait for whoever is still under way on this loop."""
+    under_way = asyncio.all_tasks() - {asyncio.current_task()}
+    if under_way:
+        _, late = await asyncio.wait(under_way, timeout=TELLING_MAX_SECONDS)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)

@@ -92,11 +92,13 @@ class HubClient:
     @property
     def address(self) -> str:
         """The node that is spoken to now."""
+        self._check_open()
         return self._nodes.address
 
     @property
     def channel(self) -> grpc.aio.Channel:
         """The channel to the node spoken to now, for the contract's query stubs (give their calls ``query_metadata`` and a timeout)."""
+        self._check_open()
         return self._nodes.channel
 
     @property
