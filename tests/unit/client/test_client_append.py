@@ -363,6 +363,22 @@ async def test_events_before_one_that_cannot_be_sent_are_decided(hub: LoopbackHu
     assert len(hub.log) == 1
 
 
+async def test_a_draft_that_no_header_can_hold_harms_nobody_else(hub: LoopbackHub, sender: Sender, identity: Identity) -> None:
+    async with client(hub, sender, identity) as opened:
+        await opened.append(event(), case_id=CASE)
+        told = await asyncio.gather(
+            opened.append(event(1), case_id=CASE),
+            opened.append(event(2), case_id=CASE, expected_version=-1),
+            opened.append(event(3), case_id=CASE),
+            return_exceptions=True,
+        )
+        assert [type(one) for one in told] == [Receipt, NotSendable, Receipt]
+        with pytest.raises(NotSendable, match="header"):
+            await opened.append_many([draft(4), replace(draft(5), actor_role="\ud800")])
+        assert await opened.pending() == []
+    assert len(hub.log) == 4
+
+
 async def test_all_events_before_one_that_cannot_be_sent_are_decided_however_many(
     hub: LoopbackHub, sender: Sender, identity: Identity
 ) -> None:

@@ -4,6 +4,7 @@ import hmac
 import time
 import uuid
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import hashes
@@ -157,6 +158,20 @@ def test_an_event_about_a_case_needs_a_case_id(case_id: str | None, sender: Send
 def test_a_message_that_is_no_event_is_not_sendable(sender: Sender) -> None:
     with pytest.raises(NotSendable, match=r"safeguarding\.hub\.v1\.When"):
         check(Draft(event=common_pb2.When(), case_id=CASE), sender)
+
+
+@pytest.mark.parametrize("event", [None, {"rationale": "x"}, NotificationWithdrawn])
+def test_what_is_no_message_is_not_sendable(event: Any, sender: Sender) -> None:
+    with pytest.raises(NotSendable, match="no event of the contract"):
+        check(Draft(event=event, case_id=CASE), sender)
+
+
+@pytest.mark.parametrize(
+    "said", [{"case_id": 5}, {"shard": 5}, {"expected_version": -1}, {"purpose": "x"}, {"actor_role": "\ud800"}, {"causation_id": "x"}]
+)
+def test_what_no_header_can_hold_is_not_sendable(said: dict[str, Any], sender: Sender) -> None:
+    with pytest.raises(NotSendable, match="a header cannot hold"):
+        check(replace(Draft(event=WITHDRAWN, case_id=CASE), **said), sender)
 
 
 def test_an_event_over_256_kib_is_not_sendable(sender: Sender) -> None:

@@ -112,6 +112,8 @@ def _kind_of(event: Message) -> _Kind:
 @cache
 def _kind(message: Any) -> _Kind:
     """Read the option that names a message on the log."""
+    if not issubclass(message, Message):
+        raise NotSendable(f"{message.__name__} is no event of the contract")
     name: str = message.DESCRIPTOR.GetOptions().Extensions[event_type_option]
     if not name:
         raise NotSendable(f"{message.DESCRIPTOR.full_name} is no event of the contract")
@@ -146,11 +148,32 @@ def stream_of(draft: Draft, sender: Sender) -> str:
 
 
 def check(draft: Draft, sender: Sender) -> None:
-    """Raise ``NotSendable`` for a draft that could never be sent."""
-    stream_of(draft, sender)
+    """Raise ``NotSendable`` for a draft that could never be sent: signed with those of other callers it would fail them all."""
+    try:
+        EventHeader(**_said(draft, sender))
+    except NotSendable:
+        raise
+    except (TypeError, ValueError) as error:
+        raise NotSendable(f"a header cannot hold what the draft says: {error}") from error
     size = draft.event.ByteSize()
     if size > EVENT_MAX_BYTES:
         raise NotSendable(f"an event holds at most {EVENT_MAX_BYTES} bytes, this one {size}")
+
+
+def _said(draft: Draft, sender: Sender) -> dict[str, Any]:
+    """Return what a draft, and the sender for it, says in its header."""
+    return {
+        "shard": shard_of(draft, sender),
+        "stream": stream_of(draft, sender),
+        "expected_version": draft.expected_version,
+        "purpose": sender.purpose if draft.purpose is None else draft.purpose,
+        "lawful_basis": sender.lawful_basis if draft.lawful_basis is None else draft.lawful_basis,
+        "marking": sender.marking if draft.marking is None else draft.marking,
+        "actor_role": sender.actor_role if draft.actor_role is None else draft.actor_role,
+        "causation_id": draft.causation_id,
+        "correlation_id": draft.correlation_id,
+        "imported": draft.imported,
+    }
 
 
 @dataclass(slots=True)
@@ -186,7 +209,7 @@ def _unsigned(draft: Draft, sender: Sender, key_id: str, sequence: int) -> _Unsi
     """Return a draft's header, which binds its body."""
     body = draft.event.SerializeToString(deterministic=True)
     salt = random_bytes(_SALT_BYTES)
-    event_id, shard, stream = new_event_id(), shard_of(draft, sender), stream_of(draft, sender)
+    event_id, said = new_event_id(), _said(draft, sender)
     seconds, microseconds = divmod(time.time_ns() // 1_000, 1_000_000)
     header = EventHeader(
         event_id=event_id,
@@ -195,22 +218,13 @@ def _unsigned(draft: Draft, sender: Sender, key_id: str, sequence: int) -> _Unsi
         key_id=key_id,
         source=sender.source,
         source_sequence=sequence,
-        shard=shard,
-        stream=stream,
         event_type=event_type_of(draft.event),
-        expected_version=draft.expected_version,
-        purpose=sender.purpose if draft.purpose is None else draft.purpose,
-        lawful_basis=sender.lawful_basis if draft.lawful_basis is None else draft.lawful_basis,
-        marking=sender.marking if draft.marking is None else draft.marking,
-        actor_role=sender.actor_role if draft.actor_role is None else draft.actor_role,
         # ``hmac.digest`` would give up the interpreter's lock for each event, and in a program with threads that costs more than the bytes.
         body_commitment=hmac.new(salt, body, "sha256").digest(),
-        causation_id=draft.causation_id,
-        correlation_id=draft.correlation_id,
-        imported=draft.imported,
         signed_at=Timestamp(seconds=seconds, nanos=microseconds * 1_000),
+        **said,
     )
-    return _Unsigned(event_id, shard, stream, header.SerializeToString(deterministic=True), body, salt)
+    return _Unsigned(event_id, said["shard"], said["stream"], header.SerializeToString(deterministic=True), body, salt)
 
 
 def _signed(unsigned: _Unsigned, signature: Signature) -> Signed:

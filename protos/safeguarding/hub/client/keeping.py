@@ -84,9 +84,14 @@ class Keeping:
 
     async def settle(self, event_ids: Sequence[bytes]) -> None:
         """Durably forget these events, and those settled before."""
-        settled, self._settled = [*self._settled, *event_ids], []
-        if settled:
-            await self._on_disk(self._outbox.settle, settled)
+        settled, self._settled = self._settled, []
+        if not settled and not event_ids:
+            return
+        try:
+            await self._on_disk(self._outbox.settle, [*settled, *event_ids])
+        except BaseException:
+            self._settled = [*settled, *self._settled]
+            raise
 
     def settle_soon(self, event_ids: Iterable[bytes]) -> None:
         """Forget events with the next write to the disk."""
@@ -138,7 +143,11 @@ class Keeping:
     async def _sign_and_keep(self, drafts: Sequence[tuple[tuple[Draft, ...], bool]]) -> list[Kept]:
         """Sign and keep in one transaction, which also forgets what is settled."""
         settled, self._settled = self._settled, []
-        return await self._on_disk(self._outbox.keep, drafts, self._sender, self._identity.signing_key, settled)
+        try:
+            return await self._on_disk(self._outbox.keep, drafts, self._sender, self._identity.signing_key, settled)
+        except BaseException:
+            self._settled = [*settled, *self._settled]
+            raise
 
     async def _on_disk(self, work: Callable[..., T], *arguments: Any) -> T:
         """Run ``work`` in the outbox's thread."""
