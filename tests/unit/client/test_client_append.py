@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import grpc
 import pytest
@@ -35,9 +37,11 @@ from safeguarding.hub.client import (
     Refusal,
     Sender,
     Unresolved,
+    keeping,
     sending,
 )
 from safeguarding.hub.client import client as client_module
+from safeguarding.hub.client.outbox import Kept, Outbox
 from safeguarding.hub.v1 import append_pb2 as wire
 from safeguarding.hub.v1.incident_pb2 import NotificationWithdrawn
 from tests.support.builders import CASE
@@ -452,6 +456,47 @@ async def test_closing_tells_whoever_waits_and_keeps_the_event(hub: LoopbackHub,
     async with client(hub, sender, identity) as again:
         (outcome,) = await again.resume()
         assert isinstance(outcome, Receipt)
+
+
+async def test_closing_does_not_call_an_event_unsigned_that_is_kept(
+    hub: LoopbackHub, sender: Sender, identity: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, keep = Event(), Outbox.keep
+
+    def slow(*arguments: Any) -> list[Kept]:
+        begun.set()
+        time.sleep(0.2)
+        return keep(*arguments)
+
+    monkeypatch.setattr(Outbox, "keep", slow)
+    async with client(hub, sender, identity) as opened:
+        waiting = asyncio.create_task(opened.append(event(), case_id=CASE))
+        await asyncio.to_thread(begun.wait)
+    with pytest.raises(ClientClosed, match="being signed; pending tells"):
+        await waiting
+    async with client(hub, sender, identity) as again:
+        assert len(await again.pending()) == 1
+
+
+async def test_a_disk_that_is_full_for_a_while_neither_stops_the_client_nor_keeps_its_file(
+    hub: LoopbackHub, sender: Sender, identity: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "SETTLE_AFTER_SECONDS", 0.01)
+
+    def full(*_arguments: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    async with client(hub, sender, identity) as opened:
+        with monkeypatch.context() as patch:
+            patch.setattr(Outbox, "settle", full)
+            await opened.append(event(), case_id=CASE)
+            await asyncio.sleep(0.1)
+        assert isinstance(await asyncio.wait_for(opened.append(event(), case_id=CASE), 5), Receipt)
+        assert await opened.pending() == []
+        monkeypatch.setattr(Outbox, "settle", full)
+        await opened.append(event(), case_id=CASE)
+    async with client(hub, sender, identity) as again:
+        assert len(await again.pending()) == 1
 
 
 async def test_closing_tells_also_those_who_wait_for_room(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -57,13 +59,13 @@ class Keeping:
         self._task = asyncio.create_task(self._run())
 
     async def close(self) -> None:
-        """Stop, write what is settled, and close the outbox."""
+        """Stop, write what is settled if the disk takes it, and close the outbox."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         for order in self._orders:
             order.waiting.fail(ClientClosed("closed before the event was signed"))
         self._orders.clear()
-        await self.settle(())
+        await self._settle_if_possible()
         await self._on_disk(self._outbox.close)
         self._thread.shutdown()
 
@@ -108,7 +110,11 @@ class Keeping:
             try:
                 kept = await self._sign_and_keep([parcel for parcels in wanted for parcel in parcels])
             except asyncio.CancelledError:
-                self._orders.extendleft(reversed(taken))
+                # The write may go on in its thread.
+                for order in taken:
+                    order.waiting.fail(
+                        ClientClosed("closed while the event was being signed; pending tells whether it is kept in the outbox")
+                    )
                 raise
             except Exception as error:  # noqa: BLE001  # a full disk, say: whoever waits must hear it
                 for order in taken:
@@ -138,7 +144,12 @@ class Keeping:
                 async with asyncio.timeout(SETTLE_AFTER_SECONDS if self._settled else None):
                     await self._ordered.wait()
             except TimeoutError:
-                await self.settle(())
+                await self._settle_if_possible()
+
+    async def _settle_if_possible(self) -> None:
+        """Forget what was settled; on a full disk, say, it is tried again with the next write."""
+        with suppress(sqlite3.Error):
+            await self.settle(())
 
     async def _sign_and_keep(self, drafts: Sequence[tuple[tuple[Draft, ...], bool]]) -> list[Kept]:
         """Sign and keep in one transaction, which also forgets what is settled."""
