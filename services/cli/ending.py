@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import typer
 
+from safeguarding.hub.client.outbox import OutboxUnusable
 from safeguarding.hub.client.outcomes import HubClientError
 from services.cli.failures import Exit, Failure, without_file
 from services.cli.output import tell
@@ -50,6 +51,7 @@ _FAILURES: Final[tuple[tuple[type[BaseException], Callable[[Any], Failure]], ...
     (Unavailable, lambda error: Failure(Exit.UNAVAILABLE, str(error), "hub doctor says what is wrong")),
     (IntegrityError, lambda error: Failure(Exit.UNSOUND, str(error), "keep the files as they are; hub verify says more")),
     (HubError, lambda error: Failure(Exit.REFUSED, f"refused: {error}")),
+    (OutboxUnusable, lambda error: Failure(Exit.UNAVAILABLE, str(error), "if another command uses it, try again when that has ended")),
     (HubClientError, lambda error: Failure(Exit.REFUSED, f"refused: {error}")),
     (OSError, without_file),
 )

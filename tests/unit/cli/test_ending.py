@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from safeguarding.hub.client import OutboxUnusable
 from services.cli.ending import ended_by
 from services.cli.failures import Exit
 from services.cli.main import main
@@ -30,3 +31,8 @@ def test_of_a_missing_folder_it_is_asked_whether_it_was_meant(tmp_path: Path, ca
 
     assert ended_by(missing.value) == Exit.UNAVAILABLE
     assert capsys.readouterr().err.startswith(f"hub: missing: {tmp_path / 'none'}\n     is that the one that was meant?")
+
+
+def test_an_outbox_that_another_command_uses_is_not_available_rather_than_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended_by(OutboxUnusable("sequence.sqlite: database is locked")) == Exit.UNAVAILABLE
+    assert capsys.readouterr().err.startswith("hub: sequence.sqlite: database is locked\n     if another command uses it")

@@ -518,6 +518,23 @@ async def test_an_outbox_in_use_cannot_be_opened_twice(hub: LoopbackHub, sender:
             await client(hub, sender, identity).__aenter__()
 
 
+async def test_a_file_that_cannot_be_opened_or_written_is_an_unusable_outbox(
+    hub: LoopbackHub, sender: Sender, identity: Identity, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(OutboxUnusable, match="unable to open"):
+        await client(hub, sender, replace(identity, outbox=tmp_path / "missing" / "outbox.sqlite")).__aenter__()
+
+    def full(*_arguments: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    async with client(hub, sender, identity) as opened:
+        with monkeypatch.context() as patch:
+            patch.setattr(Outbox, "keep", full)
+            with pytest.raises(OutboxUnusable, match="full"):
+                await opened.append(event(), case_id=CASE)
+        assert isinstance(await opened.append(event(), case_id=CASE), Receipt)
+
+
 async def test_a_certificate_of_another_authority_never_gets_through(
     hub: LoopbackHub, sender: Sender, identity: Identity, tmp_path: Path
 ) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 from safeguarding.hub.client.drafts import Draft, Sender, Signed
 from safeguarding.hub.client.identity import Identity
-from safeguarding.hub.client.outbox import Kept, Outbox
+from safeguarding.hub.client.outbox import Kept, Outbox, OutboxUnusable
 from safeguarding.hub.client.outcomes import ClientClosed
 from safeguarding.hub.client.waiting import Waiting
 
@@ -148,7 +148,7 @@ class Keeping:
 
     async def _settle_if_possible(self) -> None:
         """Forget what was settled; on a full disk, say, it is tried again with the next write."""
-        with suppress(sqlite3.Error):
+        with suppress(OutboxUnusable):
             await self.settle(())
 
     async def _sign_and_keep(self, drafts: Sequence[tuple[tuple[Draft, ...], bool]]) -> list[Kept]:
@@ -161,5 +161,8 @@ class Keeping:
             raise
 
     async def _on_disk(self, work: Callable[..., T], *arguments: Any) -> T:
-        """Run ``work`` in the outbox's thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+        """Run ``work`` in the outbox's thread; raise ``OutboxUnusable`` for what the file or its disk does not let it do."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+        except sqlite3.Error as error:
+            raise OutboxUnusable(f"{self._identity.outbox}: {error}") from error

@@ -30,7 +30,7 @@ _SCHEMA: Final = (
 
 
 class OutboxUnusable(HubClientError):
-    """The outbox file is another process's now, or was written by a newer client."""
+    """The outbox file cannot be used: another process has it, a newer client wrote it, it is broken, or its disk is full or gone."""
 
 
 @dataclass(frozen=True, slots=True)
