@@ -14,6 +14,7 @@ from safeguarding.hub.v1.append_pb2 import AppendEventsRequest, AppendEventsResp
 from services.agencies.gate import Gate
 from services.intake.intake import Intake
 from services.runtime.errors import HubError, Invalid, NotPermitted, Violation
+from services.runtime.fieldrules import check_fields
 from services.runtime.interceptors import Unreadable
 from services.runtime.limits import REQUEST_MAX_BYTES, REQUEST_MAX_EVENTS
 from services.runtime.metrics import Metrics
@@ -70,7 +71,9 @@ class AppendService:
 
     async def GetReceipt(self, request: GetReceiptRequest, context: Context) -> GetReceiptResponse:  # noqa: N802  # the RPC's name
         """Return the receipt of an event that the caller appended."""
-        return GetReceiptResponse(receipt=await self._intake.receipt(self._caller(context), request.shard, request.event_id))
+        caller = self._caller(context)
+        check_fields(request)
+        return GetReceiptResponse(receipt=await self._intake.receipt(caller, request.shard, request.event_id))
 
 
 def check_request(request: AppendEventsRequest | Unreadable) -> AppendEventsRequest:

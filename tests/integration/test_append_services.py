@@ -96,3 +96,11 @@ async def test_a_receipt_is_given_to_the_agency_that_appended_and_to_no_other(hu
             told = [await refusal(STUBS[kind](channel).GetReceipt(one, timeout=5)) for one in (asked, unknown, nowhere)]
         assert told == [told[0]] * 3
         assert told[0].code == "NOT_FOUND"
+
+
+async def test_a_receipt_of_what_can_be_no_event_is_an_invalid_argument(hub: RunningHub) -> None:
+    async with hub.channel(COUNCIL) as channel:
+        stub = STUBS[AgencyKind.LOCAL_AUTHORITY](channel)
+        wrong = [append_pb2.GetReceiptRequest(shard=SHARD, event_id=b"x"), append_pb2.GetReceiptRequest(shard="X Y", event_id=bytes(16))]
+        told = [await refusal(stub.GetReceipt(one, timeout=5)) for one in wrong]
+    assert [one.code for one in told] == ["INVALID_ARGUMENT"] * 2
