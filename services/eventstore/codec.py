@@ -16,7 +16,6 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.timestamp_pb2 import Timestamp
-from google.protobuf.unknown_fields import UnknownFieldSet
 
 import domain.access.events
 import domain.agency.events
@@ -44,7 +43,7 @@ from services.eventstore.conversion import Read, Unwritable, Write, misfits, rea
 from services.eventstore.inspection import Inspect, inspector, is_text_rule
 from services.eventstore.port import Stored
 from services.runtime.errors import IntegrityError, Invalid, Violation
-from services.runtime.fieldrules import check_fields
+from services.runtime.fieldrules import check_fields, refuse_unknown_fields
 
 _AREAS: Final[tuple[ModuleType, ...]] = (
     agency_pb2,
@@ -57,7 +56,6 @@ _AREAS: Final[tuple[ModuleType, ...]] = (
 )
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _BODY: Final = "wire.body"
-_UNKNOWN_FIELDS_MAX: Final = 20
 
 
 @dataclass(frozen=True)
@@ -122,7 +120,7 @@ def decode_event(event_type: str, body: bytes) -> Event:
     form = _form(event_type)
     read = form.read
     message = _parse(form.message, body)
-    _refuse_unknown_fields(message, body)
+    refuse_unknown_fields(message, body)
     check_fields(message)
     try:
         event: Event = read(message)
@@ -176,36 +174,6 @@ def _parse(message: type[Message], body: bytes) -> Message:
         if "UTF-8" in str(error):
             raise Invalid(Violation("body", "text fields hold valid UTF-8"), rule="wire.text") from None
         raise Invalid(Violation("body", f"a serialized {message.DESCRIPTOR.name}"), rule=_BODY) from None
-
-
-def _refuse_unknown_fields(message: Message, body: bytes) -> None:
-    """Refuse what this contract has no field for: a newer client must hear that an older hub would not understand it."""
-    size = message.ByteSize()
-    message.DiscardUnknownFields()  # type: ignore[no-untyped-call, unused-ignore]
-    if message.ByteSize() == size:
-        return
-    paths = _unknown_paths(type(message).FromString(body), "")[:_UNKNOWN_FIELDS_MAX]
-    raise Invalid(*(Violation(path, "a field of this version of the contract") for path in paths), rule="wire.unknown_field")
-
-
-def _unknown_fields(message: Message) -> list[Any]:
-    """Return the unknown fields of one message, not of those in it."""
-    found: Any = UnknownFieldSet(message)
-    return list(found)
-
-
-def _unknown_paths(message: Message, prefix: str) -> list[str]:
-    """Name every unknown field of a message by its path and number."""
-    paths = [f"{prefix}<{field.field_number}>" for field in _unknown_fields(message)]
-    for descriptor, value in message.ListFields():
-        if descriptor.message_type is None:
-            continue
-        if descriptor.is_repeated:
-            for index, item in enumerate(value):
-                paths += _unknown_paths(item, f"{prefix}{descriptor.name}[{index}].")
-        else:
-            paths += _unknown_paths(value, f"{prefix}{descriptor.name}.")
-    return paths
 
 
 def _members(enumeration: Any, cls: Any) -> dict[int, Any]:

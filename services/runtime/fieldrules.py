@@ -1,4 +1,4 @@
-"""The field rules that the contract declares (protovalidate), as violations that a caller can act on."""
+"""The field rules that the contract declares (protovalidate), and the fields it does not have, as violations that a caller can act on."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.message import Message
+from google.protobuf.unknown_fields import UnknownFieldSet
 
 from services.runtime.errors import Invalid, Violation
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from protovalidate import Validator
 
 _VIOLATIONS_MAX: Final = 50
+_UNKNOWN_FIELDS_MAX: Final = 20
 
 
 @cache
@@ -39,3 +41,33 @@ def violation_of(found: Any, prefix: str = "") -> Violation:
         if element.subscript is not None and element.subscript.field == "index":
             path = f"{path}[{element.subscript.value}]"
     return Violation(field=path, expected=found.message or found.rule_id)
+
+
+def refuse_unknown_fields(message: Message, serialized: bytes, prefix: str = "") -> None:
+    """Refuse what this contract has no field for: a newer client must hear that an older hub would not understand it."""
+    size = message.ByteSize()
+    message.DiscardUnknownFields()  # type: ignore[no-untyped-call, unused-ignore]
+    if message.ByteSize() == size:
+        return
+    paths = _unknown_paths(type(message).FromString(serialized), prefix)[:_UNKNOWN_FIELDS_MAX]
+    raise Invalid(*(Violation(path, "a field of this version of the contract") for path in paths), rule="wire.unknown_field")
+
+
+def _unknown_fields(message: Message) -> list[Any]:
+    """Return the unknown fields of one message, not of those in it."""
+    found: Any = UnknownFieldSet(message)
+    return list(found)
+
+
+def _unknown_paths(message: Message, prefix: str) -> list[str]:
+    """Name every unknown field of a message by its path and number."""
+    paths = [f"{prefix}<{field.field_number}>" for field in _unknown_fields(message)]
+    for descriptor, value in message.ListFields():
+        if descriptor.message_type is None:
+            continue
+        if descriptor.is_repeated:
+            for index, item in enumerate(value):
+                paths += _unknown_paths(item, f"{prefix}{descriptor.name}[{index}].")
+        else:
+            paths += _unknown_paths(value, f"{prefix}{descriptor.name}.")
+    return paths

@@ -13,7 +13,7 @@ from domain.kernel.ids import AgencyId, KeyId
 from domain.kernel.moulds import quick
 from safeguarding.hub.v1.envelope_pb2 import EventHeader, Signature, SignedEvent
 from services.runtime.errors import Invalid, NotPermitted, SignatureInvalid, Violation
-from services.runtime.fieldrules import check_fields
+from services.runtime.fieldrules import check_fields, refuse_unknown_fields
 from services.trust.registry import KeyEntry, RegistryState
 from services.trust.signing import HEADER_PAYLOAD_TYPE, SALT_BYTES, PublicKey, commitment, verify_bytes
 
@@ -147,8 +147,9 @@ def _prove_commitment(_public_key: PublicKey, header: EventHeader, signed: Signe
         raise SignatureInvalid("wire.commitment", "the body is not the one that the header commits to")
 
 
-def _prove_header(_public_key: PublicKey, header: EventHeader, _signed: SignedEvent) -> None:
-    """Check the header's field rules."""
+def _prove_header(_public_key: PublicKey, header: EventHeader, signed: SignedEvent) -> None:
+    """Check the header's field rules. It stays readable for ever, so it holds nothing beside them."""
+    refuse_unknown_fields(header, signed.header, "header.")
     check_fields(header, prefix="header")
 
 

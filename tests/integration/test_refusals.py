@@ -233,6 +233,16 @@ async def test_a_role_in_unclean_characters_is_refused(hub: RunningHub, role: st
     assert await outcome(hub, a_signed_event(hub, actor_role=role)) == "wire.text"
 
 
+@pytest.mark.parametrize(("extra", "field"), [(b"\xa2\x06\x04name", "header.<100>"), (b"\x5a\x03\xa0\x06\x01", "header.signed_at.<100>")])
+async def test_a_header_with_what_the_contract_has_no_field_for_is_refused(hub: RunningHub, extra: bytes, field: str) -> None:
+    signed = a_signed_event(hub)
+    signed.header += extra
+    signed.signature.value = key_of(hub, COUNCIL).sign(signed.header)
+    (answer,) = await answers(hub, append_pb2.AppendEventsRequest(events=[signed]))
+    refusal = answer.outcomes[0].refusal
+    assert (refusal.rule, [violation.field for violation in refusal.violations]) == ("wire.unknown_field", [field])
+
+
 async def test_absurd_dates_and_long_names_are_refused_field_by_field(hub: RunningHub) -> None:
     day, rest = to_message(a_notification()), to_message(a_notification())
     day.incident_on.on.year = 9999
