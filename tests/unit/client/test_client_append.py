@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -350,6 +351,15 @@ async def test_a_replayed_event_gets_its_first_receipt(hub: LoopbackHub, sender:
         assert await opened.send([signed]) == first
         assert await opened.pending() == []
     assert len(hub.log) == 1
+
+
+async def test_a_hub_that_says_nothing_of_a_receipt_is_given_up_at_the_deadline(sender: Sender, identity: Identity) -> None:
+    with socket.create_server(("localhost", 0)) as silent:
+        async with HubClient(f"localhost:{silent.getsockname()[1]}", sender=sender, identity=identity) as opened:
+            began = time.monotonic()
+            with pytest.raises(CallFailed):
+                await opened.get_receipt("northmoor", bytes(16), deadline_seconds=0.5)
+            assert time.monotonic() - began < 3
 
 
 async def test_discarded_events_are_not_sent_again(hub: LoopbackHub, sender: Sender, identity: Identity) -> None:

@@ -202,7 +202,7 @@ class HubClient:
         while True:
             address = self._nodes.address
             try:
-                return await self._find_receipt(shard, event_id)
+                return await self._find_receipt(shard, event_id, min(UNARY_MAX_SECONDS, ends_at - loop.time()))
             except grpc.aio.AioRpcError as error:
                 pause = backoff_seconds(attempt)
                 if error.code() not in NOT_NOW or loop.time() + pause >= ends_at:
@@ -211,10 +211,10 @@ class HubClient:
             await asyncio.sleep(pause)
             attempt += 1
 
-    async def _find_receipt(self, shard: str, event_id: bytes) -> Receipt | None:
+    async def _find_receipt(self, shard: str, event_id: bytes, timeout_seconds: float = UNARY_MAX_SECONDS) -> Receipt | None:
         """Ask once for a receipt."""
         try:
-            answer = await self._nodes.stub.GetReceipt(GetReceiptRequest(shard=shard, event_id=event_id), timeout=UNARY_MAX_SECONDS)
+            answer = await self._nodes.stub.GetReceipt(GetReceiptRequest(shard=shard, event_id=event_id), timeout=timeout_seconds)
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.NOT_FOUND:
                 return None
