@@ -585,6 +585,27 @@ def test_the_blocking_client_serves_many_threads_over_one_stream(hub: LoopbackHu
         grpc.channel_ready_future(opened.channel).result(timeout=5)
 
 
+def test_a_blocking_client_takes_drafts_from_its_callers_thread(hub: LoopbackHub, sender: Sender, identity: Identity) -> None:
+    rows = sqlite3.connect(":memory:")
+    rows.execute("CREATE TABLE reasons AS WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 250) SELECT i FROM n")
+    with BlockingHubClient(hub.target, sender=sender, identity=identity) as opened:
+
+        def after_each_other() -> Iterator[Draft]:
+            """What is said next rests on what was answered before."""
+            for number in range(2):
+                yield replace(draft(number), causation_id=opened.append(event(), case_id=CASE).event_id)
+
+        told = opened.append_many(draft(number) for (number,) in rows.execute("SELECT i FROM reasons"))
+        with ThreadPoolExecutor(1) as threads:
+            told += threads.submit(opened.append_many, after_each_other()).result(timeout=10)
+        with pytest.raises(NotSendable):
+            opened.append_many(one for one in [draft(), replace(draft(), case_id=None)])
+        assert opened.pending() == []
+    rows.close()
+    assert {type(outcome) for outcome in told} == {Receipt}
+    assert len(hub.log) == 250 + 4 + 1
+
+
 def test_a_blocking_client_that_is_closed_tells_every_thread_and_takes_nothing_more(
     hub: LoopbackHub, sender: Sender, identity: Identity, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,13 +6,14 @@ import asyncio
 import threading
 from collections.abc import Coroutine, Iterable, Sequence
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 import grpc
 from google.protobuf.message import Message
 
-from safeguarding.hub.client.client import DEADLINE_SECONDS, HubClient, receipt_or_raise
+from safeguarding.hub.client.client import DEADLINE_SECONDS, HubClient, in_parts, receipt_or_raise
 from safeguarding.hub.client.drafts import Draft, Sender, Signed
 from safeguarding.hub.client.identity import Identity
 from safeguarding.hub.client.nodes import CHANNEL_OPTIONS
@@ -108,16 +109,25 @@ class BlockingHubClient:
         return receipt_or_raise(outcome)
 
     def append_many(self, drafts: Iterable[Draft], *, atomic: bool = False, deadline_seconds: float = DEADLINE_SECONDS) -> list[Outcome]:
-        """Append events in order and return one outcome for each."""
-        return self._wait(self._client.append_many(drafts, atomic=atomic, deadline_seconds=deadline_seconds))
+        """Append events in order and return one outcome for each. ``drafts`` is consumed in the caller's thread."""
+        if atomic or isinstance(drafts, list | tuple):
+            return self._wait(self._client.append_many(tuple(drafts), atomic=atomic, deadline_seconds=deadline_seconds))
+        begun: list[asyncio.Future[list[Outcome]]] = []
+        try:
+            begun.extend(self._wait(self._client.begin(some, deadline_seconds)) for some in in_parts(drafts, self._client.sender))
+        except Exception:
+            with suppress(Exception):
+                self._wait(self._client.end(begun))
+            raise
+        return self._wait(self._client.end(begun))
 
     def sign(self, drafts: Sequence[Draft]) -> list[Signed]:
         """Sign events and keep them in the outbox without sending them."""
-        return self._wait(self._client.sign(drafts))
+        return self._wait(self._client.sign([*drafts]))
 
     def send(self, events: Iterable[Signed], *, deadline_seconds: float = DEADLINE_SECONDS) -> list[Outcome]:
         """Send signed events, byte for byte, and return an outcome for each."""
-        return self._wait(self._client.send(events, deadline_seconds=deadline_seconds))
+        return self._wait(self._client.send([*events], deadline_seconds=deadline_seconds))
 
     def resume(self, *, deadline_seconds: float = DEADLINE_SECONDS) -> list[Outcome]:
         """Send whatever the outbox holds undecided, in order, and return the outcomes."""
@@ -129,7 +139,7 @@ class BlockingHubClient:
 
     def discard(self, events: Iterable[Signed]) -> None:
         """Forget undecided events: they are not sent again."""
-        self._wait(self._client.discard(events))
+        self._wait(self._client.discard([*events]))
 
     def get_receipt(self, shard: str, event_id: bytes, *, deadline_seconds: float = DEADLINE_SECONDS) -> Receipt | None:
         """Return the receipt of an event that this agency appended, None if there is none."""

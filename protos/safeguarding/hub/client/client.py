@@ -159,11 +159,19 @@ class HubClient:
                 self._check_atomic(group)
                 waiting += [await self._order(group, deadline_seconds, atomic=True)] if group else []
             else:
-                for some in self._checked(drafts):
-                    waiting.append(await self._order(some, deadline_seconds, atomic=False))
+                for some in in_parts(drafts, self._sender):
+                    waiting.append(await self.begin(some, deadline_seconds))
         finally:
             results = await asyncio.gather(*waiting, return_exceptions=True)
         return _flat(results)
+
+    async def begin(self, drafts: tuple[Draft, ...], deadline_seconds: float) -> asyncio.Future[list[Outcome]]:
+        """Have drafts that ``in_parts`` gave signed, kept and sent as soon as there is room; return what will hold their outcomes."""
+        return await self._order(drafts, deadline_seconds, atomic=False)
+
+    async def end(self, begun: Iterable[asyncio.Future[list[Outcome]]]) -> list[Outcome]:
+        """Return all outcomes of what was begun, in order; raise the first error instead if there is one."""
+        return _flat(await asyncio.gather(*begun, return_exceptions=True))
 
     async def sign(self, drafts: Sequence[Draft]) -> list[Signed]:
         """Sign events and keep them in the outbox without sending them; ``send`` or ``resume`` does that."""
@@ -233,23 +241,6 @@ class HubClient:
         if len(drafts) > REQUEST_MAX_EVENTS or sum(draft.event.ByteSize() + _HEADER_MAX_BYTES for draft in drafts) > REQUEST_MAX_BYTES:
             raise NotSendable(f"an atomic request holds at most {REQUEST_MAX_EVENTS} events and {REQUEST_MAX_BYTES} bytes")
 
-    def _checked(self, drafts: Iterable[Draft]) -> Iterator[tuple[Draft, ...]]:
-        """Yield drafts, as many together as are signed at a time; those before one that is not sendable come before its error."""
-        some: list[Draft] = []
-        try:
-            for draft in drafts:
-                check(draft, self._sender)
-                some.append(draft)
-                if len(some) == SIGN_MAX_EVENTS:
-                    yield tuple(some)
-                    some.clear()
-        except Exception:
-            if some:
-                yield tuple(some)
-            raise
-        if some:
-            yield tuple(some)
-
     async def _take_room(self, parcels: int) -> Waiting:
         """Wait until so many parcels more may be taken in; each makes room again as it ends. Raise ``ClientClosed`` if that comes first."""
         self._check_open()
@@ -311,6 +302,24 @@ class HubClient:
         """Tell whether someone waits for an event's outcome."""
         parcel = self._live.get(event_id)
         return parcel is not None and not parcel.is_over
+
+
+def in_parts(drafts: Iterable[Draft], sender: Sender) -> Iterator[tuple[Draft, ...]]:
+    """Yield drafts, as many together as are signed at a time; those before one that is not sendable come before its error."""
+    some: list[Draft] = []
+    try:
+        for draft in drafts:
+            check(draft, sender)
+            some.append(draft)
+            if len(some) == SIGN_MAX_EVENTS:
+                yield tuple(some)
+                some.clear()
+    except Exception:
+        if some:
+            yield tuple(some)
+        raise
+    if some:
+        yield tuple(some)
 
 
 def receipt_or_raise(outcome: Outcome) -> Receipt:
