@@ -245,6 +245,12 @@ def test_queries_say_for_whom_in_what_role_and_what_for() -> None:
     )
 
 
+@pytest.mark.parametrize("said", [{"user": ""}, {"user": "u" * 101}, {"role": "Head of service"}, {"role": "Prüfer"}, {"role": "a\nb"}])
+def test_a_user_or_role_that_no_query_can_carry_is_refused_before_it_is_sent(said: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="printable ASCII without spaces"):
+        query_metadata(**({"user": "u-17", "role": "analyst"} | said), purpose=PURPOSE_RAPID_REVIEW)
+
+
 def test_a_sender_s_defaults_are_the_usual_ones(sender: Sender) -> None:
     assert replace(sender, purpose=PURPOSE_RAPID_REVIEW).purpose == PURPOSE_RAPID_REVIEW
     assert (sender.purpose, sender.lawful_basis, sender.marking) == (

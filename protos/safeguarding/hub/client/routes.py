@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from safeguarding.hub.v1 import append_pb2_grpc as services
@@ -18,6 +19,9 @@ _BY_PREFIX: Final[dict[str, Any]] = {
 }
 
 
+_LABEL: Final = re.compile(r"[\x21-\x7e]{1,100}")
+
+
 def append_stub(agency_id: str) -> Any:
     """Return the stub class of the service for this agency's kind; raise ``ValueError`` for an id of no kind that appends."""
     stub = _BY_PREFIX.get(agency_id.partition("-")[0])
@@ -30,5 +34,9 @@ def query_metadata(*, user: str, role: str, purpose: Purpose.ValueType) -> tuple
     """Return the metadata that every query carries: for whom (a pseudonymous id), in what role, and what for.
 
     The hub records them with what was read. ``purpose`` travels as its lower-case name, for instance ``rapid_review``.
+    Raise ``ValueError`` for a user or role that is not 1 to 100 characters of printable ASCII without spaces.
     """
+    for name, value in (("user", user), ("role", role)):
+        if _LABEL.fullmatch(value) is None:
+            raise ValueError(f"{name}: expected 1 to 100 characters of printable ASCII without spaces, for instance social-worker")
     return (("hub-user", user), ("hub-role", role), ("hub-purpose", Purpose.Name(purpose).removeprefix("PURPOSE_").lower()))
