@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Final
 
 import grpc
-from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from safeguarding.hub.client.drafts import Signed
-from safeguarding.hub.client.outcomes import Receipt, Refusal, receipt_from, refusal_from
+from safeguarding.hub.client.outcomes import FieldViolation, Receipt, Refusal, receipt_from, refusal_from
 from safeguarding.hub.v1 import append_pb2 as wire
 
 _NOT_NOW: Final = frozenset({grpc.StatusCode.UNAVAILABLE.value[0], grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]})
@@ -42,16 +42,18 @@ def _outcome(event: Signed, outcome: wire.Outcome) -> Receipt | Refusal:
 def _refused_with_its_request(event: Signed, status: Status) -> Refusal:
     """Return the refusal of an event whose request was refused as a whole."""
     code = wire.REFUSAL_CODE_UNAVAILABLE if status.code in _NOT_NOW else wire.REFUSAL_CODE_INVALID
-    info, retry = ErrorInfo(), RetryInfo()
+    info, retry, wrong = ErrorInfo(), RetryInfo(), BadRequest()
     for detail in status.details:
         # Each unpacks its own kind only.
         detail.Unpack(info)
         detail.Unpack(retry)
+        detail.Unpack(wrong)
     return Refusal(
         event_id=event.event_id,
         code=code,
-        rule=info.reason or "wire.request",
+        rule=info.metadata.get("rule") or info.reason or "wire.request",
         reason=status.message,
+        violations=tuple(FieldViolation(found.field, found.description) for found in wrong.field_violations),
         retry_after_ms=retry.retry_delay.ToMilliseconds() or None,
         whole_request=True,
     )
