@@ -195,12 +195,13 @@ class Intake:
         return outcomes
 
     async def _append_atomic(self, candidates: dict[int, Candidate], known: dict[int, Outcome]) -> dict[int, Outcome]:
-        """All events in one append; what was on the log before keeps its receipt."""
+        """All events in one append, one that is there twice but once; what was on the log before keeps its receipt."""
         if len({candidate.shard for candidate in candidates.values()}) > 1:
             error = Invalid(Violation("events", "an atomic request's events lie in one shard"), rule="wire.atomic_shard")
             return {index: refused(candidate.event_id, error) for index, candidate in candidates.items()}
-        outcomes = await self._append_rest(list(candidates.values()), stopped=bool(known))
-        return dict(zip(candidates, outcomes, strict=True))
+        group = {candidate.verified.header_hash: candidate for candidate in candidates.values()}
+        outcomes = dict(zip(group, await self._append_rest(list(group.values()), stopped=bool(known)), strict=True))
+        return {index: outcomes[candidate.verified.header_hash] for index, candidate in candidates.items()}
 
     async def _append_rest(self, group: Sequence[Candidate], *, stopped: bool = False) -> list[Outcome]:
         """Answer for those that are on the log, and give the others one append, unless something stops it: then all of them are refused."""

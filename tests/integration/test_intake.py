@@ -235,13 +235,13 @@ async def test_events_that_share_an_append_are_proposed_singly_when_another_node
     assert [one.receipt.version for one in outcomes] == [2, 3, 2]
 
 
-async def test_the_same_event_twice_in_a_request_gets_its_receipt_twice(served: RunningHub) -> None:
+@pytest.mark.parametrize("atomic", [False, True])
+async def test_the_same_event_twice_in_a_request_gets_its_receipt_twice(served: RunningHub, atomic: bool) -> None:
     intake, case_id = an_intake(served), str(uuid.uuid4())
-    await say(intake, served, COUNCIL, case_id, a_notification())
-    (event,) = signed(served, COUNCIL, case_id, [a_proceeding(str(uuid.uuid4()))])
-    first, second = await intake.append(COUNCIL, [event, event])
-    assert first == second
-    assert first.receipt.version == 2
+    event, other = signed(served, COUNCIL, case_id, [a_notification(), a_proceeding(str(uuid.uuid4()))])
+    first, second, third = await intake.append(COUNCIL, [event, other, event], atomic=atomic)
+    assert first == third
+    assert (first.receipt.version, second.receipt.version) == (1, 2)
 
 
 async def test_an_append_that_fails_lets_nothing_be_refused_for_what_was_predicted_of_it(
