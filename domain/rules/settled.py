@@ -75,16 +75,16 @@ class Settled:
         """Return since when it has counted as fulfilling a step, which it does as it stands.
 
         A correction keeps the instant of what it corrects as long as that fulfilled the same step; one that makes it fulfil
-        another (another recipient, say) counts from when the correction was recorded.
+        another (another recipient, say) counts from when the correction was recorded, or if that is imported, was done.
         """
-        if self.head.imported or self.moved_to is not None or len(self.versions) == 1:
+        if self.moved_to is not None or len(self.versions) == 1:
             return self.scored_at
-        since = self.latest
+        fulfilling = [self.latest]
         for version in reversed(self.versions[:-1]):
             if not fulfils(replace(self, versions=(version,)).get):
                 break
-            since = version
-        return since.recorded_at
+            fulfilling.insert(0, version)
+        return counting(fulfilling).scored_at if self.head.imported else fulfilling[0].recorded_at
 
 
 def settle(facts: Iterable[Fact]) -> tuple[Settled, ...]:
@@ -158,21 +158,36 @@ def _with_notification(settled: Sequence[Settled]) -> tuple[Settled, ...]:
 
 
 def _with_judgements(settled: Sequence[Settled]) -> tuple[Settled, ...]:
-    """Say of each judgement "not met" whether it stands (the sender's last, nothing notified) and whether all councils say so."""
-    latest: dict[str, Settled] = {}
+    """Say of each judgement "not met" whether it stands (nothing else judged since, nothing notified), and which made all councils agree.
+
+    A judgement that is only made again changes nothing: the clock stopped with the first.
+    """
+    unmet: dict[str, list[Settled]] = {}
     for each in settled:
         if each.event_type == _ASSESSED:
-            latest[each.head.agency_id] = each
+            before = unmet.get(each.head.agency_id, [])
+            unmet[each.head.agency_id] = [*before, each] if _is_unmet(each.get) else []
     notified = any(each.event_type == _NOTIFIED for each in settled)
-    unanimous = not notified and all(each.get("criteria.outcome") == "not_met" for each in latest.values())
+    standing = {each.head.position for judgements in unmet.values() for each in judgements} if not notified else set()
+    firsts = [min(judgements, key=_unmet_since) for judgements in unmet.values() if judgements]
+    agreed = max(firsts, key=_unmet_since).head.position if standing and all(unmet.values()) else None
 
     def judged(each: Settled) -> Settled:
         if each.event_type != _ASSESSED:
             return each
-        stands = not notified and latest[each.head.agency_id] is each and each.get("criteria.outcome") == "not_met"
-        return replace(each, added={"stands": stands, "unanimous": unanimous})
+        return replace(each, added={"stands": each.head.position in standing, "unanimous": each.head.position == agreed})
 
     return tuple(judged(each) for each in settled)
+
+
+def _is_unmet(get: Callable[[str], Attribute]) -> bool:
+    """Tell whether a judgement is that the criteria are not met."""
+    return get("criteria.outcome") == "not_met"
+
+
+def _unmet_since(judgement: Settled) -> tuple[datetime, int]:
+    """Return since when a judgement has been "not met", and its place among others of that instant."""
+    return judgement.scored_since(_is_unmet), judgement.head.position
 
 
 def _with_plans(settled: Sequence[Settled]) -> tuple[Settled, ...]:

@@ -142,6 +142,41 @@ def test_a_notification_after_not_met_is_what_stops_the_clock(case: Case) -> Non
     assert case.stands("K5A", "2024-03-11") == "running"
 
 
+def test_not_met_judged_again_leaves_the_clock_stopped_by_the_first(case: Case) -> None:
+    case.live("2024-02-29", became_known(at("2024-02-29")))
+    case.live("2024-03-04", assessed(CriteriaOutcome.MET))
+    case.live("2024-03-05", assessed(CriteriaOutcome.NOT_MET))
+    case.live("2024-03-22", assessed(CriteriaOutcome.NOT_MET))
+    assert case.stands(f"K1:{COUNCIL}") == "met on time"
+    assert [each.cancelled_at for each in case.clocks("K2", "K5A")] == [at("2024-03-05"), at("2024-03-05")]
+
+
+@pytest.mark.parametrize("former", [CriteriaOutcome.MET, CriteriaOutcome.UNSURE])
+def test_a_judgement_corrected_to_not_met_counts_from_its_correction(case: Case, former: CriteriaOutcome) -> None:
+    case.live("2024-02-29", became_known(at("2024-02-29")))
+    judged = case.live("2024-03-05", assessed(former))
+    corrected = case.live("2024-03-11", dataclasses.replace(assessed(CriteriaOutcome.NOT_MET), details=corrects(judged.event_id)))
+    assert case.stands(f"K1:{COUNCIL}") == "met 2 working days late"
+    assert [each.cancelled_at for each in case.clocks("K2", "K5A")] == [corrected.recorded_at, corrected.recorded_at]
+
+
+def test_an_imported_judgement_corrected_live_to_not_met_counts_from_its_correction(case: Case) -> None:
+    case.imported("2024-02-29", became_known(at("2024-02-29")))
+    judged = case.imported("2024-03-05", assessed(CriteriaOutcome.UNSURE))
+    case.live("2024-06-04", dataclasses.replace(assessed(CriteriaOutcome.NOT_MET), details=corrects(judged.event_id)))
+    assert case.stands(f"K1:{COUNCIL}") == "met 59 working days late"
+
+
+def test_the_judgement_with_which_all_councils_agree_cancels_the_review_from_awareness(case: Case) -> None:
+    case.live("2024-02-29", became_known(at("2024-02-29")))
+    case.live("2024-03-04", assessed(CriteriaOutcome.UNSURE))
+    case.live("2024-03-05", assessed(CriteriaOutcome.NOT_MET), by=OTHER_COUNCIL)
+    last = case.live("2024-03-12", assessed(CriteriaOutcome.NOT_MET))
+    clock = case.clock("K5A")
+    assert clock.cancelled_by is not None
+    assert (clock.cancelled_at, clock.cancelled_by.event_id) == (last.recorded_at, last.event_id.hex())
+
+
 def test_another_councils_judgement_does_not_stop_the_clock(case: Case) -> None:
     case.live("2024-02-29", became_known(at("2024-02-29")))
     case.live("2024-03-05", assessed(CriteriaOutcome.NOT_MET), by=OTHER_COUNCIL)
