@@ -62,6 +62,8 @@ class Trigger:
     needs: tuple[str, ...] = ()
     match: Mapping[str, str] = field(default_factory=dict)
     differs: Mapping[str, str] = field(default_factory=dict)
+    behind: bool = False
+    """Only what was said after the start counts: of a clock that is set anew, what answered the former start does not stop it."""
     words: str = ""
 
     @cached_property

@@ -296,9 +296,16 @@ def _happened(case: _Case, triggers: Iterable[Trigger], start: _Start) -> list[t
         (trigger, each, each.scored_since(partial(_fulfils, trigger, each, key=start.key, start=start.fact)))
         for trigger in triggers
         for each in case.of(trigger.on)
-        if not _unreadable(trigger, each) and _fulfils(trigger, each, each.get, start.key, start.fact)
+        if not _unreadable(trigger, each)
+        and not _is_before(trigger, each, start)
+        and _fulfils(trigger, each, each.get, start.key, start.fact)
     ]
     return found if len(found) < 2 else sorted(found, key=lambda item: (item[2], item[1].order))
+
+
+def _is_before(trigger: Trigger, each: Settled, start: _Start) -> bool:
+    """Tell whether a fact was said before a start that it would have to come behind; the log's order is that in which they were judged."""
+    return trigger.behind and each.head.position < start.fact.head.position
 
 
 def _unreadable(trigger: Trigger, each: Settled) -> bool:

@@ -166,6 +166,17 @@ def test_non_publication_is_justified_on_the_day_it_is_decided() -> None:
     assert [case.stands(each.instance_id) for each in case.clocks()] == ["met 2 working days late"] * 2
 
 
+def test_what_justified_a_former_declining_does_not_justify_the_next() -> None:
+    case = Case()
+    case.live("2024-03-04", PublicationDeclined(rationale="Synthetic."), by=BUSINESS_UNIT)
+    case.live("2024-03-04", NonPublicationJustified(justification="Synthetic."), by=BUSINESS_UNIT)
+    case.live("2024-04-02", PublicationScheduled(planned_on=date(2024, 6, 3)), by=BUSINESS_UNIT)
+    case.live("2024-05-01", PublicationDeclined(rationale="Synthetic."), by=BUSINESS_UNIT)
+    assert case.stands("K12:panel", "2024-05-02") == "overdue by 1 working day"
+    case.live("2024-05-02", NonPublicationJustified(justification="Synthetic."), by=BUSINESS_UNIT)
+    assert case.stands("K12:panel") == "met 1 working day late"
+
+
 # K17
 
 
