@@ -36,6 +36,7 @@ from domain.incident.state import (
     awareness_of,
     facts_of,
     notification_of,
+    notifying_council,
     with_facts,
 )
 from domain.kernel.copies import replace
@@ -86,8 +87,10 @@ def _check_awareness(state: Incident, event: IncidentBecameKnown, context: Conte
     check_stage(state, event, Unknown, *RUNNING)
     check_first(context.agency_id in awareness_of(state), event, CONTRADICTION)
     notification = notification_of(state)
-    happened_after = notification is not None and london_day(event.awareness.aware_at) < notification.incident_on.day
-    refuse_if(happened_after, IMPOSSIBLE_TIMES)
+    if notification is not None:
+        aware_on = london_day(event.awareness.aware_at)
+        notified_before = context.agency_id == notifying_council(state) and aware_on > notification.done_on
+        refuse_if(aware_on < notification.incident_on.day or notified_before, IMPOSSIBLE_TIMES)
 
 
 def _judge_criteria(state: Incident, event: CriteriaAssessed, context: Context) -> tuple[Finding, ...]:

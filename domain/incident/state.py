@@ -56,6 +56,8 @@ class Death:
     care_leaver: bool
     died_on: When
     told: frozenset[Recipient]
+    told_on: date
+    """The London day on which the council says it told them; a live correction leaves it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

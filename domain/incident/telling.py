@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Final, assert_never
 
 from domain.incident.children import CARE_LEAVER_YEARS
@@ -36,6 +37,7 @@ from domain.kernel.decider import Context
 from domain.kernel.events import Recorded, london_day
 from domain.kernel.ids import AgencyId, ChildId, EventId
 from domain.kernel.rules import Finding
+from domain.kernel.times import done_on
 from domain.partnership.state import Partnership, is_council, leads
 
 CLOCKS: Final = frozenset({f"K{number}" for number in range(1, 20) if number != 5} | {"K5A", "K5B"})
@@ -86,9 +88,10 @@ def _judge_death(state: Incident, event: DeathTold, context: Context) -> tuple[F
     check_stage(state, event, Unknown, *RUNNING, Withdrawn)
     if isinstance(event, CareLeaverDeathNotified):
         refuse_if(event.age_years not in CARE_LEAVER_YEARS, CARE_LEAVER_AGE)
-    refuse_if(london_day(event.aware_at) < event.died_on.day, IMPOSSIBLE_TIMES)
-    _check_child_died(state, event)
     facts = facts_of(state)
+    told_on = _told_on(facts.deaths.get(_corrected(facts, event) or context.event_id), done_on(event, context), imported=context.imported)
+    refuse_if(not event.died_on.day <= london_day(event.aware_at) <= told_on, IMPOSSIBLE_TIMES)
+    _check_child_died(state, event)
     before = [death for death in facts.deaths.values() if death.child_id == event.child_id]
     known = frozenset[Recipient]().union(*(death.told for death in before))
     said = (isinstance(event, CareLeaverDeathNotified), event.died_on)
@@ -96,6 +99,11 @@ def _judge_death(state: Incident, event: DeathTold, context: Context) -> tuple[F
     check_first(bool(before) and (contradicts or frozenset(event.told) <= known), event, CONTRADICTION)
     missing = DEATH_RECIPIENTS - told_of_death(facts, event.child_id, but=_corrected(facts, event)) - frozenset(event.told)
     return (Finding(rule=DEATH_UNTOLD),) if missing else ()
+
+
+def _told_on(corrected: Death | None, said_on: date, *, imported: bool) -> date:
+    """Return the day on which a notice was given: what is said of it live moves no notice that was given before."""
+    return said_on if corrected is None or imported else corrected.told_on
 
 
 def _check_child_died(state: Incident, event: DeathTold) -> None:
@@ -162,6 +170,7 @@ def evolve(state: Incident, event: Telling, recorded: Recorded) -> Incident:
                 care_leaver=isinstance(event, CareLeaverDeathNotified),
                 died_on=event.died_on,
                 told=frozenset(event.told),
+                told_on=_told_on(facts.deaths.get(root), london_day(recorded.asserted_at), imported=recorded.imported),
             )
             return with_facts(state, replace(facts, deaths={**facts.deaths, root: death}))
         case DelayExplained():

@@ -299,6 +299,18 @@ def test_nobody_notifies_before_knowing() -> None:
     SPEC.given().when(a_notification(details=done(AWARE_AT - timedelta(days=1))), by=COUNCIL).refused("incident.impossible_times")
 
 
+def test_a_council_that_notified_became_aware_no_later() -> None:
+    known = recorded(became_known(), by=COUNCIL, event_id=an_event_id(2))
+    notified = recorded(a_notification(awareness=None), by=COUNCIL, event_id=an_event_id(4))
+    that_day, next_day = MONDAY + timedelta(hours=1), MONDAY + timedelta(days=1)
+    corrected = replace(became_known(next_day), details=corrects(an_event_id(2)))
+    SPEC.given(known, notified).when(corrected, by=COUNCIL, at=next_day).refused("incident.impossible_times")
+    elsewhere = recorded(became_known(), by=SECOND_COUNCIL)
+    SPEC.given(elsewhere, notified).when(became_known(next_day), by=COUNCIL, at=next_day).refused("incident.impossible_times")
+    SPEC.given(elsewhere, notified).when(became_known(that_day), by=COUNCIL, at=next_day).then()
+    SPEC.given(elsewhere, notified).when(became_known(next_day), by=ICB, at=next_day).then()
+
+
 def test_met_criteria_name_their_limb_and_unmet_ones_none() -> None:
     SPEC.given().when(assessed(MET, limb=None), by=COUNCIL).refused("incident.limb")
     SPEC.given().when(assessed(NOT_MET, limb=Limb.IN_AREA), by=COUNCIL).refused("incident.limb")
@@ -727,6 +739,16 @@ def test_a_death_is_told_once_and_the_same() -> None:
     SPEC.given(told).when(a_looked_after_death(child_id=SIBLING), by=COUNCIL).then()
     corrected = replace(other_day, details=corrects(an_event_id(8)))
     SPEC.given(told).when(corrected, by=COUNCIL).then("incident.death_untold")
+
+
+def test_nobody_tells_of_a_death_before_knowing_of_it_whatever_a_correction_says() -> None:
+    next_day = MONDAY + timedelta(days=1)
+    told = recorded(a_looked_after_death(), by=COUNCIL, event_id=an_event_id(8))
+    SPEC.given().when(a_looked_after_death(aware_at=next_day), by=COUNCIL).refused("incident.impossible_times")
+    later = a_looked_after_death(aware_at=next_day, details=corrects(an_event_id(8)))
+    SPEC.given(told).when(later, by=COUNCIL, at=next_day + timedelta(days=1)).refused("incident.impossible_times")
+    same_day = a_looked_after_death(aware_at=MONDAY, details=corrects(an_event_id(8)))
+    SPEC.given(told).when(same_day, by=COUNCIL, at=next_day).then()
 
 
 def test_a_death_is_that_of_a_child_the_case_says_died() -> None:
