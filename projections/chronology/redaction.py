@@ -2,7 +2,7 @@
 
 A line is shown whole, shown as existing only (place, moment and source remain), or not shown at all:
 
-* not at all: an entry restricted to agencies that the viewer is not among; a RESTRICTED line to an agency that is only linked;
+* not at all: an entry restricted to agencies that the viewer is not among; a RESTRICTED line, or note on a line, to one only linked;
   police intelligence to all but police, and adoption (the new identity is never linked to the old), save to their author and to
   agencies that a restriction names; what is not for the family, in what goes to the family; everything local, to the Panel, save
   what was sent to it.
@@ -24,7 +24,7 @@ from domain.kernel.ids import category_of
 from domain.sharing.events import Caveat
 from projections.chronology.access import Standing
 from projections.chronology.projection import Kind
-from projections.chronology.story import Line
+from projections.chronology.story import Line, Note
 
 SHARING: Final = "sharing"
 NATIONAL_CATEGORIES: Final = frozenset({"incident", "rapid_review", "local_review"})
@@ -61,9 +61,17 @@ def _shown(line: Line, viewer: Viewer) -> Line | None:
     reason = _withheld(line, viewer, own=own and not viewer.for_family)
     if reason is not None:
         return _existence(line, reason)
-    if own or viewer.standing is not Standing.LINKED:
+    if viewer.standing is not Standing.LINKED:
         return line
-    return replace(line, findings=(), notes=tuple(replace(note, findings=()) for note in line.notes))
+    notes = tuple(note for note in line.notes if _is_note_for(note, line, viewer))
+    if own:
+        return replace(line, notes=notes)
+    return replace(line, findings=(), notes=tuple(replace(note, findings=()) for note in notes))
+
+
+def _is_note_for(note: Note, line: Line, viewer: Viewer) -> bool:
+    """Tell whether a dispute or question is for an agency that is only linked, as a line of its marking would be."""
+    return note.marking is not Marking.RESTRICTED or viewer.agency_id in {note.agency_id, *line.handling.trusted}
 
 
 def _is_hidden(line: Line, viewer: Viewer, *, own: bool) -> bool:

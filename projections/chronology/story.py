@@ -101,6 +101,7 @@ class Note:
 
     kind: Kind
     agency_id: str
+    marking: Marking
     position: int
     recorded_at: datetime
     text: str
@@ -302,6 +303,7 @@ class _Marks:
             Note(
                 kind=note.kind,
                 agency_id=note.agency_id,
+                marking=note.marking,
                 position=note.position,
                 recorded_at=note.recorded_at,
                 text=str(note.content["text"]),

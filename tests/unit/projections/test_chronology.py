@@ -323,6 +323,7 @@ def test_a_finding_of_a_dispute_is_shown_with_it(log: Log) -> None:
         Note(
             kind=Kind.DISPUTE,
             agency_id=POLICE,
+            marking=Marking.OFFICIAL_SENSITIVE,
             position=2,
             recorded_at=MONDAY,
             text="No.",
@@ -516,6 +517,21 @@ def test_a_restricted_marking_without_names_is_for_statutory_partners_and_its_au
     assert facts_of(log.seen_by(ICB, Standing.PARTNER)) == ["Told."]
     assert facts_of(log.seen_by(SCHOOL, Standing.LINKED)) == ["Told."]
     assert facts_of(log.seen_by(HOSPITAL, Standing.LINKED)) == []
+
+
+def test_a_restricted_dispute_or_question_is_for_statutory_partners_and_whoever_raised_it(log: Log) -> None:
+    log.say(a_share(an_entry(an_id(10), fact="Told.")), by=SCHOOL)
+    log.say(InformationDisputed(entry_id=an_id(10), grounds="Between us."), by=POLICE, marking=Marking.RESTRICTED)
+    log.say(InformationQueried(entry_id=an_id(10), question="Mine?"), by=HOSPITAL, marking=Marking.RESTRICTED)
+    log.say(InformationQueried(entry_id=an_id(10), question="Which day?"), by=COUNCIL)
+
+    def notes_for(agency: str, standing: Standing) -> list[str]:
+        (line,) = log.seen_by(agency, standing)
+        return [note.text for note in line.notes]
+
+    assert notes_for(ICB, Standing.PARTNER) == ["Between us.", "Mine?", "Which day?"]
+    assert notes_for(HOSPITAL, Standing.LINKED) == ["Mine?", "Which day?"]
+    assert notes_for(SCHOOL, Standing.LINKED) == ["Which day?"]
 
 
 def test_a_caveat_on_the_whole_case_spares_the_agencies_that_its_restriction_names(log: Log) -> None:
