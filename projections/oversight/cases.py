@@ -29,6 +29,7 @@ from domain.local_review.events import (
     LocalReviewUnpublished,
     NonPublicationJustified,
     PublicationDeclined,
+    PublicationScheduled,
 )
 from domain.rapid_review.events import (
     Decision,
@@ -81,6 +82,7 @@ class LocalReview:
     improvements_only: bool
     """What is published is information about improvements, not the report."""
     declined_on: date | None
+    """Since it was last planned to be published, if it was."""
     unpublished_on: date | None
 
 
@@ -257,6 +259,14 @@ def _local_review(standing: Sequence[Fact]) -> LocalReview | None:
         with_panel_on=min(with_panel, default=None),
         published_on=published_on,
         improvements_only=published_on is not None and not _of(standing, LocalReviewPublished),
-        declined_on=_first_day(standing, PublicationDeclined, NonPublicationJustified),
+        declined_on=_declined_on(standing),
         unpublished_on=_first_day(standing, LocalReviewUnpublished),
     )
+
+
+def _declined_on(standing: Sequence[Fact]) -> date | None:
+    """Return the first day on which publication was declined or that justified since it was last planned, if any."""
+    declined: list[date] = []
+    for fact in _of(standing, PublicationScheduled, PublicationDeclined, NonPublicationJustified):
+        declined = [] if fact.event_type == PublicationScheduled.EVENT_TYPE else [*declined, fact.counts_on]
+    return min(declined, default=None)

@@ -54,7 +54,7 @@ def apply(connection: Connection, tables: Tables, batch: Sequence[Recorded]) -> 
         insert_rows(connection, tables[name], added)
 
 
-OVERSIGHT: Final = View(name="oversight", version="2", define=define, handles=HANDLES, ignores=IGNORES, apply=apply)
+OVERSIGHT: Final = View(name="oversight", version="3", define=define, handles=HANDLES, ignores=IGNORES, apply=apply)
 """Its rows depend on neither rules nor calendar: days are counted when a table is, and every table names the versions it was counted by."""
 
 

@@ -172,8 +172,8 @@ def proceed(case: NaiveCase, one: Recorded, day: date) -> None:
         case.decision = one.event.decision.value  # type: ignore[attr-defined]
     elif name in ("rapid_review.panel_agreed", "rapid_review.panel_disagreed", "rapid_review.panel_asked_for_more"):
         case.response = name.removeprefix("rapid_review.panel_")
-    elif isinstance(one.event, LocalReviewInitiated) and case.local_decided is None:
-        case.local_decided = one.event.decided_on
+    elif name == "local_review.initiated" and case.local_decided is None:
+        case.local_decided = one.event.decided_on if isinstance(one.event, LocalReviewInitiated) else day
     elif isinstance(one.event, CopyProvided) and one.event.recipient.value == "panel":
         case.with_panel = min(case.with_panel or day, day)
     elif name in ("local_review.published", "local_review.improvements_only_published"):
@@ -181,6 +181,8 @@ def proceed(case: NaiveCase, one: Recorded, day: date) -> None:
         case.with_panel = min(case.with_panel or day, day)
     elif name in ("local_review.publication_declined", "local_review.non_publication_justified"):
         case.declined = True
+    elif name == "local_review.publication_scheduled":
+        case.declined = False
 
 
 def naive_tables(log: Sequence[Recorded], basis: str, first: date, last: date, count_day: date) -> dict[str, Rows]:

@@ -53,6 +53,7 @@ from domain.local_review.events import (
     LocalReviewUnpublished,
     NonPublicationJustified,
     PublicationDeclined,
+    PublicationScheduled,
 )
 from domain.rapid_review.events import (
     Decision,
@@ -348,6 +349,7 @@ class _RandomCase:
             ImprovementsOnlyPublished(location="Synthetic."),
             PublicationDeclined(rationale="Synthetic."),
             NonPublicationJustified(justification="Synthetic."),
+            PublicationScheduled(planned_on=self._later().date()),
             LocalReviewUnpublished(court_order="Synthetic."),
         ]
         for event in steps:

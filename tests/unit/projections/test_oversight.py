@@ -18,7 +18,15 @@ from domain.incident.codes import DeathCategory, HarmCategory, NotificationType
 from domain.incident.events import ChildAdded, IncidentReclassified, NotificationAmended
 from domain.kernel.events import EVENT_TYPES, Event, Precision, Recorded, When
 from domain.kernel.ids import ChildId
-from domain.local_review.events import CopyKind, CopyProvided, CopyRecipient, LocalReviewInitiated, LocalReviewPublished
+from domain.local_review.events import (
+    CopyKind,
+    CopyProvided,
+    CopyRecipient,
+    LocalReviewInitiated,
+    LocalReviewPublished,
+    PublicationDeclined,
+    PublicationScheduled,
+)
 from domain.rapid_review.events import Decision, DecisionMade, DecisionReconsidered, PanelAgreed, PanelAskedForMore, SentToPanel
 from projections.kernel.digest import row_digest
 from projections.oversight.case_list import CaseFilter, CaseLine, CasePage, Stage
@@ -404,6 +412,20 @@ def test_a_local_review_is_initiated_in_the_year_of_the_decision_and_received_wh
     ]
     assert states == [[], ["intend_to_publish"], ["published"]]
     assert log.table("local_reviews_received", date(2025, 11, 20), Period.year(2025)).figure("over_200_working_days") == 1
+
+
+def test_a_review_that_is_planned_to_be_published_after_all_is_intended_to_be_until_it_is_declined_again() -> None:
+    log = notified_log()
+    log.live(LocalReviewInitiated(decided_on=date(2024, 12, 31)), date(2025, 1, 6), by=BUSINESS_UNIT)
+    log.live(CopyProvided(recipient=CopyRecipient.PANEL, copy_kind=CopyKind.FULL_REPORT), date(2025, 3, 3), by=BUSINESS_UNIT)
+    log.live(PublicationDeclined(rationale="S."), date(2025, 3, 4), by=BUSINESS_UNIT)
+    log.live(PublicationScheduled(planned_on=date(2025, 4, 1)), date(2025, 3, 10), by=BUSINESS_UNIT)
+    log.live(PublicationDeclined(rationale="S."), date(2025, 3, 20), by=BUSINESS_UNIT)
+    days = (date(2025, 3, 4), date(2025, 3, 10), date(2025, 3, 20))
+    states = [[row.key for row in log.table("local_reviews_received", day, Period.year(2025)).rows if row.cells[0]] for day in days]
+    assert states == [["not_intending_to_publish"], ["intend_to_publish"], ["not_intending_to_publish"]]
+    stages = [log.cases(day).lines[0].stage for day in days]
+    assert stages == [Stage.NOT_TO_BE_PUBLISHED, Stage.LOCAL_REVIEW_WITH_PANEL, Stage.NOT_TO_BE_PUBLISHED]
 
 
 def test_cases_are_listed_with_their_stage_and_how_they_stand_against_the_clock() -> None:

@@ -64,7 +64,7 @@ def test_every_table_equals_a_naive_count_of_the_events(seed: int, view_url: str
 
 
 def test_random_cases_reach_every_row_of_every_table() -> None:
-    everyone = population_of(random_log(3, cases=450), date(2026, 1, 5))
+    everyone = population_of(random_log(4, cases=450), date(2026, 1, 5))
     period = Period(first=date(2019, 1, 1), last=date(2027, 12, 31))
     for number in set(TABLES) - {"areas", "local_reviews_initiated"}:
         table = count_table(everyone, number, period)
