@@ -5,7 +5,7 @@ from __future__ import annotations
 from domain.incident.events import DuplicateLinked, IncidentNotified
 from domain.incident.kinds import IncidentEvent
 from domain.incident.rules import COUNCIL, LEAD, MEMBER, NO_PARTNERSHIP, NOTIFIER, NOTIFYING_COUNCIL, RATIONALE, STATE
-from domain.incident.state import Assessed, Incident, Notified, Referred, is_known, is_notified, notifying_council
+from domain.incident.state import Assessed, Closed, Incident, Notified, Referred, Withdrawn, is_known, is_notified, notifying_council
 from domain.kernel.agencies import AgencyKind
 from domain.kernel.corrections import is_correction
 from domain.kernel.decider import Context
@@ -14,6 +14,9 @@ from domain.partnership.state import Partnership, Unknown, is_member, leads
 
 RUNNING = (Referred, Assessed, Notified)
 """The stages of a case that has begun and has not been withdrawn or closed."""
+
+BEGUN = (*RUNNING, Withdrawn, Closed)
+"""The stages of a case that has begun: what was owed is still done, told and explained, late as it may be, when it has ended."""
 
 
 def refuse_if(broken: bool, rule: Rule, reason: str = "") -> None:

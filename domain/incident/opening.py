@@ -13,7 +13,7 @@ from domain.incident.events import (
     PartnerDissented,
     ReferralConfirmedInWriting,
 )
-from domain.incident.guards import RUNNING, check_council, check_first, check_stage, check_words, refuse_if
+from domain.incident.guards import BEGUN, RUNNING, check_council, check_first, check_stage, check_words, refuse_if
 from domain.incident.kinds import Opening
 from domain.incident.rules import (
     CONTRADICTION,
@@ -77,7 +77,7 @@ def check_criteria(criteria: Criteria) -> None:
 
 
 def _check_confirmation(state: Incident, event: ReferralConfirmedInWriting, context: Context) -> None:
-    check_stage(state, event, *RUNNING)
+    check_stage(state, event, *BEGUN)
     referral = facts_of(state).referrals.get(context.agency_id)
     refuse_if(referral is None, REFERRER)
     check_first(referral is not None and referral.confirmed, event, CONTRADICTION)

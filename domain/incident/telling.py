@@ -15,7 +15,7 @@ from domain.incident.events import (
     OtherAreaInformed,
     PartnersInformed,
 )
-from domain.incident.guards import RUNNING, check_council, check_first, check_stage, check_words, refuse_if
+from domain.incident.guards import BEGUN, check_council, check_first, check_stage, check_words, refuse_if
 from domain.incident.kinds import Telling
 from domain.incident.rules import (
     CARE_LEAVER_AGE,
@@ -31,7 +31,7 @@ from domain.incident.rules import (
     UNKNOWN_CHILD,
     UNKNOWN_CLOCK,
 )
-from domain.incident.state import Death, Facts, Incident, Informed, Unknown, Withdrawn, facts_of, notification_of, with_facts
+from domain.incident.state import Death, Facts, Incident, Informed, Unknown, facts_of, notification_of, with_facts
 from domain.kernel.copies import replace
 from domain.kernel.decider import Context
 from domain.kernel.events import Recorded, london_day
@@ -67,7 +67,7 @@ def admit(state: Incident, event: Telling, context: Context, partnership: Partne
 
 def _check_informed(state: Incident, event: PartnersInformed | OtherAreaInformed, context: Context, partnership: Partnership) -> None:
     check_council(context)
-    check_stage(state, event, *RUNNING)
+    check_stage(state, event, *BEGUN)
     told = _told(event)
     if isinstance(event, OtherAreaInformed):
         refuse_if(not is_council(event.authority) or event.authority == context.agency_id, NOT_A_COUNCIL)
@@ -83,9 +83,9 @@ def _told(event: PartnersInformed | OtherAreaInformed) -> frozenset[AgencyId]:
 
 
 def _judge_death(state: Incident, event: DeathTold, context: Context) -> tuple[Finding, ...]:
-    """Judge a notice owed whether or not abuse is suspected: it may be the first word of a case, and outlives a withdrawal."""
+    """Judge a notice owed whether or not abuse is suspected: it may be the first word of a case, and outlives its end."""
     check_council(context)
-    check_stage(state, event, Unknown, *RUNNING, Withdrawn)
+    check_stage(state, event, Unknown, *BEGUN)
     if isinstance(event, CareLeaverDeathNotified):
         refuse_if(event.age_years not in CARE_LEAVER_YEARS, CARE_LEAVER_AGE)
     facts = facts_of(state)
@@ -119,7 +119,7 @@ def _check_child_died(state: Incident, event: DeathTold) -> None:
 
 
 def _judge_delay(state: Incident, event: DelayExplained) -> tuple[Finding, ...]:
-    check_stage(state, event, *RUNNING)
+    check_stage(state, event, *BEGUN)
     refuse_if(event.clock not in CLOCKS, UNKNOWN_CLOCK)
     check_words(event.explanation)
     if event.clock != PUBLICATION_CLOCK:

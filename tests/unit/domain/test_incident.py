@@ -164,9 +164,10 @@ def test_the_stages_of_a_case() -> None:
 
 
 ADDED = ChildAdded(child=a_sibling(), reason="A sibling was hurt too.")
+BEGUN: set[type[Incident]] = {Referred, Assessed, Notified, Withdrawn, Closed}
 PLACES: list[tuple[Event, str, set[type[Incident]]]] = [
     (a_referral(), HOSPITAL, {Unknown, Referred, Assessed, Notified}),
-    (ReferralConfirmedInWriting(confirmation="Confirmed."), SCHOOL, {Referred, Assessed, Notified}),
+    (ReferralConfirmedInWriting(confirmation="Confirmed."), SCHOOL, BEGUN),
     (became_known(), ICB, {Unknown, Referred, Assessed, Notified}),
     (assessed(), COUNCIL, {Unknown, Referred, Assessed, Notified}),
     (PartnerDissented(outcome=NOT_MET, rationale="No."), ICB, {Assessed, Notified}),
@@ -174,15 +175,15 @@ PLACES: list[tuple[Event, str, set[type[Incident]]]] = [
     (amended(place=PlaceKind.HOSPITAL), COUNCIL, {Notified}),
     (reclassified(NotificationType.OTHER, a_harmed_child()), COUNCIL, {Notified}),
     (a_withdrawal(), COUNCIL, {Notified}),
-    (PartnersInformed(partners=(ICB,)), COUNCIL, {Referred, Assessed, Notified}),
-    (OtherAreaInformed(authority=OTHER_COUNCIL), COUNCIL, {Referred, Assessed, Notified}),
-    (a_looked_after_death(), COUNCIL, {Unknown, Referred, Assessed, Notified, Withdrawn}),
-    (a_care_leaver_death(), COUNCIL, {Unknown, Referred, Assessed, Notified, Withdrawn}),
-    (a_delay("K1"), COUNCIL, {Referred, Assessed, Notified}),
+    (PartnersInformed(partners=(ICB,)), COUNCIL, BEGUN),
+    (OtherAreaInformed(authority=OTHER_COUNCIL), COUNCIL, BEGUN),
+    (a_looked_after_death(), COUNCIL, {Unknown, *BEGUN}),
+    (a_care_leaver_death(), COUNCIL, {Unknown, *BEGUN}),
+    (a_delay("K1"), COUNCIL, BEGUN),
     (SafetyActionTaken(action="Placed with an aunt."), COUNCIL, {Referred, Assessed, Notified}),
     (a_proceeding(), POLICE, {Referred, Assessed, Notified}),
     (IncidentClosed(reason=CloseReason.OTHER, explanation="Moved."), COUNCIL, {Referred, Assessed, Notified, Withdrawn}),
-    (DuplicateLinked(other_case=OTHER_CASE, rationale="Same incident."), COUNCIL, {Referred, Assessed, Notified, Withdrawn, Closed}),
+    (DuplicateLinked(other_case=OTHER_CASE, rationale="Same incident."), COUNCIL, BEGUN),
 ]
 
 
@@ -728,6 +729,16 @@ def test_a_looked_after_death_is_told_to_both_or_it_is_a_finding() -> None:
     rest = a_looked_after_death(told=(Recipient.SECRETARY_OF_STATE,))
     SPEC.given(told).when(rest, by=COUNCIL).then().mends("incident.death_untold")
     SPEC.given().when(a_care_leaver_death(told=()), by=COUNCIL).then("incident.death_untold")
+
+
+@pytest.mark.parametrize("end", [WITHDRAWN, CLOSED])
+def test_what_was_left_untold_is_told_and_explained_though_the_case_has_ended(end: Recorded) -> None:
+    in_care = recorded(a_notification(children=(a_child(legal_status=LegalStatus.CARE_ORDER),)), by=COUNCIL)
+    half = recorded(a_looked_after_death(told=(Recipient.OFSTED,)), by=COUNCIL)
+    unexplained = recorded(a_delay(told=(Recipient.PANEL,)), by=BUSINESS_UNIT)
+    ended = SPEC.given(in_care, half, unexplained, end)
+    ended.when(a_looked_after_death(told=(Recipient.SECRETARY_OF_STATE,)), by=COUNCIL).then().mends("incident.death_untold")
+    ended.when(a_delay(), by=BUSINESS_UNIT).then().mends("incident.delay_untold")
 
 
 def test_a_death_is_told_once_and_the_same() -> None:
