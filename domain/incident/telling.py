@@ -31,7 +31,7 @@ from domain.incident.rules import (
     UNKNOWN_CHILD,
     UNKNOWN_CLOCK,
 )
-from domain.incident.state import Death, Facts, Incident, Informed, Unknown, facts_of, notification_of, with_facts
+from domain.incident.state import Death, Facts, Incident, Informed, Unknown, facts_of, notification_of, notified_part, with_facts
 from domain.kernel.copies import replace
 from domain.kernel.decider import Context
 from domain.kernel.events import Recorded, london_day
@@ -90,7 +90,8 @@ def _judge_death(state: Incident, event: DeathTold, context: Context) -> tuple[F
         refuse_if(event.age_years not in CARE_LEAVER_YEARS, CARE_LEAVER_AGE)
     facts = facts_of(state)
     told_on = _told_on(facts.deaths.get(_corrected(facts, event) or context.event_id), done_on(event, context), imported=context.imported)
-    refuse_if(not event.died_on.day <= london_day(event.aware_at) <= told_on, IMPOSSIBLE_TIMES)
+    known_by = min(told_on, _notified_dead_on(state, event, context) or told_on)
+    refuse_if(not event.died_on.day <= london_day(event.aware_at) <= known_by, IMPOSSIBLE_TIMES)
     _check_child_died(state, event)
     before = [death for death in facts.deaths.values() if death.child_id == event.child_id]
     known = frozenset[Recipient]().union(*(death.told for death in before))
@@ -104,6 +105,16 @@ def _judge_death(state: Incident, event: DeathTold, context: Context) -> tuple[F
 def _told_on(corrected: Death | None, said_on: date, *, imported: bool) -> date:
     """Return the day on which a notice was given: what is said of it live moves no notice that was given before."""
     return said_on if corrected is None or imported else corrected.told_on
+
+
+def _notified_dead_on(state: Incident, event: DeathTold, context: Context) -> date | None:
+    """Return the day on which the sender notified the child's death, if its notification did: it knew of it then."""
+    part = notified_part(state)
+    if part is None or part.by != context.agency_id or part.first is None:
+        return None
+    child = part.first.children.get(event.child_id)
+    is_dead = part.first.notification_type is NotificationType.DEATH and child is not None and child.death_category is not None
+    return part.notification.done_on if is_dead and part.notification is not None else None
 
 
 def _check_child_died(state: Incident, event: DeathTold) -> None:

@@ -731,6 +731,15 @@ def test_a_looked_after_death_is_told_to_both_or_it_is_a_finding() -> None:
     SPEC.given().when(a_care_leaver_death(told=()), by=COUNCIL).then("incident.death_untold")
 
 
+def test_a_council_that_notified_a_death_knew_of_it_no_later() -> None:
+    next_day = MONDAY + timedelta(days=1)
+    late = a_looked_after_death(aware_at=next_day)
+    SPEC.given(NOTIFIED).when(late, by=COUNCIL, at=next_day).refused("incident.impossible_times")
+    SPEC.given(NOTIFIED).when(late, by=OTHER_COUNCIL, at=next_day).then()
+    died_later = recorded(reclassified(NotificationType.DEATH, a_child()), by=COUNCIL, at=next_day)
+    SPEC.given(HARM, died_later).when(late, by=COUNCIL, at=next_day).then()
+
+
 @pytest.mark.parametrize("end", [WITHDRAWN, CLOSED])
 def test_what_was_left_untold_is_told_and_explained_though_the_case_has_ended(end: Recorded) -> None:
     in_care = recorded(a_notification(children=(a_child(legal_status=LegalStatus.CARE_ORDER),)), by=COUNCIL)
