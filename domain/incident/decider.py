@@ -48,7 +48,7 @@ def reads(_event: Event, _stream: Stream, shard: Shard) -> tuple[Stream, ...]:
 def admit(state: Incident, said: Event, context: Context) -> tuple[Finding, ...]:
     """Return the findings of an event that may be said; raise ``Refused`` for one that cannot be true or is not the sender's to say."""
     event = cast(IncidentEvent, said)
-    partnership = partnership_in(context.others, context.shard)
+    partnership = partnership_in(context.others, context.shard, context.now)
     check_speaker(state, event, context, partnership)
     if is_correction(event):
         check_correction(facts_of(state).said, event, subject_of(event), context, CORRECTION)

@@ -86,7 +86,7 @@ def admit(state: LocalReview, said: Event, context: Context) -> tuple[Finding, .
 
 def _check_sender(event: LocalReviewEvent, context: Context) -> None:
     """Refuse what is not the sender's to say: all is the business unit's, but the Panel may record what the recipients of copies say."""
-    if is_business_unit(partnership_in(context.others, context.shard), context.agency_id):
+    if is_business_unit(partnership_in(context.others, context.shard, context.now), context.agency_id):
         return
     if not isinstance(event, CommentReceived):
         raise Refused(rules.NOT_THE_PARTNERSHIP)

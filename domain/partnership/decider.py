@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import date
 from typing import Final, TypeAlias, assert_never, cast, get_args
 
 from domain.kernel.agencies import STATUTORY_PARTNERS, AgencyKind, is_agency_id, kind_of
 from domain.kernel.copies import replace
-from domain.kernel.corrections import NOTHING_SAID, check_correction, is_correction, noted
+from domain.kernel.corrections import NOTHING_SAID, check_correction, is_correction, noted, placed
 from domain.kernel.decider import Context, Decider, reads_nothing
 from domain.kernel.events import Event, Recorded
 from domain.kernel.ids import NATIONAL, identity_of
 from domain.kernel.rules import Finding, Refused, Rule, rule
 from domain.partnership.events import MembershipChanged, PartnershipEstablished
-from domain.partnership.state import Established, Partnership, Unknown
+from domain.partnership.state import Established, Members, Partnership, Unknown, with_members
 
 PartnershipEvent: TypeAlias = PartnershipEstablished | MembershipChanged
 
@@ -119,40 +120,44 @@ def evolve(state: Partnership, recorded: Recorded) -> Partnership:
 
 def _established(state: Partnership, event: PartnershipEstablished, recorded: Recorded) -> Partnership:
     """Begin or correct the beginning; once the membership has changed, a correction leaves the newest lists as they are."""
-    if isinstance(state, Established) and state.changed_on is not None:
-        return replace(
-            state,
-            name=event.name,
-            arrangements_start_on=event.arrangements_start_on,
-            written_confirmation_hours=event.written_confirmation_hours,
-            said=noted(state.said, recorded, ""),
-        )
-    return Established(
+    members = _members(event, event.arrangements_start_on)
+    before = Established(
         name=event.name,
         business_unit=event.business_unit,
         partners=event.partners,
         relevant_agencies=event.relevant_agencies,
         arrangements_start_on=event.arrangements_start_on,
         written_confirmation_hours=event.written_confirmation_hours,
-        said=noted(NOTHING_SAID if isinstance(state, Unknown) else state.said, recorded, ""),
     )
+    if isinstance(state, Established):
+        before = replace(before, changed_on=state.changed_on, said=state.said, lists=state.lists)
+    return _with_lists(before, members, recorded)
 
 
 def _changed(state: Partnership, event: MembershipChanged, recorded: Recorded) -> Partnership:
-    """Replace the lists; a correction of any change but the newest leaves the newest lists as they are."""
+    """Replace the lists; a correction of any change but the newest, or of one that can no longer be read, leaves the newest as they are."""
     if isinstance(state, Unknown):
         return state
     said = noted(state.said, recorded, "")
-    changes = [identity for identity, note in state.said.items() if note.event_type == event.EVENT_TYPE and note.root == identity]
-    if is_correction(event) and changes[-1:] != [said[recorded.event_id].root]:
+    if is_correction(event) and said[recorded.event_id].root not in state.lists:
         return replace(state, said=said)
-    return replace(
-        state,
+    changed = _with_lists(state, _members(event, event.effective_on), recorded)
+    return replace(changed, changed_on=list(changed.lists.values())[-1].effective_on)
+
+
+def _with_lists(state: Established, members: Members, recorded: Recorded) -> Established:
+    """Return the partnership with one more list, or with the corrected one in its place; the newest is what it says."""
+    said = noted(state.said, recorded, "")
+    lists = placed(said, state.lists, said[recorded.event_id].root, members)
+    return replace(with_members(state, list(lists.values())[-1]), said=said, lists=lists)
+
+
+def _members(event: PartnershipEvent, effective_on: date) -> Members:
+    return Members(
+        effective_on=effective_on,
         business_unit=event.business_unit,
         partners=event.partners,
         relevant_agencies=event.relevant_agencies,
-        changed_on=event.effective_on,
-        said=said,
     )
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from domain.kernel.agencies import AgencyKind, is_agency_id, kind_of
+from domain.kernel.copies import replace
 from domain.kernel.corrections import NOTHING_SAID, SaidSoFar
-from domain.kernel.ids import AgencyId, Shard, Stream, stream
+from domain.kernel.events import london_day
+from domain.kernel.ids import AgencyId, EventId, Shard, Stream, stream
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,8 +20,18 @@ class Unknown:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Members:
+    """Who the members are from a day on."""
+
+    effective_on: date
+    business_unit: AgencyId
+    partners: tuple[AgencyId, ...]
+    relevant_agencies: tuple[AgencyId, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Established:
-    """A partnership as its newest lists say."""
+    """A partnership as its newest lists say, whether or not they have effect yet (``partnership_in`` asks for a day)."""
 
     name: str
     business_unit: AgencyId
@@ -29,6 +41,8 @@ class Established:
     written_confirmation_hours: int
     changed_on: date | None = None
     """From when the newest change of membership has effect; None before the first."""
+    lists: Mapping[EventId, Members] = field(default_factory=dict)
+    """All lists there were, by the event that said them, in order; a correction replaces in place."""
     said: SaidSoFar = field(default_factory=lambda: NOTHING_SAID)
 
 
@@ -40,10 +54,28 @@ def partnership_stream(shard: Shard) -> Stream:
     return stream("partnership", shard)
 
 
-def partnership_in(others: Mapping[Stream, Any], shard: Shard) -> Partnership:
-    """Return the shard's partnership among the states that were read; Unknown if it was not."""
+def partnership_in(others: Mapping[Stream, Any], shard: Shard, now: datetime) -> Partnership:
+    """Return the shard's partnership among the states that were read, with its members of today; Unknown if it was not.
+
+    Members are those of the newest list that has effect, or of the first there was: as who may read is judged.
+    """
     found = others.get(partnership_stream(shard))
-    return found if isinstance(found, Established) else Unknown()
+    if not isinstance(found, Established):
+        return Unknown()
+    today = london_day(now)
+    in_force = [members for members in found.lists.values() if members.effective_on <= today]
+    members = in_force[-1] if in_force else next(iter(found.lists.values()), None)
+    return found if members is None else with_members(found, members)
+
+
+def with_members(state: Established, members: Members) -> Established:
+    """Return the partnership with these members."""
+    return replace(
+        state,
+        business_unit=members.business_unit,
+        partners=members.partners,
+        relevant_agencies=members.relevant_agencies,
+    )
 
 
 def is_statutory_partner(partnership: Partnership, agency_id: AgencyId) -> bool:

@@ -83,7 +83,7 @@ def reads(_event: Event, stream: Stream, shard: Shard) -> tuple[Stream, ...]:
 def admit(state: RapidReview, said: Event, context: Context) -> tuple[Finding, ...]:
     """Raise ``Refused`` unless the event can be true and is the sender's to say; return what should not have happened but did."""
     event = cast(RapidReviewEvent, said)
-    partnership = partnership_in(context.others, context.shard)
+    partnership = partnership_in(context.others, context.shard, context.now)
     _check_sender(state, event, context, partnership)
     _check_incident(event, context)
     check_correction(facts_of(state).said, event, gist_of(event).thing, context, rules.CORRECTION)

@@ -33,7 +33,7 @@ def admit(state: Sharing, said: Event, context: Context) -> tuple[Finding, ...]:
     """Return no findings for what may be said; raise ``Refused`` for what cannot be true or is not the sender's to say."""
     event = cast(SharingEvent, said)
     incident = incident_in(context.others, identity_of(context.stream))
-    case = Case(sharing=state, incident=incident, partnership=partnership_in(context.others, context.shard))
+    case = Case(sharing=state, incident=incident, partnership=partnership_in(context.others, context.shard, context.now))
     check_speaker(case, context)
     if is_correction(event):
         check_correction(state.said, event, subject_of(event), context, CORRECTION)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
@@ -30,6 +30,7 @@ from tests.support.builders import (
     HOSPITAL,
     ICB,
     LSCB,
+    MONDAY,
     OPERATOR,
     OTHER_COUNCIL,
     PANEL,
@@ -195,8 +196,26 @@ def test_the_questions_asked_of_a_partnership() -> None:
 
 def test_a_partnership_is_found_among_the_states_read() -> None:
     others = {partnership_stream(SHARD): a_partnership()}
-    assert partnership_in(others, SHARD) == a_partnership()
-    assert partnership_in(others, Shard("elsewhere")) == Unknown()
+    assert partnership_in(others, SHARD, MONDAY) == a_partnership()
+    assert partnership_in(others, Shard("elsewhere"), MONDAY) == Unknown()
+
+
+def test_members_are_those_of_the_newest_list_that_has_effect() -> None:
+    first = recorded(a_change(effective_on=date(2022, 7, 1)), by=OPERATOR, event_id=an_event_id(2))
+    second = recorded(a_change(effective_on=date(2024, 4, 1), partners=(SECOND_COUNCIL, ICB, POLICE)), by=OPERATOR, event_id=an_event_id(3))
+    corrected = recorded(
+        a_change(effective_on=date(2022, 7, 1), partners=(COUNCIL, ICB, POLICE), details=corrects(an_event_id(2))), by=OPERATOR
+    )
+    state = SPEC.given(_established(), first, second, corrected).state
+
+    def partners_at(*moment: int) -> tuple[str, ...]:
+        found = partnership_in({partnership_stream(SHARD): state}, SHARD, datetime(*moment, tzinfo=UTC))
+        assert isinstance(found, Established)
+        return found.partners
+
+    assert partners_at(2018, 1, 1) == partners_at(2022, 6, 30, 22, 59) == a_partnership().partners
+    assert partners_at(2022, 6, 30, 23, 0) == partners_at(2024, 3, 31, 22, 59) == (COUNCIL, ICB, POLICE)
+    assert partners_at(2024, 3, 31, 23, 0) == (SECOND_COUNCIL, ICB, POLICE)
 
 
 def test_an_event_whose_body_is_gone_leaves_the_lists_as_they_were() -> None:
