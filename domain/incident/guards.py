@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from domain.incident.events import DuplicateLinked, IncidentNotified
 from domain.incident.kinds import IncidentEvent
-from domain.incident.rules import COUNCIL, LEAD, MEMBER, NO_PARTNERSHIP, NOTIFIER, NOTIFYING_COUNCIL, RATIONALE, STATE
-from domain.incident.state import Assessed, Closed, Incident, Notified, Referred, Withdrawn, is_known, is_notified, notifying_council
+from domain.incident.rules import COUNCIL, IMPOSSIBLE_TIMES, LEAD, MEMBER, NO_PARTNERSHIP, NOTIFIER, NOTIFYING_COUNCIL, RATIONALE, STATE
+from domain.incident.state import (
+    Assessed,
+    Closed,
+    Incident,
+    Notified,
+    Referred,
+    Withdrawn,
+    awareness_of,
+    is_known,
+    is_notified,
+    notifying_council,
+)
 from domain.kernel.agencies import AgencyKind
 from domain.kernel.corrections import is_correction
 from domain.kernel.decider import Context
+from domain.kernel.events import london_day
+from domain.kernel.facts import scoring_day
 from domain.kernel.rules import Refused, Rule
 from domain.partnership.state import Partnership, Unknown, is_member, leads
 
@@ -67,3 +80,9 @@ def check_first(already: bool, event: IncidentEvent, rule: Rule) -> None:
 def check_words(words: str) -> None:
     """Raise ``Refused`` if a reason is blank."""
     refuse_if(not words.strip(), RATIONALE)
+
+
+def check_after_awareness(state: Incident, context: Context, event: IncidentEvent) -> None:
+    """Raise ``Refused`` if history is told of a day before the sender came to know of the incident."""
+    aware_at = awareness_of(state).get(context.agency_id)
+    refuse_if(aware_at is not None and scoring_day(event, context) < london_day(aware_at), IMPOSSIBLE_TIMES)

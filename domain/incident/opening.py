@@ -13,7 +13,7 @@ from domain.incident.events import (
     PartnerDissented,
     ReferralConfirmedInWriting,
 )
-from domain.incident.guards import BEGUN, RUNNING, check_council, check_first, check_stage, check_words, refuse_if
+from domain.incident.guards import BEGUN, RUNNING, check_after_awareness, check_council, check_first, check_stage, check_words, refuse_if
 from domain.incident.kinds import Opening
 from domain.incident.rules import (
     CONTRADICTION,
@@ -97,6 +97,7 @@ def _judge_criteria(state: Incident, event: CriteriaAssessed, context: Context) 
     check_council(context)
     check_stage(state, event, Unknown, *RUNNING)
     check_criteria(event.criteria)
+    check_after_awareness(state, context, event)
     notification = notification_of(state)
     stands = (
         isinstance(state, Notified) and state.by == context.agency_id and notification is not None and not notification.care_leaver_only

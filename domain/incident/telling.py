@@ -15,7 +15,7 @@ from domain.incident.events import (
     OtherAreaInformed,
     PartnersInformed,
 )
-from domain.incident.guards import BEGUN, check_council, check_first, check_stage, check_words, refuse_if
+from domain.incident.guards import BEGUN, check_after_awareness, check_council, check_first, check_stage, check_words, refuse_if
 from domain.incident.kinds import Telling
 from domain.incident.rules import (
     CARE_LEAVER_AGE,
@@ -68,6 +68,7 @@ def admit(state: Incident, event: Telling, context: Context, partnership: Partne
 def _check_informed(state: Incident, event: PartnersInformed | OtherAreaInformed, context: Context, partnership: Partnership) -> None:
     check_council(context)
     check_stage(state, event, *BEGUN)
+    check_after_awareness(state, context, event)
     told = _told(event)
     if isinstance(event, OtherAreaInformed):
         refuse_if(not is_council(event.authority) or event.authority == context.agency_id, NOT_A_COUNCIL)

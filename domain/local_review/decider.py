@@ -9,7 +9,7 @@ from domain.kernel.agencies import AgencyKind
 from domain.kernel.corrections import check_correction, is_correction
 from domain.kernel.decider import Context, Decider
 from domain.kernel.events import EVENT_TYPES, Event, Recorded
-from domain.kernel.facts import Facts
+from domain.kernel.facts import Fact, Facts
 from domain.kernel.ids import Shard, Stream, identity_of
 from domain.kernel.rules import Finding, Refused, Rule
 from domain.local_review import rules
@@ -78,6 +78,7 @@ def admit(state: LocalReview, said: Event, context: Context) -> tuple[Finding, .
     _check_sender(event, context)
     if isinstance(state, Unknown) and not isinstance(event, LocalReviewInitiated):
         raise Refused(rules.NOT_INITIATED)
+    _check_day(facts_of(state), event, context)
     check_correction(facts_of(state).said, event, gist_of(event).thing, context, rules.CORRECTION)
     if not is_correction(event):
         _check_step(state, event, context)
@@ -92,6 +93,21 @@ def _check_sender(event: LocalReviewEvent, context: Context) -> None:
         raise Refused(rules.NOT_THE_PARTNERSHIP)
     if context.agency_kind is not AgencyKind.PANEL:
         raise Refused(rules.NOT_A_RECORDER_OF_COMMENTS)
+
+
+def _check_day(facts: Facts, event: LocalReviewEvent, context: Context) -> None:
+    """Refuse history that is told of a day before that of what it stands on: the review's beginning, its report, the declining."""
+    day = facts.scoring_day(event, context)
+    stands_on: dict[Rule, Fact | None] = {}
+    if not isinstance(event, LocalReviewInitiated):
+        stands_on[rules.NOT_INITIATED] = next(iter(facts.of(LocalReviewInitiated)), None)
+    if isinstance(event, CopyProvided | LocalReviewPublished | ImprovementsOnlyPublished):
+        stands_on[rules.NEEDS_REPORT] = next(iter(facts.of(ReportCompleted)), None)
+    if isinstance(event, NonPublicationJustified) and not is_correction(event):
+        stands_on[rules.NEEDS_DECLINING] = facts.last(PublicationDeclined)
+    for rule, former in stands_on.items():
+        if former is not None and day < former.scored_on:
+            raise Refused(rule, f"history told of a day before that of {former.event_type}")
 
 
 def _check_step(state: LocalReview, event: LocalReviewEvent, context: Context) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Final, assert_never, cast, get_args
 
-from domain.incident.state import care_leaver_only, incident_in, incident_stream, is_notified, is_withdrawn
+from domain.incident.state import care_leaver_only, incident_in, incident_stream, is_notified, is_withdrawn, notification_of
 from domain.kernel.agencies import AgencyKind, kind_of
 from domain.kernel.copies import replace
 from domain.kernel.corrections import check_correction, is_correction
@@ -85,7 +85,7 @@ def admit(state: RapidReview, said: Event, context: Context) -> tuple[Finding, .
     event = cast(RapidReviewEvent, said)
     partnership = partnership_in(context.others, context.shard, context.now)
     _check_sender(state, event, context, partnership)
-    _check_incident(event, context)
+    _check_incident(state, event, context)
     check_correction(facts_of(state).said, event, gist_of(event).thing, context, rules.CORRECTION)
     _check_content(event)
     _check_order(state, event)
@@ -146,11 +146,14 @@ def _is_business_unit(event: Event, context: Context, partnership: Partnership) 
     return True
 
 
-def _check_incident(event: RapidReviewEvent, context: Context) -> None:
+def _check_incident(state: RapidReview, event: RapidReviewEvent, context: Context) -> None:
     """Refuse to review what was not notified, or is not any more."""
     incident = incident_in(context.others, identity_of(context.stream))
     if is_withdrawn(incident):
         raise Refused(rules.NOTIFICATION_WITHDRAWN)
+    notification = notification_of(incident)
+    if notification is not None and facts_of(state).scoring_day(event, context) < notification.done_on:
+        raise Refused(rules.NEEDS_NOTIFICATION, "history told of a day before that of the notification")
     if not isinstance(event, RapidReviewOpened):
         return
     if not is_notified(incident):

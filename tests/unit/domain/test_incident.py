@@ -731,6 +731,14 @@ def test_a_looked_after_death_is_told_to_both_or_it_is_a_finding() -> None:
     SPEC.given().when(a_care_leaver_death(told=()), by=COUNCIL).then("incident.death_untold")
 
 
+@pytest.mark.parametrize("event", [assessed(), PartnersInformed(partners=(ICB,)), OtherAreaInformed(authority=OTHER_COUNCIL)])
+def test_nobody_judges_or_tells_of_an_incident_in_history_from_before_knowing_of_it(event: Event) -> None:
+    before = replace(event, details=done(AWARE_AT - timedelta(days=1)))
+    SPEC.given(KNOWN).when(before, by=COUNCIL, imported=True).refused("incident.impossible_times")
+    SPEC.given(KNOWN).when(replace(event, details=done(AWARE_AT)), by=COUNCIL, imported=True).then()
+    SPEC.given(KNOWN).when(before, by=COUNCIL).then()
+
+
 def test_a_council_that_notified_a_death_knew_of_it_no_later() -> None:
     next_day = MONDAY + timedelta(days=1)
     late = a_looked_after_death(aware_at=next_day)

@@ -198,6 +198,12 @@ def complete() -> Given[LocalReview]:
     return after(begun(), REPORT)
 
 
+def imported_report() -> Given[LocalReview]:
+    """A review of November 2023 whose report is complete and approved."""
+    details = done(datetime(2023, 11, 1, tzinfo=UTC))
+    return after(start(), *(Step(replace(one, details=details), imported=True) for one in (INITIATED, appointed(), REPORT, APPROVED)))
+
+
 def ready() -> Given[LocalReview]:
     """A review that may be published on the planned day without a finding."""
     return after(complete(), APPROVED, SCHEDULED, *copies())
@@ -609,12 +615,32 @@ def test_a_late_imported_copy_is_mended_only_by_correcting_a_wrong_day_in_import
         replace(one, event=replace(one.event, details=done(datetime(2023, 12, 1, tzinfo=UTC))), imported=True) for one in copies()[:2]
     ]
     published = replace(PUBLISHED, event=replace(PUBLISHED.event, details=done(published_at)), imported=True)
-    given = after(complete(), APPROVED, *others, late, published)
+    given = after(imported_report(), *others, late, published)
     assert DECIDER.open_rules(given.state) == {rules.COPIES_LATE}
     given.when(copy(CopyRecipient.OFSTED, CopyKind.IMPROVEMENTS), at=PUBLICATION_DAY).then().mends()
     right = replace(copy(CopyRecipient.OFSTED), details=corrects(MISTAKE, done_at=datetime(2023, 12, 1, tzinfo=UTC)))
     given.when(right, at=PUBLICATION_DAY).then().mends()
     given.when(right, at=PUBLICATION_DAY, imported=True).then().mends(rules.COPIES_LATE)
+
+
+@pytest.mark.parametrize("event", [PROGRESS, copy(CopyRecipient.PANEL), PUBLISHED.event])
+def test_no_history_is_told_of_a_day_before_the_review_began(event: Event) -> None:
+    told = replace(event, details=done(datetime(2023, 12, 1, tzinfo=UTC)))
+    complete().when(told, at=PUBLICATION_DAY, imported=True).refused(rules.NOT_INITIATED)
+    earlier = replace(event, details=done(datetime(2023, 10, 31, tzinfo=UTC)))
+    imported_report().when(earlier, at=PUBLICATION_DAY, imported=True).refused(rules.NOT_INITIATED)
+
+
+@pytest.mark.parametrize("event", [copy(CopyRecipient.PANEL), PUBLISHED.event, IMPROVEMENTS.event])
+def test_no_history_is_told_of_a_copy_or_publication_before_there_was_a_report(event: Event) -> None:
+    begun_then = Step(replace(INITIATED, details=done(datetime(2023, 11, 1, tzinfo=UTC))), imported=True)
+    told = replace(event, details=done(datetime(2023, 12, 1, tzinfo=UTC)))
+    after(start(), begun_then, REPORT).when(told, at=PUBLICATION_DAY, imported=True).refused(rules.NEEDS_REPORT)
+
+
+def test_no_history_is_told_of_a_justification_before_the_declining() -> None:
+    told = replace(JUSTIFIED, details=done(datetime(2023, 12, 1, tzinfo=UTC)))
+    after(imported_report(), DECLINED).when(told, at=PUBLICATION_DAY, imported=True).refused(rules.NEEDS_DECLINING)
 
 
 def test_a_correction_of_what_was_published_is_judged_by_the_day_of_publication() -> None:

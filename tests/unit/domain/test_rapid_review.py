@@ -86,6 +86,13 @@ def start(incident: Incident | None = None, partnership: Partnership | None = No
     return Spec(DECIDER, others=others(incident, partnership)).given()
 
 
+def start_of_history() -> Given[RapidReview]:
+    """An incident that was notified on 30 August 2019, as imported history tells."""
+    incident = a_notified_incident(imported=True)
+    assert incident.first is not None
+    return start(incident=replace(incident, first=replace(incident.first, done_on=date(2019, 8, 30))))
+
+
 def withdrawn() -> Withdrawn:
     return Withdrawn(facts=Facts(), notified=a_notified_incident())
 
@@ -181,8 +188,17 @@ def test_imported_history_is_admitted_in_its_natural_order() -> None:
         replace(step, imported=True, event=replace(step.event, details=done(begun + timedelta(days=place))))
         for place, step in enumerate(FLAWLESS)
     ]
-    given = after(start(), *history)
+    given = after(start_of_history(), *history)
     assert [one.findings for one in given.history] == [()] * len(FLAWLESS)
+
+
+@pytest.mark.parametrize("event", [OPENED, COMPLETED, SENT])
+def test_no_history_is_told_of_a_day_before_the_notification(event: Event) -> None:
+    told = replace(event, details=done(datetime(2024, 3, 3, 12, tzinfo=UTC)))
+    given = start() if event == OPENED else opened()
+    given.when(told, imported=True).refused(rules.NEEDS_NOTIFICATION)
+    same_day = replace(event, details=done(MONDAY))
+    assert given.when(same_day, imported=True).refusal is None
 
 
 @pytest.mark.parametrize("order", [(COMPLETED, decided()), (decided(), COMPLETED)])
@@ -314,7 +330,7 @@ def test_who_knows_no_child_makes_no_return(agency: AgencyId) -> None:
 
 def test_a_predecessor_board_speaks_as_imported_history_of_its_time() -> None:
     event = replace(OPENED, details=done(datetime(2019, 9, 27, 12, tzinfo=UTC)))
-    start().when(event, by=LSCB, imported=True).then()
+    start_of_history().when(event, by=LSCB, imported=True).then()
 
 
 @pytest.mark.parametrize(
@@ -333,7 +349,7 @@ def test_a_predecessor_board_speaks_of_no_other_time(day: datetime, arrangements
 def test_a_predecessor_board_sent_its_reviews_before_there_were_partners_to_sign() -> None:
     details = done(datetime(2019, 9, 2, 12, tzinfo=UTC))
     steps = [Step(replace(event, details=details), by=LSCB, imported=True) for event in (OPENED, CONSIDERED, COMPLETED, decided())]
-    after(start(), *steps).when(replace(SENT, details=details), by=LSCB, imported=True).then()
+    after(start_of_history(), *steps).when(replace(SENT, details=details), by=LSCB, imported=True).then()
 
 
 # ── references ──
