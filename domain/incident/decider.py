@@ -2,8 +2,8 @@
 
 An unknown case begins with a referral, an agency's awareness, a judgement of the criteria, the notice of a death, or a notification
 that carries awareness and criteria itself. It runs until it is withdrawn or closed, and never reopens. After that nothing is said but
-corrections, the link to a duplicate, the further course of proceedings, what was owed and comes late (who was told, why it is late, the
-written confirmation of a referral), and of a withdrawn one its closing.
+corrections, amendments of the notification, the link to a duplicate, the further course of proceedings, what was owed and comes late (who
+was told, why it is late, the written confirmation of a referral), and of a withdrawn one its closing.
 """
 
 from __future__ import annotations

@@ -38,6 +38,7 @@ from domain.incident.rules import (
 )
 from domain.incident.state import (
     Change,
+    Closed,
     Incident,
     Judgement,
     Notification,
@@ -91,10 +92,10 @@ def admit(state: Incident, event: Notifying, context: Context) -> tuple[Finding,
     return ()
 
 
-def _notified(state: Incident, event: Notifying, context: Context) -> Notification:
-    """Return what the notification says, if the sender may change it now."""
+def _notified(state: Incident, event: Notifying, context: Context, *ended: type[Incident]) -> Notification:
+    """Return what the notification says, if the sender may change it now; at some stages of a case that has ended, too."""
     check_notifying_council(state, context)
-    check_stage(state, event, Notified)
+    check_stage(state, event, Notified, *ended)
     return _readable(state)
 
 
@@ -158,7 +159,7 @@ def _check_deprivation(fifth: int | None) -> None:
 
 
 def _judge_amendment(state: Incident, event: NotificationAmended, context: Context) -> tuple[Finding, ...]:
-    notification = _notified(state, event, context)
+    notification = _notified(state, event, context, Withdrawn, Closed)
     refuse_if(event == NotificationAmended(details=event.details, reason=event.reason), CHANGES_NOTHING)
     refuse_if((event.incident_on is None) != (event.occurrence_reason is None), OCCURRENCE_REASON)
     named = [authority for authority in (event.incident_authority, event.residence_authority) if authority is not None]

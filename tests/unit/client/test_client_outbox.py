@@ -84,6 +84,12 @@ def test_an_outbox_of_a_newer_client_is_left_alone(tmp_path: Path) -> None:
         Outbox(tmp_path / "o")
 
 
+def test_nobody_but_its_owner_reads_an_outbox(tmp_path: Path, sender: Sender) -> None:
+    outbox = Outbox(tmp_path / "o")
+    outbox.keep([((draft(),), False)], sender, KEY)
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
+
+
 def test_a_file_that_is_no_outbox_is_unusable(tmp_path: Path) -> None:
     (tmp_path / "o").write_bytes(b"nothing that SQLite knows" * 100)
     with pytest.raises(OutboxUnusable):

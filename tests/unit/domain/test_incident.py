@@ -172,7 +172,7 @@ PLACES: list[tuple[Event, str, set[type[Incident]]]] = [
     (assessed(), COUNCIL, {Unknown, Referred, Assessed, Notified}),
     (PartnerDissented(outcome=NOT_MET, rationale="No."), ICB, {Assessed, Notified}),
     (ADDED, COUNCIL, {Notified}),
-    (amended(place=PlaceKind.HOSPITAL), COUNCIL, {Notified}),
+    (amended(place=PlaceKind.HOSPITAL), COUNCIL, {Notified, Withdrawn, Closed}),
     (reclassified(NotificationType.OTHER, a_harmed_child()), COUNCIL, {Notified}),
     (a_withdrawal(), COUNCIL, {Notified}),
     (PartnersInformed(partners=(ICB,)), COUNCIL, BEGUN),
@@ -558,6 +558,14 @@ def test_an_amendment_replaces_what_it_gives_and_leaves_the_rest() -> None:
         "residence_authority": OTHER_COUNCIL,
         "children": {CHILD: a_child(age_years=3)},
     }
+
+
+def test_what_was_notified_of_a_case_that_is_closed_is_still_put_right() -> None:
+    event = amended(children=(a_child(age_years=3),))
+    closed = SPEC.given(NOTIFIED, CLOSED).when(event, by=COUNCIL).then().state
+    assert isinstance(closed, Closed)
+    assert _notification(closed)["children"] == {CHILD: a_child(age_years=3)}
+    SPEC.given(REFERRED, CLOSED).when(event, by=COUNCIL).refused("incident.state")
 
 
 @pytest.mark.parametrize(

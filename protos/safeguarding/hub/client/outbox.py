@@ -50,6 +50,11 @@ class Outbox:
     def __init__(self, path: str | Path) -> None:
         """Open or make the file; raise ``OutboxUnusable`` if another process has it."""
         self._lock = threading.Lock()
+        try:
+            # What is said of children lies in it as it was said. SQLite gives what it lays beside it the same mode.
+            Path(path).touch(mode=0o600)
+        except OSError as error:
+            raise OutboxUnusable(f"{path}: {error.strerror}") from error
         self._connection = sqlite3.connect(path, timeout=0.5, isolation_level=None, check_same_thread=False)
         try:
             self._prepare()
