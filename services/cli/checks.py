@@ -25,7 +25,7 @@ from safeguarding.hub.client.nodes import CHANNEL_OPTIONS
 from services.bootstrap import VIEWS, now
 from services.cli.calling import address_of
 from services.cli.failures import KEK_HINT, Failure, lacks_kek, without_file, words_of
-from services.cli.stores import opened_keys, opened_log, opened_views
+from services.cli.stores import CUT_SHORT, FOUND_ANEW, is_whole, opened_keys, opened_log, opened_views
 from services.eventstore.refold import Refold
 from services.runtime.errors import IntegrityError, Unavailable
 from services.runtime.settings import Settings
@@ -275,10 +275,10 @@ def _log(settings: Settings) -> Iterator[Check]:
     """Open the log, and see that the hub itself is enrolled."""
     with opened_log(settings) as store:
         heads = {name: store.shard(name).head().position for name in store.shards()}
-        is_enrolled = any(store.shard(name).stream_version(f"agency-{HUB_ID}") for name in heads)
+        founded = is_whole(store)
     yield Check("log", Grade.OK, f"{sum(heads.values())} events in {len(heads)} shards")
-    if not is_enrolled:
-        yield Check("log", Grade.FAIL, "the hub itself is not enrolled: its founding was cut short", "remove the home and found it anew")
+    if not founded:
+        yield Check("log", Grade.FAIL, CUT_SHORT, FOUND_ANEW)
 
 
 def _views(settings: Settings) -> Iterator[Check]:

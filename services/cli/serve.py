@@ -22,7 +22,7 @@ from services.cli.failures import Exit, Failure, wrong_usage
 from services.cli.options import Home, Json, settings_of
 from services.cli.output import emit_line, say
 from services.cli.progress import progress
-from services.cli.stores import kek_of
+from services.cli.stores import CUT_SHORT, FOUND_ANEW, is_whole, kek_of
 from services.eventstore.lock import InUse
 from services.eventstore.refold import Differs
 from services.eventstore.store import NodeStore
@@ -86,12 +86,16 @@ def _settle(settings: Settings, *, found: bool) -> None:
     if not found:
         hint = f"to found one there: hub serve --found --home {settings.home}; or is --home wrong?"
         raise Failure(Exit.UNAVAILABLE, f"{settings.home} holds no hub", hint)
+    if settings.kek is not None:
+        kek_of(settings)
     try:
         found_home(settings)
     except FileExistsError as error:
         raise wrong_usage(str(error), "a founding that was cut short leaves such files: remove the folder if it holds no hub") from None
     except Unavailable as error:
-        raise Failure(Exit.UNAVAILABLE, str(error), "nothing was founded; try again when it is reachable") from None
+        was_begun = settings.operator_public_key_file.exists()
+        hint = f"the founding was cut short: {FOUND_ANEW}" if was_begun else "nothing was founded; try again when it is reachable"
+        raise Failure(Exit.UNAVAILABLE, str(error), hint) from None
     _LOG.info("hub.founded", log_origin=settings.log_origin, node_id=settings.node_id)
 
 
@@ -125,6 +129,8 @@ class _Node:
                 with progress("folding the log") as bar:
                     opened = open_parts(settings, self._metrics, lambda folded, end: self._come(folded, end, bar))
                     parts = await asyncio.to_thread(closing.enter_context, opened)
+                if not is_whole(parts.store):
+                    raise Failure(Exit.UNAVAILABLE, f"{settings.home}: {CUT_SHORT}", FOUND_ANEW)
                 await self._serve(Hub(parts, entrance))
             except _ToldToStop:
                 parts = None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
+from domain.kernel.agencies import HUB_ID
 from domain.kernel.ids import NATIONAL
 from projections.kernel.database import ViewDatabase
 from services.bootstrap import key_encryption_key, key_store, log_name, view_database
@@ -13,6 +15,9 @@ from services.eventstore.port import EventStore
 from services.eventstore.read_only import ReadOnlyEventStore, open_read_only
 from services.runtime.settings import Settings
 from services.trust.keystore import KeyStore
+
+CUT_SHORT: Final = "the hub itself is not enrolled: its founding was cut short"
+FOUND_ANEW: Final = "remove the home and found it anew"
 
 
 def kek_of(settings: Settings) -> bytes:
@@ -26,6 +31,11 @@ def kek_of(settings: Settings) -> bytes:
 def opened_log(settings: Settings) -> ReadOnlyEventStore:
     """Return what this node's file holds of the shards that it follows."""
     return open_read_only(settings.event_store_file, (NATIONAL, *settings.shards) if settings.shards else ())
+
+
+def is_whole(store: EventStore) -> bool:
+    """Tell whether a hub's founding came to its end: the hub itself is enrolled, without which nobody's reading can be recorded."""
+    return NATIONAL in store.shards() and store.shard(NATIONAL).stream_version(f"agency-{HUB_ID}") > 0
 
 
 @contextmanager

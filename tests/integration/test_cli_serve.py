@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from services import bootstrap
+from services.runtime.errors import Unavailable
 from tests.support.command import HUB, START_MAX_SECONDS, environment, ran, start, stop, wait_until
 from tests.support.settled import Served, settled_hub
 
@@ -123,3 +125,40 @@ def test_metrics_show_lag_deadlines_and_sizes(hub: Served) -> None:
     assert 'hub_projection_lag_positions{view="chronology"}' in text()
     assert 'hub_store_bytes{store="events"}' in text()
     assert "other" not in [line for line in text().splitlines() if line.startswith("hub_deadlines")]
+
+
+def test_a_home_whose_founding_was_cut_short_is_not_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def cut_short(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bootstrap, "_enrol_hub", cut_short)
+        assert ran("serve", "--found", "--home", tmp_path / "hub").code == 130
+    answer = ran("serve", "--found", "--home", tmp_path / "hub", "--listen", "127.0.0.1:0")
+
+    assert (answer.code, answer.out) == (4, "")
+    assert "its founding was cut short" in answer.err
+    assert "remove the home and found it anew" in answer.err
+
+
+def test_a_founding_that_a_full_disk_cut_short_does_not_say_that_nothing_was_founded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(*_: object) -> None:
+        raise Unavailable("database or disk is full")
+
+    monkeypatch.setattr(bootstrap, "_enrol_hub", full)
+    answer = ran("serve", "--found", "--home", tmp_path / "hub")
+
+    assert answer.code == 4
+    assert "nothing was founded" not in answer.err
+    assert "the founding was cut short: remove the home" in answer.err
+
+
+def test_nothing_is_founded_with_a_key_encryption_key_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HUB_KEK", "zz")
+    answer = ran("serve", "--found", "--home", tmp_path / "hub")
+
+    assert answer.code == 2
+    assert "HUB_KEK: expected a key-encryption key of 64 hexadecimal digits" in answer.err
+    assert not (tmp_path / "hub").exists()
