@@ -280,6 +280,8 @@ def _read_file(path: Path) -> tuple[dict[str, Any], list[Problem]]:
             return tomllib.load(file), []
     except FileNotFoundError:
         return {}, []
+    except UnicodeDecodeError as error:
+        return {}, [Problem(f"{path} is no TOML: its text is not UTF-8 ({error.reason} at byte {error.start})")]
     except tomllib.TOMLDecodeError as error:
         return {}, [Problem(f"{path} is no TOML: {error}")]
 
@@ -322,7 +324,7 @@ def _text(value: object) -> str:
 def _address(value: object) -> str:
     text = _text(value)
     match = _ADDRESS.fullmatch(text)
-    if text and (match is None or int(match.group(1)) > 65_535):
+    if match is None or int(match.group(1)) > 65_535:
         raise ValueError("expected host:port, for instance 127.0.0.1:7443 or [::1]:7443")
     return text
 
@@ -386,7 +388,7 @@ def _one_of(kind: type[StrEnum]) -> Callable[[object], StrEnum]:
 _READ: Final[dict[str, Callable[[object], object]]] = {
     "home": _folder,
     "listen": _address,
-    "metrics_listen": _address,
+    "metrics_listen": lambda value: _address(value) if value != "" else "",
     "log_origin": _log_origin,
     "trust_domain": _matching(_TRUST_DOMAIN),
     "node_id": _matching(_NODE_ID),

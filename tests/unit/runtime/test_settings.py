@@ -127,6 +127,7 @@ def test_names_of_tests_and_of_others_do_not_concern_the_hub(monkeypatch: pytest
         ("trust_domain", "Hub.Example"),
         ("trust_domain", ""),
         ("node_id", "a b"),
+        ("listen", ""),
         ("log_origin", ""),
         ("shards", "northmoor,../x"),
         ("agency_events_per_second", "-1"),
@@ -143,6 +144,12 @@ def test_a_wrong_value_is_refused_naming_the_setting_and_its_source(name: str, v
 def test_a_file_that_is_no_toml_is_refused(tmp_path: Path) -> None:
     in_file(tmp_path, "listen = ")
     with pytest.raises(SettingsError, match=r"hub\.toml is no TOML"):
+        load_settings(home=tmp_path)
+
+
+def test_a_file_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "hub.toml").write_bytes('log_origin = "café"'.encode("latin-1"))
+    with pytest.raises(SettingsError, match=r"hub\.toml is no TOML: its text is not UTF-8"):
         load_settings(home=tmp_path)
 
 
