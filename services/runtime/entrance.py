@@ -13,7 +13,7 @@ from grpc_reflection.v1alpha import reflection
 
 from services.runtime.errors import Unavailable
 from services.runtime.health import Health
-from services.runtime.interceptors import RpcInterceptor
+from services.runtime.interceptors import RPC_TYPE_OF, RpcInterceptor
 from services.runtime.limits import CONCURRENT_MAX_RPCS
 from services.runtime.metrics import Metrics, MetricsServer, serve_metrics
 from services.runtime.settings import Settings
@@ -80,7 +80,11 @@ class Entrance:
         """Listen nowhere yet; ``why``: what callers are told until the doors open."""
         self._settings = settings
         self._metrics = metrics
-        names = [service.full_name for file in contract for service in file.services_by_name.values()]
+        services = [service for file in contract for service in file.services_by_name.values()]
+        for method in (method for service in services for method in service.methods):
+            rpc_type = RPC_TYPE_OF[method.client_streaming, method.server_streaming]
+            metrics.rpc_expected(rpc_type, method.containing_service.full_name, method.name)
+        names = [service.full_name for service in services]
         self._names = (*names, health.SERVICE_NAME, reflection.SERVICE_NAME)
         self.interceptor = RpcInterceptor(metrics)
         self.server = grpc.aio.server(

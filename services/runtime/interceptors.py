@@ -25,7 +25,7 @@ from services.runtime.status import abort
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
-_RPC_TYPES: Final = {
+RPC_TYPE_OF: Final = {
     (False, False): "unary",
     (True, False): "client_stream",
     (False, True): "server_stream",

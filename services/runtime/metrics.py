@@ -107,6 +107,10 @@ class Metrics:
             for label in labels:
                 counter.labels(label)
 
+    def rpc_expected(self, rpc_type: str, service: str, method: str) -> None:
+        """Have an RPC's contradictions counted from nothing on: an alarm looks for their rise, and the first of them is to be seen."""
+        self._handled.labels(_of(rpc_type, RPC_TYPES), service, method, "DATA_LOSS")
+
     def rpc_started(self, rpc_type: str, service: str, method: str) -> None:
         """Count an RPC; ``service`` and ``method`` are those of a registered handler, or ``other``."""
         self._started.labels(_of(rpc_type, RPC_TYPES), service, method).inc()

@@ -25,7 +25,7 @@ from safeguarding.hub.client.drafts import Draft, Sender, sign
 from safeguarding.hub.client.identity import Identity
 from safeguarding.hub.v1 import append_pb2, append_pb2_grpc
 from safeguarding.hub.v1.envelope_pb2 import EventHeader, SignedEvent
-from services.bootstrap import VIEWS
+from services.bootstrap import CONTRACT, VIEWS
 from services.eventstore.codec import to_message
 from services.runtime import metrics
 from services.trust.verify import CHECKS
@@ -174,6 +174,17 @@ async def test_rpcs_are_counted_under_the_standard_names(observed: RunningHub) -
             break
         await asyncio.sleep(0.05)
     assert found == counted
+
+
+def test_contradictions_are_counted_from_nothing_on_so_that_the_first_is_seen_to_rise(observed: RunningHub) -> None:
+    counts = scrape(observed)
+    found = {
+        dict(labels)["grpc_method"]
+        for name, labels in counts
+        if name == "grpc_server_handled_total" and ("grpc_code", "DATA_LOSS") in labels
+    }
+
+    assert found == {method.name for file in CONTRACT for service in file.services_by_name.values() for method in service.methods}
 
 
 async def test_gauges_follow_the_views_and_the_stores(observed: RunningHub) -> None:
