@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -135,6 +140,26 @@ def _register(settings: Settings, agency: str, *, json: bool) -> None:
 def _rotate(settings: Settings, agency: str, *, json: bool) -> None:
     """Make the next key, register it, and only then put it in the place of the old: the agency is never without a good key."""
     folder = agency_folder(settings, agency)
+    with _alone(folder):
+        _rotate_alone(settings, agency, folder, json=json)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other rotations from an agency's folder: two at once would register the key of one and leave that of the other there."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Failure(Exit.UNAVAILABLE, f"{folder}: another process is making the next key there", "hub keys list shows it") from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _rotate_alone(settings: Settings, agency: str, folder: Path, *, json: bool) -> None:
+    """Do so while nobody else does."""
     key, waiting, before = SigningKey.generate(), folder / "sign.key.next", keys_of(settings, agency)
     key_id = f"{agency}:{1 + max((_number(one.key_id) for one in before), default=0)}"
     key.save(waiting, replace=True)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from services.cli import keys
 from tests.support.builders import COUNCIL, SHARD
 from tests.support.command import ran
 from tests.support.settled import Served, settled_hub
@@ -142,6 +144,29 @@ def test_a_key_is_rotated_retired_and_revoked(hub: Served) -> None:
     keys = hub.ran("keys", "list", "--of", agency, "--json").document["keys"]
     assert [(one["key_id"], one["state"]) for one in keys] == [(f"{agency}:1", "retired"), (f"{agency}:2", "revoked")]
     assert hub.settings.agency_folder(agency).joinpath("key_id").read_text() == f"{agency}:2\n"
+
+
+def test_of_two_rotations_at_once_one_is_refused_and_the_key_that_is_registered_lies_in_the_folder(
+    hub: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agency = "agency-northmoor-turning"
+    assert hub.ran("agencies", "enrol", agency, "--name", "Turning (synthetic)", "--shard", SHARD, "--with-key").code == 0
+    others, appends = [], keys.operator_appends
+
+    def meanwhile(*arguments: Any, **named: Any) -> Any:
+        with monkeypatch.context() as patch:
+            patch.setattr(keys, "operator_appends", appends)
+            others.append(hub.ran("keys", "register", agency, "--rotate"))
+            return appends(*arguments, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keys, "operator_appends", meanwhile)
+        assert hub.ran("keys", "register", agency, "--rotate").code == 0
+
+    assert [one.code for one in others] == [4]
+    assert "another process is making the next key there" in others[0].err
+    again = hub.ran("keys", "register", agency)
+    assert (again.code, again.out) == (0, f"{agency}:2 is registered already: nothing was sent\n")
 
 
 def test_a_refusal_names_its_rule_and_ends_with_3(hub: Served) -> None:
