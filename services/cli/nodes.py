@@ -14,7 +14,7 @@ from services.bootstrap import now
 from services.cli.calling import demand_home
 from services.cli.commands import examples
 from services.cli.failures import wrong_usage
-from services.cli.options import Home, Json, settings_of
+from services.cli.options import Home, Json, read_host, settings_of
 from services.cli.output import emit, say
 from services.runtime.settings import FILE_NAME, Secret, Settings, SettingsError, load_settings
 from services.trust.files import write_secret
@@ -34,7 +34,8 @@ def prepare(
     into: Annotated[Path, typer.Option("--into", metavar="DIR", help="The home to make; it must not exist.")],
     home: Home = None,
     name: Annotated[
-        list[str] | None, typer.Option("--name", metavar="HOST", help="A name or address under which the node is called; may be repeated.")
+        list[str] | None,
+        typer.Option("--name", metavar="HOST", parser=read_host, help="A name or address under which the node is called; may be repeated."),
     ] = None,
     json: Json = False,
 ) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from datetime import UTC, date, datetime
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
@@ -17,6 +19,8 @@ from services.cli.failures import Exit, Failure, words_of, wrong_usage
 from services.runtime.settings import Settings, load_settings
 
 LONDON = ZoneInfo("Europe/London")
+_HOST_MAX_CHARACTERS = 253
+_HOST = re.compile(r"(?:\*\.)?[A-Za-z0-9_][A-Za-z0-9_-]{0,62}(?:\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})*")
 
 
 def read_agency(text: str) -> AgencyId:
@@ -26,6 +30,16 @@ def read_agency(text: str) -> AgencyId:
     except ValueError as error:
         raise typer.BadParameter(f"{text!r}: {error}") from None
     return AgencyId(text)
+
+
+def read_host(text: str) -> str:
+    """Read a host's name or address, as a certificate may hold it."""
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        if len(text) <= _HOST_MAX_CHARACTERS and _HOST.fullmatch(text):
+            return text
+    raise typer.BadParameter(f"{text!r} is neither an address nor a host's name in ASCII (xn--… for others)")
 
 
 def read_moment(text: str) -> datetime:

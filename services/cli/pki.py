@@ -10,7 +10,7 @@ import typer
 from services.bootstrap import make_identity, now
 from services.cli.commands import examples
 from services.cli.failures import wrong_usage
-from services.cli.options import Agency, Home, Json, settings_of
+from services.cli.options import Agency, Home, Json, read_host, settings_of
 from services.cli.output import emit, say
 from services.runtime.settings import Settings
 from services.trust.pki import LOCAL_NAMES, Authority, create_authority, load_authority
@@ -18,7 +18,8 @@ from services.trust.pki import LOCAL_NAMES, Authority, create_authority, load_au
 app = typer.Typer(no_args_is_help=True)
 
 Names = Annotated[
-    list[str] | None, typer.Option("--name", metavar="HOST", help="A name or address under which the hub is called; may be repeated.")
+    list[str] | None,
+    typer.Option("--name", metavar="HOST", parser=read_host, help="A name or address under which the hub is called; may be repeated."),
 ]
 
 

@@ -180,6 +180,20 @@ def test_a_refusal_names_its_rule_and_ends_with_3(hub: Served) -> None:
     assert again.err.startswith(f"hub: refused: {again.document['outcomes'][0]['rule']}: ")
 
 
+@pytest.mark.parametrize("name", ["münchen.example", "bad host", "", "a" * 64 + ".example", "hub..example"])
+def test_a_name_that_no_certificate_can_hold_is_wrong_and_makes_nothing(tmp_path: Path, name: str) -> None:
+    answer = ran("pki", "init", "--home", tmp_path / "hub", "--name", name)
+
+    assert (answer.code, "neither an address nor a host's name" in answer.err) == (2, True)
+    assert not (tmp_path / "hub").exists()
+
+
+def test_names_and_addresses_of_a_hub_are_in_its_certificate(tmp_path: Path) -> None:
+    named = [word for name in ("*.hub.example", "xn--mnchen-3ya.example", "10.0.0.7", "2001:db8::7") for word in ("--name", name)]
+
+    assert ran("pki", "init", "--home", tmp_path, *named).code == 0
+
+
 def test_an_authority_is_never_overwritten(tmp_path: Path) -> None:
     assert ran("pki", "init", "--home", tmp_path, "--name", "hub.example.org").code == 0
     before = (tmp_path / "pki" / "ca.pem").read_bytes()
