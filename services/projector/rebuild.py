@@ -145,6 +145,11 @@ class Rebuild:
                 except Behind as behind:  # another process projects too: it cannot be kept waiting, and is caught up with again
                     if time.monotonic() > deadline:
                         raise Unavailable(f"{behind}, which is more than the log has here") from behind
+                except ValueError:
+                    live = self.database.live(generation.view)
+                    if live is None or live.generation != generation.generation:
+                        raise
+                    return  # another process was filling it too, and was faster
                 else:
                     return
             self.stopping.wait(BEHIND_PAUSE_SECONDS)

@@ -303,6 +303,20 @@ def test_events_that_come_during_a_rebuild_are_in_it_before_the_swap(setting: Se
     assert seen(database) == [(NORTH, 1, False), (NORTH, 2, False)]
 
 
+def test_of_two_rebuilds_at_once_the_slower_finds_the_view_swapped_in(setting: Setting) -> None:
+    setting.share()
+    database = setting.database()
+    others = []
+
+    def meanwhile(_progress: Progress) -> None:
+        if not others:
+            others.append(setting.database())
+            setting.rebuild(others[0])
+
+    setting.rebuild(database, progress=meanwhile)
+    assert (len(others), seen(database)) == (1, [(NORTH, 1, False)])
+
+
 def test_stopping_twice_does_nothing_more(setting: Setting) -> None:
     projector = setting.start(setting.database())
     assert (projector.stop(WAIT_SECONDS), projector.stop(WAIT_SECONDS)) == (True, True)
