@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 import traceback
 from collections.abc import Callable
 from typing import Any, Final
 
 import typer
+from sqlalchemy.exc import DBAPIError
 
 from safeguarding.hub.client.outbox import OutboxUnusable
 from safeguarding.hub.client.outcomes import HubClientError
@@ -18,6 +20,11 @@ from services.runtime.settings import SettingsError
 
 _HELP_HINT: Final = "--help behind a command says how it is used"
 _HELP: Final = "Usage: "
+_DISK_HINT: Final = "hub doctor says how much room there is, and what may not be written"
+_PRIMARY: Final = 0xFF
+_OF_DISK: Final = frozenset(
+    {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY}
+)
 _LIBRARY_WORDS: Final = (
     (re.compile(r"\bValue error, "), ""),
     (re.compile(r"Input should be a valid integer\b.*"), "expected a whole number"),
@@ -36,11 +43,19 @@ def ended_by(error: BaseException) -> int:
     if isinstance(error, typer.TyperException) and error.format_message().startswith(_HELP):
         tell(error.format_message())  # a group of commands without a command is answered with its help
         return Exit.USAGE
+    if _is_of_disk(error):
+        return _say(Failure(Exit.UNAVAILABLE, f"a database cannot be written or read: {getattr(error, 'orig', error)}", _DISK_HINT))
     for kind, failure in _FAILURES:
         if isinstance(error, kind):
             return _say(failure(error))
     traceback.print_exception(error)
     return _say(Failure(Exit.UNEXPECTED, f"the hub did not expect this: {type(error).__name__}", "please report it with the lines above"))
+
+
+def _is_of_disk(error: BaseException) -> bool:
+    """Tell whether it is a database's file, and not what was asked of it, that SQLite is at odds with."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return isinstance(cause, sqlite3.OperationalError) and cause.sqlite_errorcode & _PRIMARY in _OF_DISK
 
 
 _FAILURES: Final[tuple[tuple[type[BaseException], Callable[[Any], Failure]], ...]] = (
@@ -51,7 +66,7 @@ _FAILURES: Final[tuple[tuple[type[BaseException], Callable[[Any], Failure]], ...
     (Unavailable, lambda error: Failure(Exit.UNAVAILABLE, str(error), "hub doctor says what is wrong")),
     (IntegrityError, lambda error: Failure(Exit.UNSOUND, str(error), "keep the files as they are; hub verify says more")),
     (HubError, lambda error: Failure(Exit.REFUSED, f"refused: {error}")),
-    (OutboxUnusable, lambda error: Failure(Exit.UNAVAILABLE, str(error), "if another command uses it, try again when that has ended")),
+    (OutboxUnusable, lambda error: Failure(Exit.UNAVAILABLE, str(error), f"if another command is at work here, try again; {_DISK_HINT}")),
     (HubClientError, lambda error: Failure(Exit.REFUSED, f"refused: {error}")),
     (OSError, without_file),
 )

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import sqlite3
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
-from safeguarding.hub.client import OutboxUnusable
+from safeguarding.hub.client.outbox import Outbox, OutboxUnusable
 from services.cli.ending import ended_by
 from services.cli.failures import Exit
 from services.cli.main import main
@@ -33,6 +35,33 @@ def test_of_a_missing_folder_it_is_asked_whether_it_was_meant(tmp_path: Path, ca
     assert capsys.readouterr().err.startswith(f"hub: missing: {tmp_path / 'none'}\n     is that the one that was meant?")
 
 
-def test_an_outbox_that_another_command_uses_is_not_available_rather_than_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert ended_by(OutboxUnusable("sequence.sqlite: database is locked")) == Exit.UNAVAILABLE
-    assert capsys.readouterr().err.startswith("hub: sequence.sqlite: database is locked\n     if another command uses it")
+def _of_a_full_disk(path: Path) -> sqlite3.OperationalError:
+    """Return what SQLite raises when there is no room."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA max_page_count = 1")
+        with pytest.raises(sqlite3.OperationalError) as full:
+            connection.execute("CREATE TABLE t (x)")
+    return full.value
+
+
+def test_a_database_without_room_is_not_available_and_what_was_asked_wrongly_is_unexpected(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    full = _of_a_full_disk(tmp_path / "full.sqlite")
+
+    assert ended_by(full) == Exit.UNAVAILABLE
+    assert ended_by(OperationalError("INSERT", None, full)) == Exit.UNAVAILABLE
+    assert capsys.readouterr().err.count("a database cannot be written or read: database or disk is full\n") == 2
+    with closing(sqlite3.connect(":memory:")) as connection, pytest.raises(sqlite3.OperationalError) as wrong:
+        connection.execute("SELECT x FROM nothing")
+    assert ended_by(wrong.value) == Exit.UNEXPECTED
+
+
+def test_an_outbox_that_another_command_holds_is_no_refusal_of_the_hub(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    held = Outbox(tmp_path / "sequence.sqlite")
+    with pytest.raises(OutboxUnusable) as taken:
+        Outbox(tmp_path / "sequence.sqlite")
+    held.close()
+
+    assert ended_by(taken.value) == Exit.UNAVAILABLE
+    assert "refused" not in capsys.readouterr().err
