@@ -12,6 +12,7 @@ from typing import Annotated, Final
 import typer
 
 from domain.agency.events import KeyRegistered, KeyRetired, KeyRevoked, RevocationReason
+from domain.kernel.agencies import HUB_ID
 from domain.kernel.ids import AgencyId, KeyId
 from safeguarding.hub.client.outcomes import Receipt
 from safeguarding.hub.v1 import registry_pb2 as pb
@@ -171,8 +172,9 @@ def _rotate_alone(settings: Settings, agency: str, folder: Path, *, json: bool) 
     settle(outcomes, json=json, agency=agency, key=key_id, to_retire=old)
     if not json:
         say(f"{key_id} is the key in {folder} from now on")
+        once = "once every node was started again, and so signs" if agency == HUB_ID else "once the agency's systems sign"
         for one in old:
-            say(f"{one} is good for signing still; once the agency's systems sign with the new one: hub keys retire {one}")
+            say(f"{one} is good for signing still; {once} with the new one: hub keys retire {one}")
 
 
 def _number(key_id: str) -> int:

@@ -19,6 +19,7 @@ from services.cli.failures import Exit, Failure, words_of, wrong_usage
 from services.runtime.settings import Settings, load_settings
 
 LONDON = ZoneInfo("Europe/London")
+_ASSERTED = re.compile(r"[\x21-\x7e]{1,100}")
 _HOST_MAX_CHARACTERS = 253
 _HOST = re.compile(r"(?:\*\.)?[A-Za-z0-9_][A-Za-z0-9_-]{0,62}(?:\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})*")
 
@@ -40,6 +41,13 @@ def read_host(text: str) -> str:
         if len(text) <= _HOST_MAX_CHARACTERS and _HOST.fullmatch(text):
             return text
     raise typer.BadParameter(f"{text!r} is neither an address nor a host's name in ASCII (xn--… for others)")
+
+
+def read_asserted(text: str) -> str:
+    """Read what a query says of its end user, as metadata can carry it."""
+    if _ASSERTED.fullmatch(text) is None:
+        raise typer.BadParameter(f"{text!r}: expected 1 to 100 printable ASCII characters without spaces")
+    return text
 
 
 def read_moment(text: str) -> datetime:
@@ -72,8 +80,10 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmat
 As = Annotated[
     str | None, typer.Option("--as", metavar="AGENCY", parser=read_agency, help="The agency that asks, by its certificate in the home.")
 ]
-User = Annotated[str, typer.Option("--user", metavar="ID", help="The end user, a pseudonymous id; the hub records who read what.")]
-Role = Annotated[str, typer.Option("--role", metavar="ROLE", help="The end user's role, recorded too.")]
+User = Annotated[
+    str, typer.Option("--user", metavar="ID", parser=read_asserted, help="The end user, a pseudonymous id; the hub records who read what.")
+]
+Role = Annotated[str, typer.Option("--role", metavar="ROLE", parser=read_asserted, help="The end user's role, recorded too.")]
 Purposes = Annotated[Purpose, typer.Option("--purpose", metavar="PURPOSE", help="What for, recorded too: " + ", ".join(Purpose) + ".")]
 ShardOption = Annotated[str | None, typer.Option("--shard", metavar="SHARD", help="The partnership; else it is looked up.")]
 Watch = Annotated[bool, typer.Option("--watch", help="Go on and show what changes, until Ctrl-C: that is how it ends, with 0.")]

@@ -146,6 +146,22 @@ def test_a_key_is_rotated_retired_and_revoked(hub: Served) -> None:
     assert hub.settings.agency_folder(agency).joinpath("key_id").read_text() == f"{agency}:2\n"
 
 
+def test_a_rotated_key_of_the_hub_is_to_be_taken_up_before_the_old_one_is_retired(hub: Served) -> None:
+    rotated = hub.ran("keys", "register", "hub", "--rotate")
+
+    assert rotated.code == 0
+    assert "once every node was started again, and so signs with the new one: hub keys retire hub:1" in rotated.out
+
+
+@pytest.mark.parametrize("option", ["--user", "--role"])
+@pytest.mark.parametrize("said", ["zoë", "designated nurse", "a\udcff", "", "a" * 101, "a\n"])
+def test_an_end_user_that_no_query_can_carry_is_wrong_usage(hub: Served, option: str, said: str) -> None:
+    answer = hub.ran("deadlines", option, said)
+
+    assert answer.code == 2
+    assert "expected 1 to 100 printable ASCII characters without spaces" in answer.err
+
+
 def test_of_two_rotations_at_once_one_is_refused_and_the_key_that_is_registered_lies_in_the_folder(
     hub: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
