@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -73,7 +74,7 @@ from services.runtime.entrance import Entrance
 from services.runtime.errors import IntegrityError, Unavailable
 from services.runtime.metrics import Metrics
 from services.runtime.settings import Secret, Settings, SettingsError
-from services.trust.files import SECRET_MODE
+from services.trust.files import SECRET_MODE, is_damage
 from services.trust.identity import Identities
 from services.trust.key_places import open_key_store
 from services.trust.key_schema import code_of
@@ -224,7 +225,12 @@ def key_store(settings: Settings, log: str | None) -> KeyStore:
         raise SettingsError(f"HUB_KEYS_DATABASE_URL is set, and data keys lie in {file}: hub data-keys move")
     if settings.keys_database_url is None and log is not None and not file.exists():
         raise IntegrityError(f"the log refers to data keys, and {file} is missing: restore it, or set HUB_KEYS_DATABASE_URL")
-    keys = open_key_store(key_place(settings), key_encryption_key(settings))
+    try:
+        keys = open_key_store(key_place(settings), key_encryption_key(settings))
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error):
+            raise
+        raise IntegrityError(f"{file} is damaged: {error}; restore it from a backup, the newest that there is") from None
     try:
         keys.belong_to(log)
     except BaseException:
@@ -246,8 +252,14 @@ def view_database(settings: Settings, log: str | None) -> ViewDatabase:
     Raises ``IntegrityError`` if they are those of another log, ``Unavailable`` if the database does not answer.
     """
     if settings.database_url is None:
-        settings.view_store_file.touch(mode=SECRET_MODE)  # it holds what people wrote; SQLite gives what it lays beside it the same mode
-        return _of_log(ViewDatabase(f"sqlite:///{settings.view_store_file}", VIEWS), log, f"remove {settings.view_store_file}")
+        file = settings.view_store_file
+        file.touch(mode=SECRET_MODE)  # it holds what people wrote; SQLite gives what it lays beside it the same mode
+        try:
+            return _of_log(ViewDatabase(f"sqlite:///{file}", VIEWS), log, f"remove {file}")
+        except DBAPIError as error:
+            if not is_damage(error.orig):
+                raise
+            raise IntegrityError(f"{file} is damaged: {error.orig}; move it away: views are made anew from the log") from None
     url = _url_of(settings.database_url, "HUB_DATABASE_URL")
     try:
         return _of_log(ViewDatabase(url.render_as_string(hide_password=False), VIEWS), log, "name an empty one in HUB_DATABASE_URL")

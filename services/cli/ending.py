@@ -17,10 +17,12 @@ from services.cli.failures import Exit, Failure, without_file
 from services.cli.output import tell
 from services.runtime.errors import HubError, IntegrityError, Unavailable
 from services.runtime.settings import SettingsError
+from services.trust.files import is_damage
 
 _HELP_HINT: Final = "--help behind a command says how it is used"
 _HELP: Final = "Usage: "
 _DISK_HINT: Final = "hub doctor says how much room there is, and what may not be written"
+_DAMAGE_HINT: Final = "keep the files as they are; if it is store/views.sqlite, move it away: views are made anew from the log"
 _PRIMARY: Final = 0xFF
 _OF_DISK: Final = frozenset(
     {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY}
@@ -43,19 +45,16 @@ def ended_by(error: BaseException) -> int:
     if isinstance(error, typer.TyperException) and error.format_message().startswith(_HELP):
         tell(error.format_message())  # a group of commands without a command is answered with its help
         return Exit.USAGE
-    if _is_of_disk(error):
-        return _say(Failure(Exit.UNAVAILABLE, f"a database cannot be written or read: {getattr(error, 'orig', error)}", _DISK_HINT))
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if getattr(cause, "sqlite_errorcode", 0) & _PRIMARY in _OF_DISK:
+        return _say(Failure(Exit.UNAVAILABLE, f"a database cannot be written or read: {cause}", _DISK_HINT))
+    if is_damage(cause):
+        return _say(Failure(Exit.UNSOUND, f"a database is damaged: {cause}", _DAMAGE_HINT))
     for kind, failure in _FAILURES:
         if isinstance(error, kind):
             return _say(failure(error))
     traceback.print_exception(error)
     return _say(Failure(Exit.UNEXPECTED, f"the hub did not expect this: {type(error).__name__}", "please report it with the lines above"))
-
-
-def _is_of_disk(error: BaseException) -> bool:
-    """Tell whether it is a database's file, and not what was asked of it, that SQLite is at odds with."""
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    return isinstance(cause, sqlite3.OperationalError) and cause.sqlite_errorcode & _PRIMARY in _OF_DISK
 
 
 _FAILURES: Final[tuple[tuple[type[BaseException], Callable[[Any], Failure]], ...]] = (

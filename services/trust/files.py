@@ -10,6 +10,7 @@ from typing import Final
 SECRET_MODE: Final = 0o600
 PUBLIC_MODE: Final = 0o644
 _BUSY_TIMEOUT_MS: Final = 5_000
+_PRIMARY_CODE: Final = 0xFF
 
 
 def write_secret(path: Path, content: bytes, *, replace: bool = False) -> None:
@@ -34,6 +35,11 @@ def secret_database(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def is_damage(error: BaseException | None) -> bool:
+    """Tell whether SQLite found that a file is not what it wrote."""
+    return getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 def _write(path: Path, content: bytes, mode: int, *, replace: bool) -> None:

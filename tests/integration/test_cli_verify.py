@@ -141,3 +141,15 @@ def test_verify_finds_a_view_that_differs_from_the_log(hub: RunningHub, tmp_path
 
     assert verified.code == 5
     assert [one["view"] for one in verified.document["views"] if not one["matches"]] == ["registry"]
+
+
+@pytest.mark.parametrize(("name", "advice"), [("views", "move it away: views are made anew"), ("keys", "restore it from a backup")])
+@pytest.mark.parametrize("command", ["verify", "rebuild"])
+def test_a_file_that_is_damaged_is_named_with_what_to_do(hub: RunningHub, tmp_path: Path, name: str, advice: str, command: str) -> None:
+    home = copied_home(hub.settings.home, tmp_path)
+    file = home / "store" / f"{name}.sqlite"
+    file.write_bytes(b"no database" + file.read_bytes())
+    answer = ran(command, "--home", home)
+
+    assert answer.code == 5
+    assert answer.err.startswith(f"hub: {file} is damaged: file is not a database; {advice}")

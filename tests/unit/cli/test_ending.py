@@ -6,7 +6,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError, OperationalError
 
 from safeguarding.hub.client.outbox import Outbox, OutboxUnusable
 from services.cli.ending import ended_by
@@ -65,3 +65,13 @@ def test_an_outbox_that_another_command_holds_is_no_refusal_of_the_hub(tmp_path:
 
     assert ended_by(taken.value) == Exit.UNAVAILABLE
     assert "refused" not in capsys.readouterr().err
+
+
+def test_a_database_that_is_damaged_is_unsound_and_no_surprise(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "damaged.sqlite").write_bytes(b"no database" * 500)
+    with closing(sqlite3.connect(tmp_path / "damaged.sqlite")) as connection, pytest.raises(sqlite3.DatabaseError) as damaged:
+        connection.execute("SELECT 1 FROM sqlite_schema")
+
+    assert ended_by(damaged.value) == Exit.UNSOUND
+    assert ended_by(DatabaseError("SELECT", None, damaged.value)) == Exit.UNSOUND
+    assert capsys.readouterr().err.count("hub: a database is damaged: file is not a database\n") == 2
