@@ -345,6 +345,11 @@ class Hub:
         """Where it serves; empty before it does."""
         return self._entrance.address
 
+    @property
+    def metrics_address(self) -> str:
+        """Where its metrics are; empty for nowhere."""
+        return self._entrance.metrics_address
+
     async def start(self) -> None:
         """Serve; returns when calls are answered. ``address`` then says where. Raises ``OSError`` if the port is taken."""
         await self._entrance.listen()

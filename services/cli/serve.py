@@ -152,7 +152,7 @@ class _Node:
                 _demand_ports(settings)
             await hub.start()
             _note_address(settings, hub.address)
-            _announce(settings, hub.address, json=self._json)
+            _announce(settings, hub, json=self._json)
             await asyncio.to_thread(validator)  # loaded while nobody waits for it, not by the first event
             await _until_told_or_unable(hub.store, self._stopping)
         finally:
@@ -226,11 +226,11 @@ def _note_address(settings: Settings, address: str) -> None:
     beside.replace(target)
 
 
-def _announce(settings: Settings, address: str, *, json: bool) -> None:
-    """Say where the hub serves."""
-    _LOG.info("hub.serving", address=address, log_origin=settings.log_origin, node_id=settings.node_id)
+def _announce(settings: Settings, hub: Hub, *, json: bool) -> None:
+    """Say where the hub serves, and where its metrics are: either port may have been chosen by the system."""
+    _LOG.info("hub.serving", address=hub.address, log_origin=settings.log_origin, node_id=settings.node_id)
     if json:
-        emit_line({"serving": address, "home": settings.home.absolute(), "pid": os.getpid(), "metrics": settings.metrics_listen})
+        emit_line({"serving": hub.address, "home": settings.home.absolute(), "pid": os.getpid(), "metrics": hub.metrics_address})
     else:
-        say(f"serving on {address}")
+        say(f"serving on {hub.address}")
         sys.stdout.flush()

@@ -95,6 +95,11 @@ class Entrance:
         self.address = ""
         self._metrics_server: MetricsServer | None = None
 
+    @property
+    def metrics_address(self) -> str:
+        """Where metrics are; empty for nowhere."""
+        return "" if self._metrics_server is None else self._metrics_server.address
+
     async def listen(self) -> None:
         """Answer calls, as not serving; ``address`` then says where. Raises ``OSError`` if a port is taken. Idempotent."""
         if self.address:

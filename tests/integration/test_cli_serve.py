@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -67,6 +68,17 @@ def test_a_hub_told_twice_to_stop_ends_once_with_0_and_serves_again(tmp_path: Pa
     again = start(home)
     assert ran("agencies", "list", "--home", home, "--json").document["agencies"][0]["agency_id"] == "hub"
     assert stop(again, signal.SIGINT) == 0
+
+
+def test_a_port_of_metrics_that_the_system_chose_is_told(tmp_path: Path) -> None:
+    command = [*HUB, "serve", "--found", "--home", str(tmp_path / "hub"), "--listen", "127.0.0.1:0", "--json"]
+    settings = environment(HUB_METRICS_LISTEN="127.0.0.1:0")
+    with subprocess.Popen(command, env=settings, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:  # noqa: S603
+        assert process.stdout is not None
+        metrics = json.loads(process.stdout.readline())["metrics"]
+        with urllib.request.urlopen(f"http://{metrics}/metrics", timeout=5) as answer:
+            assert "hub_appends_total" in answer.read().decode()
+        process.send_signal(signal.SIGTERM)
 
 
 @pytest.mark.parametrize("way", ["threading.Thread(target=hold_up).start()", "serve._announce = in_the_loops_executor"])
