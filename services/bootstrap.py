@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from domain.agency.events import AgencyEnrolled
+from domain.agency.events import AgencyEnrolled, KeyAlgorithm
 from domain.kernel.agencies import HUB_ID, OPERATOR_ID, AgencyKind
 from domain.kernel.ids import NATIONAL
 from domain.rules import bundled_rulebook
@@ -71,7 +71,7 @@ from services.queries.proof import Proofs
 from services.queries.registry import Registry
 from services.queries.watching import Ticker
 from services.runtime.entrance import Entrance
-from services.runtime.errors import IntegrityError, Unavailable
+from services.runtime.errors import IntegrityError, SignatureInvalid, Unavailable
 from services.runtime.metrics import Metrics
 from services.runtime.settings import Secret, Settings, SettingsError
 from services.trust.files import SECRET_MODE, is_damage
@@ -145,7 +145,7 @@ def open_parts(settings: Settings, metrics: Metrics | None = None, report: Repor
         closing.callback(keys.close)
         store.create_shard(NATIONAL)
         opener = Opener(keys)
-        registry = RegistryFollower(store, opener, RegistryState(*load_public_key(settings.operator_public_key_file)))
+        registry = RegistryFollower(store, opener, RegistryState(*trust_root(settings)))
         views = view_database(settings, log)
         closing.callback(views.close)
         projector = Projector(store, opener, views, system_clock, workplace(settings))
@@ -316,9 +316,21 @@ def workplace(settings: Settings) -> Workplace:
     )
 
 
+def trust_root(settings: Settings) -> tuple[KeyAlgorithm, bytes]:
+    """Return the operator's public key; raise ``IntegrityError`` if the file does not hold it."""
+    try:
+        return load_public_key(settings.operator_public_key_file)
+    except (ValueError, SignatureInvalid) as error:
+        raise IntegrityError(f"{error}: copy it from any other place it is known") from None
+
+
 def _hub_key(settings: Settings) -> ClientKey:
     folder = settings.agency_folder(HUB_ID)
-    return ClientKey.from_file(folder / "sign.key", (folder / "key_id").read_text().strip())
+    file = folder / "sign.key"
+    try:
+        return ClientKey.from_file(file, (folder / "key_id").read_text().strip())
+    except ValueError:
+        raise IntegrityError(f"{file} holds no signing key: restore it from a backup") from None
 
 
 # ── serving ──

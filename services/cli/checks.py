@@ -22,7 +22,7 @@ from domain.kernel.agencies import HUB_ID, OPERATOR_ID
 from projections.kernel.database import ViewDatabase
 from safeguarding.hub.client.identity import Credentials
 from safeguarding.hub.client.nodes import CHANNEL_OPTIONS
-from services.bootstrap import VIEWS, now
+from services.bootstrap import VIEWS, now, trust_root
 from services.cli.calling import address_of
 from services.cli.failures import KEK_HINT, Failure, lacks_kek, without_file, words_of
 from services.cli.stores import CUT_SHORT, FOUND_ANEW, is_whole, opened_keys, opened_log, opened_views
@@ -64,7 +64,18 @@ def checks_of(settings: Settings) -> list[Check]:
     """Look at everything; a look that fails is itself a finding."""
     if not _is_founded(settings):
         return [*_guarded(_home, settings), *_guarded(_clock_alone, settings)]
-    looks: list[Callable[[Settings], Iterator[Check]]] = [_home, _files, _certificates, _keys, _serving, _clock, _disk, _log, _views]
+    looks: list[Callable[[Settings], Iterator[Check]]] = [
+        _home,
+        _files,
+        _certificates,
+        _trust,
+        _keys,
+        _serving,
+        _clock,
+        _disk,
+        _log,
+        _views,
+    ]
     if settings.kafka_bootstrap:
         looks.insert(looks.index(_log), _kafka)
     return [check for look in looks for check in _guarded(look, settings)]
@@ -174,6 +185,16 @@ def _expiry(file: Path, advice: str) -> Check:
         return Check("certificate", Grade.FAIL, f"{what} expired on {end:%Y-%m-%d}", advice)
     found = f"{what} is good until {end:%Y-%m-%d}, {days} days"
     return Check("certificate", Grade.OK, found) if days >= EXPIRY_WARN_DAYS else Check("certificate", Grade.WARN, found, advice)
+
+
+def _trust(settings: Settings) -> Iterator[Check]:
+    """See that the root of all trust is there."""
+    try:
+        trust_root(settings)
+    except IntegrityError as error:
+        yield Check("trust", Grade.FAIL, *str(error).split(": ", 1))
+    else:
+        yield Check("trust", Grade.OK, f"{settings.operator_public_key_file.relative_to(settings.home)} holds the operator's public key")
 
 
 def _keys(settings: Settings) -> Iterator[Check]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from services.bootstrap import trust_root
 from services.cli.calling import read_log
 from services.cli.failures import Exit, Failure
 from services.cli.options import Home, Json, settings_of
@@ -13,7 +14,6 @@ from services.cli.stores import opened_keys, opened_views
 from services.projector.verification import Verdict, Verification
 from services.runtime.settings import Settings
 from services.trust.registry import RegistryState
-from services.trust.signing import load_public_key
 
 
 def verify(home: Home = None, json: Json = False) -> None:
@@ -45,7 +45,7 @@ def verdict_of(settings: Settings) -> Verdict:
         return Verification(
             store=store,
             keys=keys,
-            registry=RegistryState(*load_public_key(settings.operator_public_key_file)),
+            registry=RegistryState(*trust_root(settings)),
             log_origin=settings.log_origin,
             progress=lambda made: report(made.applied, made.total),
         ).run(views)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import grpc
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
+from services.runtime.errors import Unavailable
 from services.runtime.limits import CONNECTION_MAX_AGE_SECONDS, CONNECTION_MAX_STREAMS, GRPC_RECEIVE_MAX_BYTES, METADATA_MAX_BYTES
 
 CONNECTION_GRACE_SECONDS: Final = 30
 KEEPALIVE_SECONDS: Final = 30
+T = TypeVar("T")
 
 
 def server_options() -> list[tuple[str, int]]:
@@ -33,9 +38,25 @@ def server_options() -> list[tuple[str, int]]:
 
 
 def server_credentials(*, key_file: Path, certificate_file: Path, authority_file: Path) -> grpc.ServerCredentials:
-    """Return credentials that demand a client certificate of the authority; raise ``OSError`` if a file cannot be read."""
+    """Return credentials that demand a client certificate of the authority.
+
+    Raises ``OSError`` if a file cannot be read, ``Unavailable`` if it is not what it should be: gRPC would lay that to the port.
+    """
+    certificate = _read(certificate_file, x509.load_pem_x509_certificate, "certificate")
+    _read(authority_file, x509.load_pem_x509_certificate, "certificate")
+    key = _read(key_file, lambda pem: serialization.load_pem_private_key(pem, password=None), "private key without a password")
+    if key.public_key() != certificate.public_key():
+        raise Unavailable(f"{key_file} is not the key of {certificate_file}")
     return grpc.ssl_server_credentials(
         [(key_file.read_bytes(), certificate_file.read_bytes())],
         root_certificates=authority_file.read_bytes(),
         require_client_auth=True,
     )
+
+
+def _read(file: Path, load: Callable[[bytes], T], what: str) -> T:
+    """Return what a PEM file holds; raise ``Unavailable`` if that is nothing of the kind."""
+    try:
+        return load(file.read_bytes())
+    except (ValueError, TypeError):
+        raise Unavailable(f"{file} holds no PEM {what}") from None

@@ -120,3 +120,13 @@ def test_doctor_shows_every_setting_also_where_some_are_wrong_and_marks_those(
     marked = [line.split()[1] for line in shown.out.partition("Checks")[0].splitlines() if line.strip().startswith("FAIL")]
     assert marked == ["HUB_DATABASE_URL", "HUB_LOG_LEVEL"]
     assert "synthetic-password" not in found.out + found.err + shown.out + shown.err
+
+
+def test_a_trust_root_that_is_none_is_found(hub: Served, tmp_path: Path) -> None:
+    home = copied_home(hub.home, tmp_path)
+    (home / "trust" / "operator.pub").write_text("nothing of the kind")
+    checks = ran("doctor", "--home", home, "--json").document["checks"]
+
+    assert [(one["grade"], one["advice"]) for one in checks if one["what"] == "trust"] == [
+        ("FAIL", "copy it from any other place it is known")
+    ]

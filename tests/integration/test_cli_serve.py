@@ -14,7 +14,7 @@ import pytest
 
 from services import bootstrap
 from services.runtime.errors import Unavailable
-from tests.support.command import HUB, START_MAX_SECONDS, environment, ran, start, stop, wait_until
+from tests.support.command import HUB, START_MAX_SECONDS, copied_home, environment, ran, start, stop, wait_until
 from tests.support.settled import Served, settled_hub
 
 
@@ -79,6 +79,26 @@ def test_a_port_of_metrics_that_the_system_chose_is_told(tmp_path: Path) -> None
         with urllib.request.urlopen(f"http://{metrics}/metrics", timeout=5) as answer:
             assert "hub_appends_total" in answer.read().decode()
         process.send_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize(
+    ("file", "code", "words"),
+    [
+        ("pki/server.pem", 4, "holds no PEM certificate"),
+        ("pki/ca.pem", 4, "holds no PEM certificate"),
+        ("pki/server.key", 4, "holds no PEM private key"),
+        ("trust/operator.pub", 5, "holds no PEM public key: copy it from any other place"),
+        ("agencies/hub/sign.key", 5, "holds no signing key: restore it"),
+    ],
+)
+def test_a_file_without_what_it_should_hold_is_named(hub: Served, tmp_path: Path, file: str, code: int, words: str) -> None:
+    home = copied_home(hub.home, tmp_path)
+    (home / file).write_text("nothing of the kind")
+    answer = ran("serve", "--home", home, "--listen", "127.0.0.1:0")
+
+    assert answer.code == code
+    said = [line for line in answer.err.splitlines() if line.startswith("hub: ")]
+    assert [line.startswith(f"hub: {home / file} {words}") for line in said] == [True]
 
 
 @pytest.mark.parametrize("way", ["threading.Thread(target=hold_up).start()", "serve._announce = in_the_loops_executor"])
