@@ -148,6 +148,9 @@ def agency_folder(settings: Settings, agency_id: str) -> Path:
     """Return the folder with an agency's certificate and keys; fail if this home has none."""
     demand_home(settings)
     folder = settings.agency_folder(agency_id)
+    if agency_id == OPERATOR_ID and not (folder / "client.pem").exists():
+        what = f"{settings.home} holds no certificate of the operator"
+        raise wrong_usage(what, "the operator's commands are given where its folder lies: in the home that founded the hub")
     if not (folder / "client.pem").exists():
         known = sorted(one.name for one in settings.agencies_folder.glob("*")) if settings.agencies_folder.exists() else []
         hint = f"there are: {', '.join(known[:8])}{' …' if len(known) > 8 else ''}" if known else "is --home right?"

@@ -11,7 +11,7 @@ import pytest
 
 from services.cli import keys
 from tests.support.builders import COUNCIL, SHARD
-from tests.support.command import ran
+from tests.support.command import copied_home, ran
 from tests.support.settled import Served, settled_hub
 
 
@@ -144,6 +144,16 @@ def test_a_key_is_rotated_retired_and_revoked(hub: Served) -> None:
     keys = hub.ran("keys", "list", "--of", agency, "--json").document["keys"]
     assert [(one["key_id"], one["state"]) for one in keys] == [(f"{agency}:1", "retired"), (f"{agency}:2", "revoked")]
     assert hub.settings.agency_folder(agency).joinpath("key_id").read_text() == f"{agency}:2\n"
+
+
+def test_a_home_without_the_operator_says_where_its_commands_are_given(hub: Served, tmp_path: Path) -> None:
+    home = copied_home(hub.home, tmp_path)
+    shutil.rmtree(home / "agencies" / "operator")
+    answer = ran("agencies", "list", "--home", home)
+
+    assert answer.code == 2
+    assert "the operator's commands are given where its folder lies" in answer.err
+    assert "hub agencies enrol operator" not in answer.err
 
 
 def test_a_rotated_key_of_the_hub_is_to_be_taken_up_before_the_old_one_is_retired(hub: Served) -> None:
