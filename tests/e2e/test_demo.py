@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,8 +15,9 @@ import pytest
 
 from projections.oversight.published import bundled_report
 from services.cli.demo.story import choose
+from services.cli.failures import Exit
 from services.cli.synthetic.generator import england_2020
-from tests.support.command import HUB, environment, ran, serving
+from tests.support.command import HUB, environment, processes_of, ran, serving, wait_until
 
 DEMO_MAX_SECONDS = 280
 """The demo is made to take 90 seconds at most; the machine that runs the tests may be doing other things."""
@@ -145,3 +148,17 @@ def test_a_home_that_holds_a_hub_is_not_demonstrated_over(shown: Shown) -> None:
     again = ran("demo", "--keep", shown.home)
     assert again.code == 2
     assert "holds a hub already" in again.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_told_to_end_it_ends_the_hub_that_it_has_started_and_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    command, variables = [*HUB, "demo"], {**environment(), "TMPDIR": str(tmp_path)}
+    process = subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # noqa: S603
+    try:
+        wait_until(lambda: bool(processes_of(tmp_path)), DEMO_MAX_SECONDS)
+        os.kill(process.pid, number)
+        _, err = process.communicate(timeout=DEMO_MAX_SECONDS)
+    finally:
+        process.kill()
+    assert (process.returncode, err) == (Exit.INTERRUPTED, "hub: interrupted\n")
+    assert (processes_of(tmp_path), list(tmp_path.iterdir())) == ([], [])

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from services.cli.failures import Exit
-from tests.support.command import HUB, environment
+from tests.support.command import HUB, environment, processes_of
 from tests.support.eventually import eventually
 
 DEMO_MAX_SECONDS = 900
@@ -43,18 +43,6 @@ def a_demo(folder: Path) -> Iterator[subprocess.Popen[str]]:
         if process.poll() is None:
             process.terminate()
         process.communicate(timeout=END_MAX_SECONDS)
-
-
-def processes_of(folder: Path) -> list[str]:
-    """Return the command lines of every process that names the folder."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            line = entry.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            continue
-        found += [line] if str(folder) in line else []
-    return found
 
 
 def a_folder(tmp_path: Path) -> Path:

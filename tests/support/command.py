@@ -112,3 +112,15 @@ def wait_until(what: Callable[[], bool], seconds: float = 10.0) -> None:
     while not what():
         assert time.monotonic() < end, "it did not come about in time"
         time.sleep(0.05)
+
+
+def processes_of(folder: Path) -> list[str]:
+    """Return the command lines of every process that names the folder."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = entry.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        found += [line] if str(folder) in line else []
+    return found

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import random
-import signal
 import socket
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -202,7 +201,7 @@ def a_cluster(folder: Path, database_url: str | None, news: News, *, kept: bool)
     folder.mkdir(parents=True, exist_ok=True)
     if os.geteuid() == 0:
         folder.chmod(0o711)  # PostgreSQL then runs as another user, who must come as far as its own folder in this one
-    with _interruptible(), ExitStack() as ending:
+    with ExitStack() as ending:
         news("starting three Kafka brokers, PostgreSQL and two nodes")
         kafka = _deployed(_KAFKA, "HUB_KAFKA_BOOTSTRAP=", folder, ["--brokers", str(BROKERS)], kept=kept)
         ending.callback(kafka.stop)
@@ -219,17 +218,6 @@ def _deployed(module: str, announced: str, folder: Path, options: Sequence[str],
     """Start a program; what it keeps lies in the folder if that is kept, else nowhere."""
     name = module.removeprefix("deploy.")
     return Deployed(module, [*options, *(["--dir", str(folder / name)] if kept else [])], announced, folder / f"{name}.log")
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let whoever tells the demo to end have it end what it has started, as Ctrl-C does."""
-    before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _demand_no_settings() -> None:

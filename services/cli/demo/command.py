@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -63,7 +64,7 @@ def demo(
         raise wrong_usage("--database-url names a cluster's database", "give --cluster too")
     if incidents is not None and cluster:
         raise wrong_usage("--cluster shows the England of the Panel's report", "leave out --incidents, or --cluster")
-    with _home(keep) as home, ExitStack() as ending:
+    with _interruptible(), _home(keep) as home, ExitStack() as ending:
         if cluster:
             stage = ending.enter_context(_cluster(home, database_url, kept=keep is not None, json=json))
         else:
@@ -79,6 +80,17 @@ def demo(
         for problem in showing.tally.unexpected[:20]:
             warn(f"hub: not as it should be: {problem}")
         raise typer.Exit(Exit.UNSOUND)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let whoever tells the demo to end have it end what it has started, as Ctrl-C does."""
+    before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
