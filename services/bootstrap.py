@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -173,7 +174,7 @@ def open_parts(settings: Settings, metrics: Metrics | None = None, report: Repor
         if spool is not None:
             closing.callback(spool.close)
             metrics.show_spooled(spool.__len__)
-        own = OwnEvents(intake, _hub_key(settings), log_origin=settings.log_origin, run=run, spool=spool)
+        own = OwnEvents(intake, partial(_hub_key, settings), log_origin=settings.log_origin, run=run, spool=spool)
         yield Parts(
             settings=settings,
             metrics=metrics,

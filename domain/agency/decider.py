@@ -6,7 +6,7 @@ from typing import Final, assert_never
 
 from domain.agency.events import AgencyEnrolled, AgencySuspended, KeyRegistered, KeyRetired, KeyRevoked
 from domain.agency.state import Agency, Enrolled, Key, Suspended, Unknown, keys_of
-from domain.kernel.agencies import OPERATOR_ID, AgencyKind, is_agency_id, kind_of
+from domain.kernel.agencies import HUB_ID, OPERATOR_ID, AgencyKind, is_agency_id, kind_of
 from domain.kernel.copies import replace
 from domain.kernel.corrections import check_correction, is_correction, noted, root_of
 from domain.kernel.decider import Context, Decider, reads_nothing
@@ -29,6 +29,7 @@ SHARDS: Final = rule(
 NOT_ENROLLED: Final = rule("agency.not_enrolled", "An agency is enrolled before its keys are registered or it is suspended.", _SOURCE)
 SUSPENDED: Final = rule("agency.suspended", "A suspended agency gets no new key until it is enrolled again.", _SOURCE)
 OPERATOR_STAYS: Final = rule("agency.operator_stays", "The operator is never suspended: nobody could enrol it again.", _SOURCE)
+HUB_STAYS: Final = rule("agency.hub_stays", "The hub is never suspended: who reads a case could not be recorded, so nobody could.", _SOURCE)
 CONTRADICTION: Final = rule("agency.contradiction", "What was said of an agency or a key is not said again, except to correct it.", _SOURCE)
 CORRECTION: Final = rule("agency.correction", "A correction points at an earlier event of its own type, about the same key.", _SOURCE)
 KEY_NAME: Final = rule(
@@ -48,6 +49,7 @@ RULES: Final[tuple[Rule, ...]] = (
     NOT_ENROLLED,
     SUSPENDED,
     OPERATOR_STAYS,
+    HUB_STAYS,
     CONTRADICTION,
     CORRECTION,
     KEY_NAME,
@@ -94,6 +96,8 @@ def _check_enrolment(state: Agency, event: AgencyEnrolled) -> None:
 def _check_suspension(state: Agency, event: AgencySuspended) -> None:
     if event.agency_id == OPERATOR_ID:
         raise Refused(OPERATOR_STAYS)
+    if event.agency_id == HUB_ID:
+        raise Refused(HUB_STAYS)
     if isinstance(state, Unknown):
         raise Refused(NOT_ENROLLED)
     if isinstance(state, Suspended) and not is_correction(event):

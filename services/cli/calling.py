@@ -242,10 +242,11 @@ def failure_of(error: grpc.RpcError, target: str) -> Failure:
     if code is grpc.StatusCode.INVALID_ARGUMENT:
         wrong = "; ".join(f"{one.field}: {one.description}" for one in fields.field_violations)
         return Failure(Exit.USAGE, f"the hub cannot take this request: {wrong or said}")
-    if code is grpc.StatusCode.NOT_FOUND:
-        return Failure(Exit.REFUSED, f"refused: {said}", "it is not there, or not this agency's to read (--as says which agency asks)")
     if code in _REFUSALS:
-        return Failure(Exit.REFUSED, f"refused: {said}")
+        hint = "it is not there, or not this agency's to read (--as says which agency asks)" if code is grpc.StatusCode.NOT_FOUND else ""
+        return Failure(Exit.REFUSED, f"refused: {said}", hint)
+    if code is grpc.StatusCode.DATA_LOSS:
+        return Failure(Exit.UNSOUND, words, "hub doctor and hub verify, where its home is, say more")
     return Failure(Exit.UNEXPECTED, f"the hub failed: {code.name}: {words}")
 
 

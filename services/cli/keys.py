@@ -172,9 +172,9 @@ def _rotate_alone(settings: Settings, agency: str, folder: Path, *, json: bool) 
     settle(outcomes, json=json, agency=agency, key=key_id, to_retire=old)
     if not json:
         say(f"{key_id} is the key in {folder} from now on")
-        once = "once every node was started again, and so signs" if agency == HUB_ID else "once the agency's systems sign"
+        once = "once it lies in the home of every node" if agency == HUB_ID else "once the agency's systems sign with the new one"
         for one in old:
-            say(f"{one} is good for signing still; {once} with the new one: hub keys retire {one}")
+            say(f"{one} is good for signing still; {once}: hub keys retire {one}")
 
 
 def _number(key_id: str) -> int:

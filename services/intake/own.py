@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
@@ -32,6 +32,7 @@ SPOOL_AFTER_SECONDS: Final = 2.0
 """So long whoever reads waits for the log first; the others, once one has waited in vain, do not."""
 RETRY_SECONDS: Final = 1.0
 _SPOOLED_A_REQUEST: Final = 100
+_KEY_ENDED: Final = frozenset({"wire.key_retired", "wire.key_revoked"})
 _LOG: Final = structlog.get_logger("hub")
 
 
@@ -48,10 +49,16 @@ class OwnFact:
 class OwnEvents:
     """Appends what the hub itself states about cases. All of it runs on one event loop."""
 
-    def __init__(self, intake: Intake, key: SigningKey, *, log_origin: str, run: str, spool: Spool | None = None) -> None:
-        """``run`` names this run of this node: sequences count from 1 in each; ``spool``: for what a log elsewhere does not take."""
+    def __init__(
+        self, intake: Intake, load_key: Callable[[], SigningKey], *, log_origin: str, run: str, spool: Spool | None = None
+    ) -> None:
+        """``run`` names this run of this node: sequences count from 1 in each; ``spool``: for what a log elsewhere does not take.
+
+        ``load_key`` returns the hub's newest key, and raises ``IntegrityError`` for one that is none.
+        """
         self._intake = intake
-        self._key = key
+        self._load_key = load_key
+        self._key = load_key()
         self._sender = Sender(
             agency_id=HUB_ID, source=run, shard=NATIONAL, log_origin=log_origin, actor_role="hub", purpose=PURPOSE_OVERSIGHT
         )
@@ -98,11 +105,25 @@ class OwnEvents:
     async def _put(self, facts: Sequence[OwnFact], events: Sequence[SignedEvent]) -> None:
         """Put facts on the log; those of cases whose data key was destroyed under the reader's lists. Raises what a refusal means."""
         refusals = await self._refusals(events)
+        ended = [at for at, refusal in enumerate(refusals) if refusal is not None and refusal.rule in _KEY_ENDED]
+        if ended and await self._takes_up_next_key():
+            anew = await self._refusals([self._signed(facts[at]) for at in ended])
+            for at, refusal in zip(ended, anew, strict=True):
+                refusals[at] = refusal
         erased = [fact for fact, refusal in zip(facts, refusals, strict=True) if _is_of_erased(refusal)]
         others = [refusal for refusal in refusals if not _is_of_erased(refusal)]
         for refusal in [*others, *await self._refusals([self._signed(_instead(fact)) for fact in erased])]:
             if refusal is not None:
                 raise _meaning(refusal)
+
+    async def _takes_up_next_key(self) -> bool:
+        """Sign with the key that has come in the place of one that was retired or revoked; tell whether there is such."""
+        key = await asyncio.to_thread(self._load_key)
+        if key.key_id == self._key.key_id:
+            return False
+        self._key = key
+        _LOG.info("access.next_key_taken_up", key_id=key.key_id)
+        return True
 
     def _begin_to_empty(self, spool: Spool) -> None:
         """See to it that what waits comes to the log."""

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from services.cli import keys
-from tests.support.builders import COUNCIL, SHARD
-from tests.support.command import copied_home, ran
+from tests.support.builders import CASE, COUNCIL, SHARD
+from tests.support.command import copied_home, ran, wait_until
 from tests.support.settled import Served, settled_hub
 
 
@@ -156,11 +156,26 @@ def test_a_home_without_the_operator_says_where_its_commands_are_given(hub: Serv
     assert "hub agencies enrol operator" not in answer.err
 
 
-def test_a_rotated_key_of_the_hub_is_to_be_taken_up_before_the_old_one_is_retired(hub: Served) -> None:
+def test_a_hub_whose_key_was_rotated_goes_on_with_the_next_one_when_the_old_one_ends(hub: Served) -> None:
     rotated = hub.ran("keys", "register", "hub", "--rotate")
-
     assert rotated.code == 0
-    assert "once every node was started again, and so signs with the new one: hub keys retire hub:1" in rotated.out
+    assert "once it lies in the home of every node: hub keys retire hub:1" in rotated.out
+    assert hub.ran("keys", "retire", "hub:1", "--yes").code == 0
+
+    def is_read_by(key_id: str) -> bool:
+        if hub.ran("chronology", CASE).code:
+            return False
+        events = hub.ran("log", SHARD, "--type", "access.viewed.v1", "--json").document["events"]
+        return bool(events[-1]["key_id"] == key_id)
+
+    wait_until(lambda: is_read_by("hub:2"))
+    assert hub.ran("keys", "retire", "hub:2", "--yes").code == 0
+    wait_until(lambda: hub.ran("chronology", CASE).code == 5)
+    assert hub.ran("chronology", CASE).err.startswith(
+        "hub: the hub contradicts itself; its operator is called\n     hub doctor and hub verify"
+    )
+    assert hub.ran("keys", "register", "hub", "--rotate").code == 0
+    wait_until(lambda: is_read_by("hub:3"))
 
 
 @pytest.mark.parametrize("option", ["--user", "--role"])

@@ -202,6 +202,11 @@ def test_the_operator_cannot_be_suspended() -> None:
     say(suspended(agency_id=OPERATOR), own, spec=spec).refused(rules.OPERATOR_STAYS)
 
 
+def test_the_hub_cannot_be_suspended() -> None:
+    spec = Spec(DECIDER, identity=HUB, shard=NATIONAL)
+    say(suspended(agency_id=HUB), enrolled(HUB, kind=AgencyKind.HUB, shards=()), spec=spec).refused(rules.HUB_STAYS)
+
+
 def test_a_key_is_registered_for_an_enrolled_agency() -> None:
     key = keys_of(say(registered(), enrolled()).then().state)[MAIN]
     assert (key.owner, key.algorithm, key.registered_position) == (COUNCIL, KeyAlgorithm.ED25519, 2)
