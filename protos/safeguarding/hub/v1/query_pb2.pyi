@@ -3,9 +3,10 @@
 isort:skip_file
 What the read-only services share.
 
-Every query carries who asks, in metadata, each once: hub-user (a pseudonymous id), hub-role (both 1 to 100 characters of printable
-ASCII without spaces) and hub-purpose (for instance "rapid_review"), asserted by the agency of the client certificate and recorded with each case that is read. What is not there
-and what is not yours are both NOT_FOUND. An agency that is suspended is answered PERMISSION_DENIED, but by the registry.
+Every query carries who asks, in metadata, each once: hub-user (a pseudonymous id), hub-role (both 1 to 100 characters of
+printable ASCII without spaces) and hub-purpose (for instance "rapid_review"), asserted by the agency of the client certificate
+and recorded with each case that is read. What is not there and what is not yours are both NOT_FOUND. An agency that is
+suspended is answered PERMISSION_DENIED, but by the registry.
 """
 
 from collections import abc as _abc
