@@ -183,7 +183,8 @@ class RpcInterceptor(grpc.aio.ServerInterceptor):
         except grpc.aio.AbortError:
             code = _code_of(context, "UNKNOWN")
             raise
-        except (asyncio.CancelledError, GeneratorExit):
+        except (asyncio.CancelledError, GeneratorExit, grpc.aio.InternalError):
+            # gRPC's own error: an answer could not be sent, since whoever asked has gone.
             remaining = context.time_remaining()
             code = "DEADLINE_EXCEEDED" if remaining is not None and remaining <= 0 else "CANCELLED"
             raise

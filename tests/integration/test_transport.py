@@ -6,7 +6,7 @@ import asyncio
 import json
 import urllib.request
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -96,6 +96,14 @@ async def failing_stream(_request: GetReceiptRequest, _context: Any) -> AsyncIte
     raise WrongExpectedVersion("incident-1", 2, 3)
 
 
+async def writing_to_nobody(_request: GetReceiptRequest, context: Any) -> None:
+    """Write once more when the client has gone, as a handler does that has not heard of it yet."""
+    await context.write(GetReceiptResponse())
+    with suppress(asyncio.CancelledError):
+        await asyncio.sleep(30)
+    await context.write(GetReceiptResponse())
+
+
 def probe_streams() -> grpc.GenericRpcHandler:
     return grpc.method_handlers_generic_handler(
         "test.Streams",
@@ -105,6 +113,9 @@ def probe_streams() -> grpc.GenericRpcHandler:
             ),
             "Failing": grpc.unary_stream_rpc_method_handler(
                 failing_stream, GetReceiptRequest.FromString, GetReceiptResponse.SerializeToString
+            ),
+            "ToNobody": grpc.unary_stream_rpc_method_handler(
+                writing_to_nobody, GetReceiptRequest.FromString, GetReceiptResponse.SerializeToString
             ),
         },
     )
@@ -332,6 +343,16 @@ async def test_a_call_that_its_client_gives_up_is_counted_as_cancelled(hub: Runn
         call.cancel()
         await asyncio.wait_for(hub.probe.cancelled.wait(), WAIT_SECONDS)
         assert await hub.handled("GetReceipt", "CANCELLED") == 1.0
+
+
+async def test_a_stream_that_is_written_to_when_its_client_has_gone_is_counted_as_cancelled(hub: Running) -> None:
+    with structlog.testing.capture_logs() as lines:
+        async with hub.channel() as channel:
+            call = channel.unary_stream("/test.Streams/ToNobody")(b"", timeout=WAIT_SECONDS)
+            await call.read()
+            call.cancel()
+            assert await hub.handled("ToNobody", "CANCELLED", "test.Streams", "server_stream") == 1.0
+    assert lines == []
 
 
 async def test_a_method_that_does_not_exist_is_counted_without_its_name(hub: Running) -> None:
