@@ -21,6 +21,7 @@ from typing import Any, Final, TypeVar
 
 import psycopg
 import structlog
+from psycopg.pq import TransactionStatus
 from sqlalchemy.engine import make_url
 
 from services.runtime.errors import IntegrityError, Unavailable
@@ -231,7 +232,7 @@ class _Session:
                     return self._answer(question, deadline)
                 except psycopg.Error as error:
                     code = error.sqlstate or type(error).__name__  # whose text may quote a password that was mistaken for the host
-                    if self._connection is not None and not self._connection.broken:
+                    if self._connection is not None and _is_of_use(self._connection):
                         raise Unavailable(f"{_WORDS} does not do what is asked ({code})") from None
                     self._hang_up()
                     if not was_connected or monotonic() >= deadline:
@@ -283,6 +284,11 @@ def _make_strict(connection: _Connection) -> None:
     settings = {"synchronous_commit": "on", "lock_timeout": f"{WRITE_SECONDS}s", "idle_in_transaction_session_timeout": "60s"}
     for name, value in settings.items():
         connection.execute("SELECT set_config(%s, %s, false)", (name, value))
+
+
+def _is_of_use(connection: _Connection) -> bool:
+    """Tell whether questions can still be asked: one that was lost may only be seen to be in the middle of the last one."""
+    return not connection.broken and connection.info.transaction_status is TransactionStatus.IDLE
 
 
 def _cut(connection: _Connection) -> None:

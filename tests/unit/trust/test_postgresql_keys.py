@@ -64,6 +64,20 @@ def test_a_connection_that_was_lost_is_made_anew_and_the_question_asked_again(st
         assert list(store.create([f"new-{number}"])) == [f"new-{number}"]
 
 
+def test_a_connection_that_was_lost_in_the_middle_of_a_question_is_made_anew(store: PostgresqlKeyStore) -> None:
+    asked: list[psycopg.Connection[tuple[int]]] = []
+
+    def question(connection: psycopg.Connection[tuple[int]]) -> tuple[int] | None:
+        asked.append(connection)
+        if len(asked) == 1:
+            connection.pgconn.send_query(b"SELECT 1")
+            raise psycopg.OperationalError("lost")
+        return connection.execute("SELECT 2").fetchone()
+
+    assert store._writing.ask(question, 5.0) == (2,)
+    assert asked[0] is not asked[1]
+
+
 def test_while_the_server_is_away_kept_keys_are_given_out_for_a_bounded_time_and_no_call_waits(
     store: PostgresqlKeyStore, postgresql_server: str, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
