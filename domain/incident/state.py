@@ -57,7 +57,11 @@ class Death:
     died_on: When
     told: frozenset[Recipient]
     told_on: date
-    """The London day on which the council says it told them; a live correction leaves it."""
+    """The London day on which the council says it told them."""
+    recorded_on: date
+    """The London day on which that was first recorded: of a live notice it was told no later, whatever is said of it since."""
+    imported: bool
+    """Whether it was first said as imported history: no live correction moves that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

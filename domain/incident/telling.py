@@ -90,7 +90,8 @@ def _judge_death(state: Incident, event: DeathTold, context: Context) -> tuple[F
     if isinstance(event, CareLeaverDeathNotified):
         refuse_if(event.age_years not in CARE_LEAVER_YEARS, CARE_LEAVER_AGE)
     facts = facts_of(state)
-    told_on = _told_on(facts.deaths.get(_corrected(facts, event) or context.event_id), done_on(event, context), imported=context.imported)
+    corrected = facts.deaths.get(_corrected(facts, event) or context.event_id)
+    told_on = _told_on(corrected, event, done_on(event, context), imported=context.imported)
     known_by = min(told_on, _notified_dead_on(state, event, context) or told_on)
     refuse_if(not event.died_on.day <= london_day(event.aware_at) <= known_by, IMPOSSIBLE_TIMES)
     _check_child_died(state, event)
@@ -103,19 +104,32 @@ def _judge_death(state: Incident, event: DeathTold, context: Context) -> tuple[F
     return (Finding(rule=DEATH_UNTOLD),) if missing else ()
 
 
-def _told_on(corrected: Death | None, said_on: date, *, imported: bool) -> date:
-    """Return the day on which a notice was given: what is said of it live moves no notice that was given before."""
-    return said_on if corrected is None or imported else corrected.told_on
+def _told_on(corrected: Death | None, event: DeathTold, said_on: date, *, imported: bool) -> date:
+    """Return the day on which a notice was given: a correction that says so puts it right, but to no day after it was first recorded.
+
+    What is said live moves no imported notice.
+    """
+    if corrected is None:
+        return said_on
+    says_when = event.details is not None and event.details.done_at is not None
+    if not says_when or (corrected.imported and not imported):
+        return corrected.told_on
+    return min(said_on, corrected.recorded_on)
 
 
 def _notified_dead_on(state: Incident, event: DeathTold, context: Context) -> date | None:
-    """Return the day on which the sender notified the child's death, if its notification did: it knew of it then."""
+    """Return the day on which the sender notified the child's death, if its notification did and stood by it: it knew then."""
     part = notified_part(state)
     if part is None or part.by != context.agency_id or part.first is None:
         return None
     child = part.first.children.get(event.child_id)
     is_dead = part.first.notification_type is NotificationType.DEATH and child is not None and child.death_category is not None
-    return part.notification.done_on if is_dead and part.notification is not None else None
+    was_alive = any(
+        change.notification_type not in {None, NotificationType.DEATH}
+        or any(named.child_id == event.child_id and named.death_category is None for named in change.children)
+        for change in part.changes.values()
+    )
+    return part.notification.done_on if is_dead and not was_alive and part.notification is not None else None
 
 
 def _check_child_died(state: Incident, event: DeathTold) -> None:
@@ -177,12 +191,15 @@ def evolve(state: Incident, event: Telling, recorded: Recorded) -> Incident:
             informed: Mapping[EventId, Informed] = {**facts.informed, root: Informed(council=recorded.agency_id, told=_told(event))}
             return with_facts(state, replace(facts, informed=informed))
         case LookedAfterChildDeathNotified() | CareLeaverDeathNotified():
+            before = facts.deaths.get(root)
             death = Death(
                 child_id=event.child_id,
                 care_leaver=isinstance(event, CareLeaverDeathNotified),
                 died_on=event.died_on,
                 told=frozenset(event.told),
-                told_on=_told_on(facts.deaths.get(root), london_day(recorded.asserted_at), imported=recorded.imported),
+                told_on=_told_on(before, event, london_day(recorded.asserted_at), imported=recorded.imported),
+                recorded_on=london_day(recorded.recorded_at) if before is None else before.recorded_on,
+                imported=recorded.imported if before is None else before.imported,
             )
             return with_facts(state, replace(facts, deaths={**facts.deaths, root: death}))
         case DelayExplained():

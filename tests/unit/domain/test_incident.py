@@ -785,6 +785,31 @@ def test_nobody_tells_of_a_death_before_knowing_of_it_whatever_a_correction_says
     SPEC.given(told).when(later, by=COUNCIL, at=next_day + timedelta(days=1)).refused("incident.impossible_times")
     same_day = a_looked_after_death(aware_at=MONDAY, details=corrects(an_event_id(8)))
     SPEC.given(told).when(same_day, by=COUNCIL, at=next_day).then()
+    saying_so = replace(later, details=corrects(an_event_id(8), done_at=next_day))
+    SPEC.given(told).when(saying_so, by=COUNCIL, at=next_day).refused("incident.impossible_times")
+
+
+def test_the_day_on_which_a_death_was_told_and_known_is_put_right_together() -> None:
+    friday = MONDAY - timedelta(days=3)
+    mistaken = a_looked_after_death(aware_at=AWARE_AT, details=done(AWARE_AT))
+    right = a_looked_after_death(aware_at=friday, details=corrects(an_event_id(8), done_at=MONDAY))
+    live = SPEC.given(recorded(mistaken, by=COUNCIL, event_id=an_event_id(8)))
+    live.when(right, by=COUNCIL, at=MONDAY + timedelta(days=2)).then()
+    live.when(replace(right, details=corrects(an_event_id(8))), by=COUNCIL).refused("incident.impossible_times")
+    history = SPEC.given(recorded(mistaken, by=COUNCIL, imported=True, event_id=an_event_id(8)))
+    history.when(right, by=COUNCIL).refused("incident.impossible_times")
+    history.when(right, by=COUNCIL, imported=True).then()
+
+
+def test_a_child_who_was_notified_as_dead_by_mistake_and_dies_later_was_not_known_to_be_dead() -> None:
+    dead, hurt = a_child(SIBLING, index_child=False), a_harmed_child(SIBLING, index_child=False)
+    both = recorded(a_notification(children=(a_child(), dead)), by=COUNCIL)
+    put_right = recorded(amended(children=(hurt,)), by=COUNCIL, event_id=an_event_id(5))
+    died_on = MONDAY + timedelta(days=10)
+    dies = recorded(amended(children=(dead,)), by=COUNCIL, at=died_on, event_id=an_event_id(6))
+    notice = a_looked_after_death(child_id=SIBLING, died_on=on(died_on.date()), aware_at=died_on)
+    SPEC.given(both, put_right, dies).when(notice, by=COUNCIL, at=died_on).then()
+    SPEC.given(both).when(notice, by=COUNCIL, at=died_on).refused("incident.impossible_times")
 
 
 def test_a_death_is_that_of_a_child_the_case_says_died() -> None:
