@@ -96,13 +96,18 @@ def _check_sender(event: LocalReviewEvent, context: Context) -> None:
 
 
 def _check_day(facts: Facts, event: LocalReviewEvent, context: Context) -> None:
-    """Refuse history that is told of a day before that of what it stands on: the review's beginning, its report, the declining."""
+    """Refuse history that is told of a day before that of what it stands on: the review's beginning, its first report, the declining.
+
+    What is said live gives no step an earlier day, and puts right what was told before whatever its day.
+    """
+    if not context.imported:
+        return
     day = facts.scoring_day(event, context)
     stands_on: dict[Rule, Fact | None] = {}
     if not isinstance(event, LocalReviewInitiated):
         stands_on[rules.NOT_INITIATED] = next(iter(facts.of(LocalReviewInitiated)), None)
     if isinstance(event, CopyProvided | LocalReviewPublished | ImprovementsOnlyPublished):
-        stands_on[rules.NEEDS_REPORT] = next(iter(facts.of(ReportCompleted)), None)
+        stands_on[rules.NEEDS_REPORT] = min(facts.of(ReportCompleted), key=lambda fact: fact.scored_at, default=None)
     if isinstance(event, NonPublicationJustified) and not is_correction(event):
         stands_on[rules.NEEDS_DECLINING] = facts.last(PublicationDeclined)
     for rule, former in stands_on.items():

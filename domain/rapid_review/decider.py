@@ -146,13 +146,20 @@ def _is_business_unit(event: Event, context: Context, partnership: Partnership) 
     return True
 
 
+_NEEDS_NO_NOTIFICATION: Final = (
+    AgencyReturnReceived | MeetingHeld | MinutesCirculated | ImmediateLearningIdentified | ImmediateLearningDisseminated
+)
+"""What agencies do as soon as they know of an incident, whether or not the Panel was notified by then; no clock counts it."""
+
+
 def _check_incident(state: RapidReview, event: RapidReviewEvent, context: Context) -> None:
     """Refuse to review what was not notified, or is not any more."""
     incident = incident_in(context.others, identity_of(context.stream))
     if is_withdrawn(incident):
         raise Refused(rules.NOTIFICATION_WITHDRAWN)
     notification = notification_of(incident)
-    if notification is not None and facts_of(state).scoring_day(event, context) < notification.done_on:
+    moves = context.imported and not isinstance(event, _NEEDS_NO_NOTIFICATION)  # what is said live gives no step an earlier day
+    if moves and notification is not None and facts_of(state).scoring_day(event, context) < notification.done_on:
         raise Refused(rules.NEEDS_NOTIFICATION, "history told of a day before that of the notification")
     if not isinstance(event, RapidReviewOpened):
         return

@@ -638,6 +638,29 @@ def test_no_history_is_told_of_a_copy_or_publication_before_there_was_a_report(e
     after(start(), begun_then, REPORT).when(told, at=PUBLICATION_DAY, imported=True).refused(rules.NEEDS_REPORT)
 
 
+def test_history_is_told_of_a_copy_after_the_first_report_in_whatever_order_reports_are_told() -> None:
+    begun_then = replace(INITIATED, details=done(datetime(2023, 10, 2, tzinfo=UTC)))
+    revised = replace(report(2), details=done(datetime(2023, 12, 4, tzinfo=UTC)))
+    first = replace(report(1), details=done(datetime(2023, 11, 1, tzinfo=UTC)))
+    given = after(
+        start(), *(Step(one, imported=True) for one in (begun_then, replace(appointed(), details=begun_then.details), revised, first))
+    )
+    told = replace(copy(CopyRecipient.PANEL), details=done(datetime(2023, 11, 20, tzinfo=UTC)))
+    given.when(told, imported=True).then()
+
+
+def test_what_history_told_of_a_day_before_the_report_is_still_put_right_live() -> None:
+    told = replace(copy(CopyRecipient.PANEL), details=done(datetime(2023, 12, 1, tzinfo=UTC)))
+    given = after(imported_report(), Step(told, imported=True, event_id=MISTAKE))
+    moved = recorded(replace(REPORT, details=corrects(given.history[2].event_id, done_at=datetime(2023, 12, 4, tzinfo=UTC))), imported=True)
+    given = replace(given, history=(*given.history, replace(moved, version=len(given.history) + 1)))
+    improvements = replace(copy(CopyRecipient.PANEL, CopyKind.IMPROVEMENTS), details=corrects(MISTAKE))
+    given.when(improvements, at=PUBLICATION_DAY).then()
+    given.when(replace(told, details=corrects(MISTAKE, done_at=datetime(2023, 12, 1, tzinfo=UTC))), imported=True).refused(
+        rules.NEEDS_REPORT
+    )
+
+
 def test_no_history_is_told_of_a_justification_before_the_declining() -> None:
     told = replace(JUSTIFIED, details=done(datetime(2023, 12, 1, tzinfo=UTC)))
     after(imported_report(), DECLINED).when(told, at=PUBLICATION_DAY, imported=True).refused(rules.NEEDS_DECLINING)

@@ -201,6 +201,20 @@ def test_no_history_is_told_of_a_day_before_the_notification(event: Event) -> No
     assert given.when(same_day, imported=True).refusal is None
 
 
+@pytest.mark.parametrize("event", [RETURNED, MET, IDENTIFIED])
+def test_history_tells_of_what_agencies_did_before_the_notification(event: Event) -> None:
+    opened().when(replace(event, details=done(datetime(2024, 3, 3, 12, tzinfo=UTC))), imported=True).then()
+
+
+def test_a_step_is_put_right_live_though_the_notification_is_of_a_later_day_by_now() -> None:
+    begun = Step(replace(OPENED, details=done(datetime(2019, 8, 30, 12, tzinfo=UTC))), imported=True, event_id=an_event_id(50))
+    given = after(start_of_history(), begun)
+    right = replace(OPENED, details=corrects(an_event_id(50)))
+    given.when(right, others=others()).then()
+    earlier = replace(OPENED, details=corrects(an_event_id(50), done_at=datetime(2019, 8, 30, 12, tzinfo=UTC)))
+    given.when(earlier, imported=True, others=others()).refused(rules.NEEDS_NOTIFICATION)
+
+
 @pytest.mark.parametrize("order", [(COMPLETED, decided()), (decided(), COMPLETED)])
 def test_the_decision_may_come_before_or_after_completion(order: tuple[Event, Event]) -> None:
     given = after(opened(), CONSIDERED, *order, *signed_by(*PARTNERS))
