@@ -304,8 +304,10 @@ def _happened(case: _Case, triggers: Iterable[Trigger], start: _Start) -> list[t
 
 
 def _is_before(trigger: Trigger, each: Settled, start: _Start) -> bool:
-    """Tell whether a fact was said before a start that it would have to come behind; the log's order is that in which they were judged."""
-    return trigger.behind and each.head.position < start.fact.head.position
+    """Tell whether a fact was said before a start that it would have to come behind, or as history, counts from a day before it."""
+    if not trigger.behind:
+        return False
+    return each.head.position < start.fact.head.position or _day_of(each.scored_at) < _day_of(start.fact.scored_at)
 
 
 def _unreadable(trigger: Trigger, each: Settled) -> bool:

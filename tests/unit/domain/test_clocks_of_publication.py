@@ -177,6 +177,17 @@ def test_what_justified_a_former_declining_does_not_justify_the_next() -> None:
     assert case.stands("K12:panel") == "met 1 working day late"
 
 
+def test_what_justified_a_former_declining_does_not_justify_the_next_in_whatever_order_history_tells_them() -> None:
+    case = Case()
+    case.imported("2023-03-06", PublicationDeclined(rationale="Synthetic."), by=BUSINESS_UNIT)
+    case.imported("2023-02-06", PublicationScheduled(planned_on=date(2023, 6, 1)), by=BUSINESS_UNIT)
+    case.imported("2023-01-09", PublicationDeclined(rationale="Synthetic."), by=BUSINESS_UNIT)
+    case.imported("2023-01-10", NonPublicationJustified(justification="Synthetic."), by=BUSINESS_UNIT)
+    assert case.stands("K12:panel", "2023-03-07") == "overdue by 1 working day"
+    case.imported("2023-03-06", NonPublicationJustified(justification="Synthetic."), by=BUSINESS_UNIT)
+    assert case.stands("K12:panel") == "met on time"
+
+
 # K17
 
 
