@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from domain.kernel.agencies import AgencyKind
+from domain.kernel.events import london_day
 from domain.kernel.facts import counting
 from domain.kernel.moulds import quick
 from domain.rules.facts import Attribute, Fact
@@ -160,13 +161,16 @@ def _with_notification(settled: Sequence[Settled]) -> tuple[Settled, ...]:
 def _with_judgements(settled: Sequence[Settled]) -> tuple[Settled, ...]:
     """Say of each judgement "not met" whether it stands (nothing else judged since, nothing notified), and which made all councils agree.
 
-    A judgement that is only made again changes nothing: the clock stopped with the first.
+    A judgement that is only made again changes nothing: the clock stopped with the first. One made before the council knew of what
+    it is judged of again is not the first: the clock had not begun.
     """
+    aware = _awareness(settled, None)
     unmet: dict[str, list[Settled]] = {}
     for each in settled:
         if each.event_type == _ASSESSED:
             before = unmet.get(each.head.agency_id, [])
             unmet[each.head.agency_id] = [*before, each] if _is_unmet(each.get) else []
+    unmet = {council: _once_aware(judgements, aware.get(council)) for council, judgements in unmet.items()}
     notified = any(each.event_type == _NOTIFIED for each in settled)
     standing = {each.head.position for judgements in unmet.values() for each in judgements} if not notified else set()
     firsts = [min(judgements, key=_unmet_since) for judgements in unmet.values() if judgements]
@@ -178,6 +182,13 @@ def _with_judgements(settled: Sequence[Settled]) -> tuple[Settled, ...]:
         return replace(each, added={"stands": each.head.position in standing, "unanimous": each.head.position == agreed})
 
     return tuple(judged(each) for each in settled)
+
+
+def _once_aware(judgements: list[Settled], aware_at: datetime | None) -> list[Settled]:
+    """Return the judgements made from the day on which the council knew; the last, where all were made before it."""
+    if aware_at is None:
+        return judgements
+    return [each for each in judgements if london_day(_unmet_since(each)[0]) >= london_day(aware_at)] or judgements[-1:]
 
 
 def _is_unmet(get: Callable[[str], Attribute]) -> bool:

@@ -151,6 +151,14 @@ def test_not_met_judged_again_leaves_the_clock_stopped_by_the_first(case: Case) 
     assert [each.cancelled_at for each in case.clocks("K2", "K5A")] == [at("2024-03-05"), at("2024-03-05")]
 
 
+def test_not_met_judged_before_the_council_became_aware_does_not_meet_the_clock_that_began_then(case: Case) -> None:
+    case.live("2024-03-01", assessed(CriteriaOutcome.NOT_MET))
+    case.live("2024-03-11", became_known(at("2024-03-11")))
+    case.live("2024-03-28", assessed(CriteriaOutcome.NOT_MET))
+    assert case.stands(f"K1:{COUNCIL}") == "met 8 working days late"
+    assert [each.cancelled_at for each in case.clocks("K2", "K5A")] == [at("2024-03-28"), at("2024-03-28")]
+
+
 @pytest.mark.parametrize("former", [CriteriaOutcome.MET, CriteriaOutcome.UNSURE])
 def test_a_judgement_corrected_to_not_met_counts_from_its_correction(case: Case, former: CriteriaOutcome) -> None:
     case.live("2024-02-29", became_known(at("2024-02-29")))
