@@ -97,7 +97,8 @@ def _judge_criteria(state: Incident, event: CriteriaAssessed, context: Context) 
     check_council(context)
     check_stage(state, event, Unknown, *RUNNING)
     check_criteria(event.criteria)
-    check_after_awareness(state, context, event)
+    if event.criteria.outcome is not CriteriaOutcome.UNSURE:  # a council may doubt before it suspects, and doubt stops no clock
+        check_after_awareness(state, context, event)
     notification = notification_of(state)
     stands = (
         isinstance(state, Notified) and state.by == context.agency_id and notification is not None and not notification.care_leaver_only

@@ -747,6 +747,11 @@ def test_nobody_judges_or_tells_of_an_incident_in_history_from_before_knowing_of
     SPEC.given(KNOWN).when(before, by=COUNCIL).then()
 
 
+def test_a_council_may_have_been_unsure_before_it_came_to_know() -> None:
+    unsure = replace(assessed(UNSURE), details=done(AWARE_AT - timedelta(days=1)))
+    SPEC.given(KNOWN).when(unsure, by=COUNCIL, imported=True).then()
+
+
 def test_a_council_that_notified_a_death_knew_of_it_no_later() -> None:
     next_day = MONDAY + timedelta(days=1)
     late = a_looked_after_death(aware_at=next_day)
