@@ -7,6 +7,7 @@ the signed events lie on this node's disk: reading goes on, and they are put on 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -22,7 +23,7 @@ from safeguarding.hub.client.drafts import Draft, Sender, sign
 from safeguarding.hub.client.identity import SigningKey
 from safeguarding.hub.v1.append_pb2 import Refusal
 from safeguarding.hub.v1.common_pb2 import PURPOSE_OVERSIGHT
-from safeguarding.hub.v1.envelope_pb2 import SignedEvent
+from safeguarding.hub.v1.envelope_pb2 import EventHeader, Signature, SignedEvent
 from services.eventstore.codec import to_message
 from services.intake.intake import Intake
 from services.intake.spool import Spool, Spooled
@@ -105,25 +106,18 @@ class OwnEvents:
     async def _put(self, facts: Sequence[OwnFact], events: Sequence[SignedEvent]) -> None:
         """Put facts on the log; those of cases whose data key was destroyed under the reader's lists. Raises what a refusal means."""
         refusals = await self._refusals(events)
-        ended = [at for at, refusal in enumerate(refusals) if refusal is not None and refusal.rule in _KEY_ENDED]
-        if ended and await self._takes_up_next_key():
-            anew = await self._refusals([self._signed(facts[at]) for at in ended])
-            for at, refusal in zip(ended, anew, strict=True):
-                refusals[at] = refusal
         erased = [fact for fact, refusal in zip(facts, refusals, strict=True) if _is_of_erased(refusal)]
         others = [refusal for refusal in refusals if not _is_of_erased(refusal)]
         for refusal in [*others, *await self._refusals([self._signed(_instead(fact)) for fact in erased])]:
             if refusal is not None:
                 raise _meaning(refusal)
 
-    async def _takes_up_next_key(self) -> bool:
-        """Sign with the key that has come in the place of one that was retired or revoked; tell whether there is such."""
+    async def _take_up_next_key(self) -> None:
+        """Sign with the key that has come in the place of one that was retired or revoked, if there is such."""
         key = await asyncio.to_thread(self._load_key)
-        if key.key_id == self._key.key_id:
-            return False
-        self._key = key
-        _LOG.info("access.next_key_taken_up", key_id=key.key_id)
-        return True
+        if key.key_id != self._key.key_id:
+            self._key = key
+            _LOG.info("access.next_key_taken_up", key_id=key.key_id)
 
     def _begin_to_empty(self, spool: Spool) -> None:
         """See to it that what waits comes to the log."""
@@ -160,7 +154,18 @@ class OwnEvents:
         return [number for (number, _), refusal in zip(waiting, refusals, strict=True) if refusal is None]
 
     async def _refusals(self, events: Sequence[SignedEvent]) -> list[Refusal | None]:
-        """Append events; return why each is not on the log, None for one that is."""
+        """Append events, those whose key has ended under the next one; return why each is not on the log, None for one that is."""
+        refusals = await self._appended(events)
+        ended = [at for at, refusal in enumerate(refusals) if refusal is not None and refusal.rule in _KEY_ENDED]
+        if ended:
+            await self._take_up_next_key()
+        anew = [at for at in ended if events[at].signature.key_id != self._key.key_id]
+        for at, refusal in zip(anew, await self._appended([_signed_anew(events[at], self._key) for at in anew]), strict=True):
+            refusals[at] = refusal
+        return refusals
+
+    async def _appended(self, events: Sequence[SignedEvent]) -> list[Refusal | None]:
+        """Append events as they are."""
         outcomes = await self._intake.append(HUB_ID, events) if events else []
         return [outcome.refusal if outcome.HasField("refusal") else None for outcome in outcomes]
 
@@ -169,6 +174,19 @@ class OwnEvents:
         self._sequences[fact.shard] += 1
         draft = Draft(event=to_message(fact.event), case_id=fact.case_id, shard=fact.shard)
         return SignedEvent.FromString(sign(draft, self._sender, self._key, self._sequences[fact.shard]).message)
+
+
+def _signed_anew(event: SignedEvent, key: SigningKey) -> SignedEvent:
+    """Return an event as another key signs it: the same bytes each time, so that it comes to the log but once.
+
+    Its id is another, a UUIDv7 of the same millisecond that follows from its own: what waits is sent under that again, and is no replay.
+    """
+    header = EventHeader.FromString(event.header)
+    drawn = hashlib.sha256(key.key_id.encode() + header.event_id).digest()
+    header.event_id = header.event_id[:6] + bytes([0x70 | drawn[0] & 0x0F, drawn[1], 0x80 | drawn[2] & 0x3F]) + drawn[3:10]
+    header.key_id = key.key_id
+    signed = header.SerializeToString(deterministic=True)
+    return SignedEvent(header=signed, signature=Signature(key_id=key.key_id, value=key.sign(signed)), body=event.body, salt=event.salt)
 
 
 def _instead(fact: OwnFact) -> OwnFact:
