@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -307,6 +307,31 @@ async def test_a_refusal_that_comes_when_nobody_waits_any_more_is_told_to_whoeve
         await opened.append(event(), case_id=CASE)
         told = [*await opened.resume(), *await opened.resume()]
     assert [found.rule for found in told if isinstance(found, Refusal)] == ["incident.notifier"] * late
+
+
+@pytest.mark.parametrize("why", ["closed", "left by the hub"])
+async def test_a_refusal_that_is_being_written_down_is_told_whatever_comes_between(
+    why: str, hub: LoopbackHub, sender: Sender, identity: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "ANSWER_MAX_SECONDS", 0.2)
+    begun, settle = Event(), Outbox.settle
+
+    def slow(outbox: Outbox, event_ids: Iterable[bytes]) -> None:
+        begun.set()
+        time.sleep(0.6)
+        settle(outbox, event_ids)
+
+    monkeypatch.setattr(Outbox, "settle", slow)
+    async with client(hub, sender, identity) as opened:
+        waiting = asyncio.create_task(opened.append_many([draft(refused=True)], deadline_seconds=0.4))
+        await asyncio.to_thread(begun.wait)
+        if why == "left by the hub":
+            hub.stop()
+            await asyncio.wait([waiting], timeout=5)
+    (outcome,) = await asyncio.wait_for(waiting, 5)
+    assert isinstance(outcome, Refusal)
+    async with client(hub, sender, identity) as again:
+        assert await again.pending() == []
 
 
 def _slow_refusal(hub: LoopbackHub, request: wire.AppendEventsRequest, _context: object) -> wire.AppendEventsResponse:

@@ -318,8 +318,17 @@ class Sending:
         if parcel.is_over:
             return
         parcel.is_refused = True
-        await self._settle([event.event_id for event in parcel.events])
-        parcel.finish(outcomes)
+        forgetting = asyncio.ensure_future(self._settle([event.event_id for event in parcel.events]))
+        try:
+            await asyncio.shield(forgetting)
+        finally:
+            # Cut short, by closing or by a hub that is left, the write goes on in its thread: what comes of it is told all the same.
+            await asyncio.wait([forgetting])
+            error = forgetting.exception()
+            if isinstance(error, Exception):
+                parcel.fail(error)
+            else:
+                parcel.finish(outcomes)
 
     async def _resolve(self, outcome: Receipt | Refusal, event: Signed) -> Outcome:
         """Look whether an earlier sending was accepted after all; if that is not to be seen, say that it is open."""
