@@ -28,7 +28,7 @@ from safeguarding.hub.client.drafts import Draft, Sender
 from safeguarding.hub.client.identity import Credentials, Identity
 from safeguarding.hub.client.nodes import CHANNEL_OPTIONS
 from safeguarding.hub.client.outcomes import Outcome, Receipt, Refusal
-from services.cli.failures import Exit, Failure, wrong_usage
+from services.cli.failures import CONTRADICTION_HINT, Exit, Failure, wrong_usage
 from services.cli.options import DEFAULT_ROLE, DEFAULT_USER
 from services.cli.output import emit, plain, say, tell
 from services.cli.stores import opened_log
@@ -246,7 +246,7 @@ def failure_of(error: grpc.RpcError, target: str) -> Failure:
         hint = "it is not there, or not this agency's to read (--as says which agency asks)" if code is grpc.StatusCode.NOT_FOUND else ""
         return Failure(Exit.REFUSED, f"refused: {said}", hint)
     if code is grpc.StatusCode.DATA_LOSS:
-        return Failure(Exit.UNSOUND, words, "hub doctor and hub verify, where its home is, say more")
+        return Failure(Exit.UNSOUND, words, CONTRADICTION_HINT)
     return Failure(Exit.UNEXPECTED, f"the hub failed: {code.name}: {words}")
 
 

@@ -8,12 +8,13 @@ import traceback
 from collections.abc import Callable
 from typing import Any, Final
 
+import grpc
 import typer
 from sqlalchemy.exc import DBAPIError
 
 from safeguarding.hub.client.outbox import OutboxUnusable
-from safeguarding.hub.client.outcomes import HubClientError
-from services.cli.failures import Exit, Failure, without_file
+from safeguarding.hub.client.outcomes import CallFailed, HubClientError
+from services.cli.failures import CONTRADICTION_HINT, Exit, Failure, without_file
 from services.cli.output import tell
 from services.runtime.errors import HubError, IntegrityError, Unavailable
 from services.runtime.settings import SettingsError
@@ -57,6 +58,13 @@ def ended_by(error: BaseException) -> int:
     return _say(Failure(Exit.UNEXPECTED, f"the hub did not expect this: {type(error).__name__}", "please report it with the lines above"))
 
 
+def _of_call(error: CallFailed) -> Failure:
+    """Return what it means that the hub took no event of a call."""
+    if error.code is grpc.StatusCode.DATA_LOSS:
+        return Failure(Exit.UNSOUND, str(error), CONTRADICTION_HINT)
+    return Failure(Exit.REFUSED, f"refused: {error}")
+
+
 _FAILURES: Final[tuple[tuple[type[BaseException], Callable[[Any], Failure]], ...]] = (
     (Failure, lambda error: error),
     (typer.TyperException, lambda error: Failure(Exit.USAGE, _plainly(error.format_message()), _HELP_HINT)),
@@ -66,6 +74,7 @@ _FAILURES: Final[tuple[tuple[type[BaseException], Callable[[Any], Failure]], ...
     (IntegrityError, lambda error: Failure(Exit.UNSOUND, str(error), "keep the files as they are; hub verify says more")),
     (HubError, lambda error: Failure(Exit.REFUSED, f"refused: {error}")),
     (OutboxUnusable, lambda error: Failure(Exit.UNAVAILABLE, str(error), f"if another command is at work here, try again; {_DISK_HINT}")),
+    (CallFailed, _of_call),
     (HubClientError, lambda error: Failure(Exit.REFUSED, f"refused: {error}")),
     (OSError, without_file),
 )

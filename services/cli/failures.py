@@ -6,6 +6,7 @@ import errno
 from enum import IntEnum
 from typing import Final
 
+CONTRADICTION_HINT: Final = "hub doctor and hub verify, where its home is, say more"
 KEK_HINT: Final = "HUB_KEK or the file trust/kek holds it; without it no body can be read"
 
 

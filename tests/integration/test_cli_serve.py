@@ -74,11 +74,13 @@ def test_a_port_of_metrics_that_the_system_chose_is_told(tmp_path: Path) -> None
     command = [*HUB, "serve", "--found", "--home", str(tmp_path / "hub"), "--listen", "127.0.0.1:0", "--json"]
     settings = environment(HUB_METRICS_LISTEN="127.0.0.1:0")
     with subprocess.Popen(command, env=settings, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:  # noqa: S603
-        assert process.stdout is not None
-        metrics = json.loads(process.stdout.readline())["metrics"]
-        with urllib.request.urlopen(f"http://{metrics}/metrics", timeout=5) as answer:
-            assert "hub_appends_total" in answer.read().decode()
-        process.send_signal(signal.SIGTERM)
+        try:
+            assert process.stdout is not None
+            metrics = json.loads(process.stdout.readline())["metrics"]
+            with urllib.request.urlopen(f"http://{metrics}/metrics", timeout=5) as answer:
+                assert "hub_appends_total" in answer.read().decode()
+        finally:  # else it would be waited for without end
+            process.terminate()
 
 
 @pytest.mark.parametrize(

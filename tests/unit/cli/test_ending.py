@@ -5,10 +5,12 @@ import sys
 from contextlib import closing, suppress
 from pathlib import Path
 
+import grpc
 import pytest
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from safeguarding.hub.client.outbox import Outbox, OutboxUnusable
+from safeguarding.hub.client.outcomes import CallFailed
 from services.cli.ending import ended_by
 from services.cli.failures import Exit
 from services.cli.main import main
@@ -33,6 +35,19 @@ def test_of_a_missing_folder_it_is_asked_whether_it_was_meant(tmp_path: Path, ca
 
     assert ended_by(missing.value) == Exit.UNAVAILABLE
     assert capsys.readouterr().err.startswith(f"hub: missing: {tmp_path / 'none'}\n     is that the one that was meant?")
+
+
+@pytest.mark.parametrize(
+    ("code", "exit_code", "said"),
+    [
+        (grpc.StatusCode.DATA_LOSS, Exit.UNSOUND, "hub: DATA_LOSS: why\n     hub doctor and hub verify, where its home is, say more\n"),
+        (grpc.StatusCode.PERMISSION_DENIED, Exit.REFUSED, "hub: refused: PERMISSION_DENIED: why\n"),
+    ],
+)
+def test_a_contradiction_that_the_hub_met_in_appending_is_no_refusal(
+    code: grpc.StatusCode, exit_code: Exit, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (ended_by(CallFailed(code, "why")), capsys.readouterr().err) == (exit_code, said)
 
 
 def _of_a_full_disk(path: Path) -> sqlite3.OperationalError:
