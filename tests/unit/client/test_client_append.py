@@ -334,6 +334,24 @@ async def test_a_refusal_that_is_being_written_down_is_told_whatever_comes_betwe
         assert await again.pending() == []
 
 
+async def test_closing_at_the_moment_in_which_an_event_is_put_off_tells_who_waits(
+    hub: LoopbackHub, sender: Sender, identity: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, put_off = client(hub, sender, identity), sending.Sending._send_later
+    closing: list[asyncio.Task[None]] = []
+
+    def meanwhile(*arguments: Any) -> None:
+        closing.append(asyncio.create_task(opened.close()))
+        put_off(*arguments)
+
+    monkeypatch.setattr(sending.Sending, "_send_later", meanwhile)
+    hub.faults.append(unavailable())
+    async with opened:
+        with pytest.raises(ClientClosed):
+            await asyncio.wait_for(opened.append(event(), case_id=CASE), 5)
+        await asyncio.gather(*closing)
+
+
 def _slow_refusal(hub: LoopbackHub, request: wire.AppendEventsRequest, _context: object) -> wire.AppendEventsResponse:
     time.sleep(0.5)
     return wire.AppendEventsResponse(outcomes=[wire.Outcome(refusal=hub.refusal(signed)) for signed in request.events])

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final
 
 import grpc
@@ -295,17 +296,15 @@ class Sending:
             self._undecided.append(parcel)
             self._is_left = True
             return
-        task = asyncio.create_task(self._resubmit(parcel, backoff_seconds(parcel.attempts, least)))
+        task = asyncio.create_task(asyncio.sleep(backoff_seconds(parcel.attempts, least)))
         self._later.add(task)
-        task.add_done_callback(self._later.discard)
+        task.add_done_callback(partial(self._resubmit, parcel))
 
-    async def _resubmit(self, parcel: Parcel, seconds: float) -> None:
-        """Put a parcel before whatever was submitted since."""
-        try:
-            await asyncio.sleep(seconds)
-        finally:
-            self._ready.appendleft(parcel)
-            self._changed.set()
+    def _resubmit(self, parcel: Parcel, waited: asyncio.Task[None]) -> None:
+        """Put a parcel before whatever was submitted since, also when its pause was cut short: who waits is told in closing."""
+        self._later.discard(waited)
+        self._ready.appendleft(parcel)
+        self._changed.set()
 
     async def _refused(self, parcel: Parcel, own: list[Receipt | Refusal]) -> None:
         """Report a refusal once the outbox has durably forgotten the event: what was reported refused is never sent again.
