@@ -33,7 +33,9 @@ SPOOL_AFTER_SECONDS: Final = 2.0
 """So long whoever reads waits for the log first; the others, once one has waited in vain, do not."""
 RETRY_SECONDS: Final = 1.0
 _SPOOLED_A_REQUEST: Final = 100
-_KEY_ENDED: Final = frozenset({"wire.key_retired", "wire.key_revoked"})
+_KEY_UNFIT: Final = "wire.signature"
+"""The next key was taken up when only its name lay there."""
+_KEY_ENDED: Final = frozenset({"wire.key_retired", "wire.key_revoked", _KEY_UNFIT})
 _LOG: Final = structlog.get_logger("hub")
 
 
@@ -115,8 +117,8 @@ class OwnEvents:
     async def _take_up_next_key(self) -> None:
         """Sign with the key that has come in the place of one that was retired or revoked, if there is such."""
         key = await asyncio.to_thread(self._load_key)
-        if key.key_id != self._key.key_id:
-            self._key = key
+        before, self._key = self._key, key
+        if key.key_id != before.key_id:
             _LOG.info("access.next_key_taken_up", key_id=key.key_id)
 
     def _begin_to_empty(self, spool: Spool) -> None:
@@ -159,7 +161,8 @@ class OwnEvents:
         ended = [at for at, refusal in enumerate(refusals) if refusal is not None and refusal.rule in _KEY_ENDED]
         if ended:
             await self._take_up_next_key()
-        anew = [at for at in ended if events[at].signature.key_id != self._key.key_id]
+        unfit = {at for at in ended if (refusal := refusals[at]) is not None and refusal.rule == _KEY_UNFIT}
+        anew = [at for at in ended if at in unfit or events[at].signature.key_id != self._key.key_id]
         for at, refusal in zip(anew, await self._appended([_signed_anew(events[at], self._key) for at in anew]), strict=True):
             refusals[at] = refusal
         return refusals

@@ -19,6 +19,7 @@ from services.intake import own as module
 from services.intake.intake import Intake
 from services.intake.own import OwnEvents, OwnFact
 from services.intake.spool import Spool
+from services.runtime.errors import IntegrityError
 from tests.support.builders import CASE, COUNCIL, SHARD
 
 KEYS = {number: SigningKey(f"hub:{number}", Ed25519PrivateKey.generate()) for number in (1, 2)}
@@ -48,6 +49,8 @@ class Log:
             return Outcome(refusal=refusal)
         if known is not None and known != event.header:
             return Outcome(refusal=Refusal(event_id=header.event_id, rule="wire.event_id_reused"))
+        if event.signature.value != KEYS[int(header.key_id[-1])].sign(event.header):
+            return Outcome(refusal=Refusal(event_id=header.event_id, rule="wire.signature"))
         if known is None and header.key_id != self.good:
             return Outcome(refusal=Refusal(event_id=header.event_id, rule="wire.key_retired"))
         self.events[header.event_id] = event.header
@@ -115,5 +118,17 @@ async def test_what_the_log_is_slow_to_tell_of_when_the_key_ends_is_recorded_onc
     log.good, log.seconds = "hub:2", {"hub:2": 0.5}
     await own.append([a_fact()])
     await emptied(spool)
+
+    assert log.key_ids() == ["hub:2"]
+
+
+async def test_a_next_key_of_which_only_the_name_lay_there_is_taken_up_when_it_has_come() -> None:
+    log, lies_there = Log(), KEYS[1]
+    own = OwnEvents(cast("Intake", log), lambda: lies_there, log_origin="hub.test", run="node-1")
+    log.good, lies_there = "hub:2", SigningKey("hub:2", KEYS[1].private_key)
+    with pytest.raises(IntegrityError):
+        await own.append([a_fact()])
+    lies_there = KEYS[2]
+    await own.append([a_fact()])
 
     assert log.key_ids() == ["hub:2"]
