@@ -17,7 +17,7 @@ from services.runtime.settings import Settings
 from services.trust.keystore import KeyStore
 
 CUT_SHORT: Final = "the hub itself is not enrolled: its founding was cut short"
-FOUND_ANEW: Final = "remove the home and found it anew"
+FOUND_ANEW: Final = "remove the home and found it anew, on Kafka with another topic"
 
 
 def kek_of(settings: Settings) -> bytes:
