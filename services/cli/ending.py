@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 import traceback
 from collections.abc import Callable
 from typing import Any, Final
@@ -18,16 +17,12 @@ from services.cli.failures import CONTRADICTION_HINT, Exit, Failure, without_fil
 from services.cli.output import tell
 from services.runtime.errors import HubError, IntegrityError, Unavailable
 from services.runtime.settings import SettingsError
-from services.trust.files import is_damage
+from services.trust.files import is_damage, is_of_disk
 
 _HELP_HINT: Final = "--help behind a command says how it is used"
 _HELP: Final = "Usage: "
 _DISK_HINT: Final = "hub doctor says how much room there is, and what may not be written"
 _DAMAGE_HINT: Final = "keep the files as they are; if it is store/views.sqlite, move it away: views are made anew from the log"
-_PRIMARY: Final = 0xFF
-_OF_DISK: Final = frozenset(
-    {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY}
-)
 _LIBRARY_WORDS: Final = (
     (re.compile(r"\bValue error, "), ""),
     (re.compile(r"Input should be a valid integer\b.*"), "expected a whole number"),
@@ -47,7 +42,7 @@ def ended_by(error: BaseException) -> int:
         tell(error.format_message())  # a group of commands without a command is answered with its help
         return Exit.USAGE
     cause = error.orig if isinstance(error, DBAPIError) else error
-    if getattr(cause, "sqlite_errorcode", 0) & _PRIMARY in _OF_DISK:
+    if is_of_disk(cause):
         return _say(Failure(Exit.UNAVAILABLE, f"a database cannot be written or read: {cause}", _DISK_HINT))
     if is_damage(cause):
         return _say(Failure(Exit.UNSOUND, f"a database is damaged: {cause}", _DAMAGE_HINT))

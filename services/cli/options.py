@@ -15,11 +15,11 @@ import typer
 from domain.kernel.agencies import kind_of
 from domain.kernel.events import Purpose
 from domain.kernel.ids import AgencyId
+from safeguarding.hub.client.routes import LABEL
 from services.cli.failures import Exit, Failure, words_of, wrong_usage
 from services.runtime.settings import Settings, load_settings
 
 LONDON = ZoneInfo("Europe/London")
-_ASSERTED = re.compile(r"[\x21-\x7e]{1,100}")
 _HOST_MAX_CHARACTERS = 253
 _HOST = re.compile(r"(?:\*\.)?[A-Za-z0-9_][A-Za-z0-9_-]{0,62}(?:\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})*")
 
@@ -45,7 +45,7 @@ def read_host(text: str) -> str:
 
 def read_asserted(text: str) -> str:
     """Read what a query says of its end user, as metadata can carry it."""
-    if _ASSERTED.fullmatch(text) is None:
+    if LABEL.fullmatch(text) is None:
         raise typer.BadParameter(f"{text!r}: expected 1 to 100 printable ASCII characters without spaces")
     return text
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ from domain.kernel.agencies import AgencyKind, kind_of
 from domain.kernel.events import Purpose
 from domain.kernel.ids import NATIONAL, AgencyId, CaseId
 from projections.kernel.database import NotLive, Reading, ViewDatabase
+from safeguarding.hub.client.routes import LABEL
 from safeguarding.hub.v1.query_pb2 import Freshness
 from services.intake.own import OwnEvents, OwnFact
 from services.intake.registry import RegistryFollower
@@ -29,7 +29,6 @@ from services.runtime.limits import MIN_POSITION_MAX_SECONDS, QUERY_MAX_THREADS
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 T = TypeVar("T")
 
-_LABEL: Final = re.compile(r"[\x21-\x7e]{1,100}")
 _ASSERTED: Final = ("hub-user", "hub-role", "hub-purpose")
 _LISTS: Final = uuid.UUID("6a0f8c1e-54b7-5d7c-9c55-2f6f1f0f7a11")
 _LOOK_AGAIN_SECONDS: Final = 0.25
@@ -122,7 +121,7 @@ class Desk:
             if name in told:
                 told[name].append(str(value))
         said = {name: values[0] if len(values) == 1 else "" for name, values in told.items()}
-        wrong = [name for name in ("hub-user", "hub-role") if not _LABEL.fullmatch(said[name])]
+        wrong = [name for name in ("hub-user", "hub-role") if not LABEL.fullmatch(said[name])]
         if said["hub-purpose"] not in [purpose.value for purpose in Purpose]:
             wrong.append("hub-purpose")
         if wrong:

@@ -11,6 +11,9 @@ SECRET_MODE: Final = 0o600
 PUBLIC_MODE: Final = 0o644
 _BUSY_TIMEOUT_MS: Final = 5_000
 _PRIMARY_CODE: Final = 0xFF
+_OF_DISK: Final = frozenset(
+    {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY}
+)
 
 
 def write_secret(path: Path, content: bytes, *, replace: bool = False) -> None:
@@ -39,7 +42,18 @@ def secret_database(path: Path) -> sqlite3.Connection:
 
 def is_damage(error: BaseException | None) -> bool:
     """Tell whether SQLite found that a file is not what it wrote."""
-    return getattr(error, "sqlite_errorcode", 0) & _PRIMARY_CODE in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+    return _code_of(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+def is_of_disk(error: BaseException | None) -> bool:
+    """Tell whether SQLite cannot write or read a file now: no room, no right, or somebody else has it."""
+    return _code_of(error) in _OF_DISK
+
+
+def _code_of(error: BaseException | None) -> int:
+    """Return SQLite's primary result code, 0 for what is no error of SQLite's."""
+    code: int = getattr(error, "sqlite_errorcode", 0)
+    return code & _PRIMARY_CODE
 
 
 def _write(path: Path, content: bytes, mode: int, *, replace: bool) -> None:

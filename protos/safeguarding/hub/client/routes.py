@@ -19,7 +19,8 @@ _BY_PREFIX: Final[dict[str, Any]] = {
 }
 
 
-_LABEL: Final = re.compile(r"[\x21-\x7e]{1,100}")
+LABEL: Final = re.compile(r"[\x21-\x7e]{1,100}")
+"""What a user or role is, as the contract has it and as metadata can carry it."""
 
 
 def append_stub(agency_id: str) -> Any:
@@ -37,6 +38,6 @@ def query_metadata(*, user: str, role: str, purpose: Purpose.ValueType) -> tuple
     Raise ``ValueError`` for a user or role that is not 1 to 100 characters of printable ASCII without spaces.
     """
     for name, value in (("user", user), ("role", role)):
-        if _LABEL.fullmatch(value) is None:
+        if LABEL.fullmatch(value) is None:
             raise ValueError(f"{name}: expected 1 to 100 characters of printable ASCII without spaces, for instance social-worker")
     return (("hub-user", user), ("hub-role", role), ("hub-purpose", Purpose.Name(purpose).removeprefix("PURPOSE_").lower()))
