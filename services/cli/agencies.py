@@ -26,14 +26,13 @@ from services.bootstrap import make_identity, now
 from services.cli.calling import Calling, national_position, operator_appends, read_log, settle
 from services.cli.commands import examples
 from services.cli.failures import Exit, Failure, wrong_usage
-from services.cli.keys import is_registered, keys_of
+from services.cli.keys import is_registered, keys_of, registration_in
 from services.cli.options import Agency, Home, Json, Yes, confirm, read_day, settings_of
 from services.cli.output import cell, emit, plain, say, show, tell
 from services.cli.stores import opened_keys
 from services.eventstore.opening import Opener
 from services.runtime.settings import Settings
 from services.trust.possession import registration
-from services.trust.signing import SigningKey
 
 PAGE_ROWS: Final = 1_000
 T = TypeVar("T")
@@ -202,7 +201,7 @@ def _unregistered(settings: Settings, agency: str) -> KeyRegistered | None:
     """Return what registers the key in an agency's folder, made now if it holds none; None if that key is registered already."""
     folder = settings.agency_folder(agency)
     if (folder / "sign.key").exists():
-        said = registration(SigningKey.load(folder / "sign.key"), agency, (folder / "key_id").read_text().strip())
+        said = registration_in(folder, agency)
         return None if is_registered(settings, said) else said
     if keys_of(settings, agency):
         hint = f"without --with-key it stays; for another: hub pki issue {agency}, then hub keys register {agency} --rotate"

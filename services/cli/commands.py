@@ -54,6 +54,11 @@ COMMANDS: Final[dict[str, Command]] = {
         "Show what lies on the log.",
         ("hub log", "hub log national --limit 10", f"hub log incident-{_CASE} --json"),
     ),
+    "sources": Command(
+        "services.cli.sources",
+        "Show which numbers of an agency's systems the log lacks.",
+        ("hub sources", "hub sources barnsley --of la-E08000016", "hub sources --gaps --json"),
+    ),
     "rebuild": Command("services.cli.rebuild", "Fill views anew from the log.", ("hub rebuild", "hub rebuild deadlines oversight")),
     "verify": Command("services.cli.verify", "Check the whole log and every view.", ("hub verify", "hub verify --json")),
     "backup": Command(

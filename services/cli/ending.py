@@ -11,6 +11,7 @@ import grpc
 import typer
 from sqlalchemy.exc import DBAPIError
 
+from safeguarding.hub.client.identity import IdentityUnusable
 from safeguarding.hub.client.outbox import OutboxUnusable
 from safeguarding.hub.client.outcomes import CallFailed, HubClientError
 from services.cli.failures import CONTRADICTION_HINT, Exit, Failure, without_file
@@ -23,6 +24,7 @@ _HELP_HINT: Final = "--help behind a command says how it is used"
 _HELP: Final = "Usage: "
 _DISK_HINT: Final = "hub doctor says how much room there is, and what may not be written"
 _DAMAGE_HINT: Final = "keep the files as they are; if it is store/views.sqlite, move it away: views are made anew from the log"
+_IDENTITY_HINT: Final = "put that file back as it was, or have the agency's certificate and key made anew: hub pki issue --help"
 _LIBRARY_WORDS: Final = (
     (re.compile(r"\bValue error, "), ""),
     (re.compile(r"Input should be a valid integer\b.*"), "expected a whole number"),
@@ -68,6 +70,7 @@ _FAILURES: Final[tuple[tuple[type[BaseException], Callable[[Any], Failure]], ...
     (Unavailable, lambda error: Failure(Exit.UNAVAILABLE, str(error), "hub doctor says what is wrong")),
     (IntegrityError, lambda error: Failure(Exit.UNSOUND, str(error), "keep the files as they are; hub verify says more")),
     (HubError, lambda error: Failure(Exit.REFUSED, f"refused: {error}")),
+    (IdentityUnusable, lambda error: Failure(Exit.UNAVAILABLE, str(error), _IDENTITY_HINT)),
     (OutboxUnusable, lambda error: Failure(Exit.UNAVAILABLE, str(error), f"if another command is at work here, try again; {_DISK_HINT}")),
     (CallFailed, _of_call),
     (HubClientError, lambda error: Failure(Exit.REFUSED, f"refused: {error}")),

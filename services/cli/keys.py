@@ -21,8 +21,8 @@ from safeguarding.hub.v1.registry_pb2_grpc import RegistryServiceStub
 from services.cli.calling import Calling, agency_folder, national_position, operator_appends, settle
 from services.cli.commands import examples
 from services.cli.failures import Exit, Failure, wrong_usage
-from services.cli.options import Agency, Home, Json, Yes, confirm, settings_of
-from services.cli.output import emit, say, show
+from services.cli.options import Agency, Home, Json, Yes, confirm, read_agency, settings_of
+from services.cli.output import emit, say, show, tell
 from services.runtime.settings import Settings
 from services.trust.possession import registration
 from services.trust.signing import SigningKey
@@ -81,11 +81,13 @@ def revoke(
 @app.command("list", epilog=examples("hub keys list", "hub keys list --of la-E08000016 --json"))
 def list_keys(
     home: Home = None,
-    of: Annotated[str, typer.Option("--of", metavar="AGENCY", help="Only this agency's.")] = "",
+    of: Annotated[str | None, typer.Option("--of", metavar="AGENCY", parser=read_agency, help="Only this agency's.")] = None,
     json: Json = False,
 ) -> None:
     """List keys, those that are retired or revoked too."""
-    found = keys_of(settings_of(home), of)
+    found = keys_of(settings_of(home), of or "")
+    if of and not found:
+        tell(f"hub: no key of {of} is registered; hub agencies list says who is enrolled")
     if json:
         emit({"keys": [_plain(one) for one in found]})
         return
@@ -126,10 +128,19 @@ def is_registered(settings: Settings, said: KeyRegistered) -> bool:
     return False
 
 
+def registration_in(folder: Path, agency: str) -> KeyRegistered:
+    """Return what registers the key in an agency's folder; fail if the file holds none."""
+    try:
+        key = SigningKey.load(folder / "sign.key")
+    except ValueError as error:
+        raise Failure(Exit.UNAVAILABLE, str(error), "put that file back as it was; a key that is lost is replaced with --rotate") from None
+    return registration(key, agency, (folder / "key_id").read_text().strip())
+
+
 def _register(settings: Settings, agency: str, *, json: bool) -> None:
     """Register the key in the agency's folder."""
     folder = agency_folder(settings, agency)
-    event = registration(SigningKey.load(folder / "sign.key"), agency, (folder / "key_id").read_text().strip())
+    event = registration_in(folder, agency)
     if not is_registered(settings, event):
         settle(operator_appends(settings, [event]), json=json, agency=agency)
     elif json:

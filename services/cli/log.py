@@ -19,6 +19,7 @@ from services.cli.options import Home, Json, settings_of
 from services.cli.output import emit, plain, say, show, tell
 from services.cli.stores import opened_keys
 from services.cli.wording import counted
+from services.eventstore.fold import is_text
 from services.eventstore.opening import Opener, logged_event
 from services.eventstore.port import Stored
 from services.eventstore.read_only import ReadOnlyEventStore, ReadOnlyShard
@@ -85,7 +86,7 @@ def _events(settings: Settings, store: ReadOnlyEventStore, what: str, after: int
     """Yield the events of a shard or a stream, in order."""
     if what not in store.shards():
         for shard in map(store.shard, store.shards()):
-            if shard.stream_version(what):
+            if is_text(what) and shard.stream_version(what):
                 yield from ((shard, stored) for stored in shard.read_stream(what, after))
                 return
         raise _nothing_named(settings, what)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Any, Final
 
 from services.cli.failures import MEANINGS, Exit
@@ -17,6 +18,7 @@ _EPILOG: Final = "\b\nExit codes:\n" + "\n".join(f"  {code.value:<3}  {words}" f
 
 def run() -> None:
     """Run the command of ``sys.argv`` and end with its exit code: the console script."""
+    _open_what_is_closed()
     arguments = sys.argv[1:]
     code = main(arguments)
     if arguments[:1] == ["serve"]:  # whoever reads what another command printed may take any time to do so
@@ -63,6 +65,13 @@ def _command() -> Any:
     app.callback()(_hub)
     list_commands(app)
     return typer.main.get_command(app)
+
+
+def _open_what_is_closed() -> None:
+    """Have the null device stand for a standard stream that the caller closed: the next file opened would take its number otherwise."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115  # for as long as the process lives
 
 
 def _hub() -> None:

@@ -132,27 +132,30 @@ class OwnEvents:
             last = 0
             while waiting := await asyncio.to_thread(spool.behind, last, _SPOOLED_A_REQUEST):
                 done = await self._try(waiting)
-                await asyncio.to_thread(spool.drop, done)
-                if not done:
+                if done is None:
                     break
+                await asyncio.to_thread(spool.drop, done)
                 last = waiting[-1][0]
             if len(spool):
                 await asyncio.sleep(RETRY_SECONDS)
         _LOG.info("access.spool_emptied")
 
-    async def _try(self, waiting: Sequence[tuple[int, Spooled]]) -> list[int]:
-        """Return the numbers of those that are on the log now."""
+    async def _try(self, waiting: Sequence[tuple[int, Spooled]]) -> list[int] | None:
+        """Return the numbers of those that are on the log now; None if it takes nothing now, and those behind need not be tried."""
         try:
             refusals = await self._refusals([SignedEvent.FromString(one.event) for _, one in waiting])
             erased = [at for at, refusal in enumerate(refusals) if _is_of_erased(refusal)]
             instead = await self._refusals([SignedEvent.FromString(waiting[at][1].instead) for at in erased])
         except Exception as error:  # noqa: BLE001  # whatever it is, who read must come to be known
             _LOG.error("access.spool_not_emptied", error=type(error).__name__)
-            return []
+            return None
         for at, refusal in zip(erased, instead, strict=True):
             refusals[at] = refusal
-        for rule in {refusal.rule for refusal in refusals if refusal is not None and not refusal.HasField("retry_after_ms")}:
+        refused = {refusal.rule for refusal in refusals if refusal is not None and not refusal.HasField("retry_after_ms")}
+        for rule in refused:
             _LOG.error("access.spooled_refused", rule=rule)
+        if not refused and None not in refusals:
+            return None
         return [number for (number, _), refusal in zip(waiting, refusals, strict=True) if refusal is None]
 
     async def _refusals(self, events: Sequence[SignedEvent]) -> list[Refusal | None]:

@@ -235,6 +235,12 @@ def test_a_backup_into_a_folder_that_is_not_there_says_so_of_that_folder(hub: Ru
     assert (took.code, f"missing: {tmp_path / 'nosuch'}" in took.err, "--home" in took.err) == (Exit.UNAVAILABLE, True, False)
 
 
+def test_a_backup_into_the_home_itself_is_refused(hub: RunningHub) -> None:
+    took = ran("backup", hub.settings.home / "store" / "backup", "--home", hub.settings.home)
+    assert (took.code, "lies in the home that it is to be a copy of" in took.err) == (Exit.USAGE, True)
+    assert not (hub.settings.home / "store" / "backup").exists()
+
+
 @pytest.mark.parametrize("leads_to", ["folder", "nothing"])
 def test_a_link_that_a_backup_would_leave_out_is_refused(hub: RunningHub, tmp_path: Path, leads_to: str) -> None:
     (tmp_path / "folder").mkdir()

@@ -176,6 +176,15 @@ services.cli.main.run()
     assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "hub: interrupted\n")
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_standard_stream_that_is_closed_is_not_needed(hub: Served, closed: str) -> None:
+    command = ["/bin/sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-m", "services.cli.main", "log", "--home", str(hub.home)]
+    ended = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=START_MAX_SECONDS, check=False)  # noqa: S603
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.startswith("Shards: 2\n") == (">&-" not in closed.replace("2>&-", ""))
+
+
 def test_an_interrupted_demo_says_what_it_leaves_in_the_folder_that_is_kept(tmp_path: Path) -> None:
     code = """
 import services.cli.main, services.cli.demo.command as command

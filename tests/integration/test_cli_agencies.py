@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from domain.kernel.agencies import OPERATOR_ID
 from services.cli import keys
 from tests.support.builders import CASE, COUNCIL, SHARD
 from tests.support.command import copied_home, ran, wait_until
@@ -144,6 +145,24 @@ def test_a_key_is_rotated_retired_and_revoked(hub: Served) -> None:
     keys = hub.ran("keys", "list", "--of", agency, "--json").document["keys"]
     assert [(one["key_id"], one["state"]) for one in keys] == [(f"{agency}:1", "retired"), (f"{agency}:2", "revoked")]
     assert hub.settings.agency_folder(agency).joinpath("key_id").read_text() == f"{agency}:2\n"
+
+
+def test_an_agency_without_keys_is_said_to_have_none(hub: Served) -> None:
+    listed = hub.ran("keys", "list", "--of", "la-E09999998")
+    assert (listed.code, listed.err) == (0, "hub: no key of la-E09999998 is registered; hub agencies list says who is enrolled\n")
+
+
+@pytest.mark.parametrize("name", ["sign.key", "client.pem", "client.key"])
+def test_a_file_of_the_operators_that_proves_nothing_is_named(hub: Served, name: str) -> None:
+    file = hub.settings.agency_folder(OPERATOR_ID) / name
+    content = file.read_bytes()
+    file.write_text("nothing")
+    try:
+        asked = hub.ran("agencies", "suspend", "agency-northmoor-garden", "--reason", "left", "--yes")
+    finally:
+        file.write_bytes(content)
+
+    assert (asked.code, asked.err.startswith(f"hub: {file} holds no ")) == (4, True)
 
 
 def test_a_home_without_the_operator_says_where_its_commands_are_given(hub: Served, tmp_path: Path) -> None:

@@ -31,6 +31,23 @@ def test_the_log_shows_places_and_keeps_bodies_sealed(hub: Served) -> None:
     assert hub.ran("log", "nonsense").code == 2
 
 
+def test_a_name_that_is_no_text_is_none_of_the_log(hub: Served) -> None:
+    asked = hub.ran("log", "a\udcff")
+    assert (asked.code, "'a\\udcff' is neither a shard nor a stream" in asked.err) == (2, True)
+
+
+def test_the_numbers_that_a_system_never_used_are_shown(hub: Served) -> None:
+    found = hub.ran("sources", SHARD, "--of", COUNCIL, "--json").document["sources"]
+    log = hub.ran("log", SHARD, "--limit", "1000", "--json").document["events"]
+    shown = hub.ran("sources", SHARD)
+
+    used = {one["source_sequence"] for one in log if one["agency_id"] == COUNCIL}
+    assert [(one["agency_id"], one["events"], one["last_number"]) for one in found] == [(COUNCIL, len(used), max(used))]
+    assert found[0]["missing"] == max(used) - len(used)
+    assert (shown.code, COUNCIL in shown.out) == (0, True)
+    assert hub.ran("sources", "nowhere").code == 2
+
+
 def test_a_body_is_shown_to_people_in_lines_without_what_it_leaves_unsaid(hub: Served) -> None:
     stream = f"incident-{CASE}"
     shown = hub.ran("log", stream, "--body").out

@@ -31,6 +31,8 @@ class Log:
     def __init__(self) -> None:
         self.good, self.events = "hub:1", dict[bytes, bytes]()
         self.is_away = False
+        self.refused = set[bytes]()
+        """The ids of those that it refuses for good."""
         self.seconds = dict[str, float]()
         """For how long it says nothing about what a key signed, though it has taken it."""
 
@@ -47,6 +49,8 @@ class Log:
             refusal = Refusal(event_id=header.event_id, rule="unavailable")
             refusal.retry_after_ms = 100
             return Outcome(refusal=refusal)
+        if header.event_id in self.refused:
+            return Outcome(refusal=Refusal(event_id=header.event_id, rule="access.refused"))
         if known is not None and known != event.header:
             return Outcome(refusal=Refusal(event_id=header.event_id, rule="wire.event_id_reused"))
         if event.signature.value != KEYS[int(header.key_id[-1])].sign(event.header):
@@ -120,6 +124,24 @@ async def test_what_the_log_is_slow_to_tell_of_when_the_key_ends_is_recorded_onc
     await emptied(spool)
 
     assert log.key_ids() == ["hub:2"]
+
+
+async def test_what_is_refused_for_good_keeps_nothing_behind_it_from_the_log(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_SPOOLED_A_REQUEST", 2)
+    log = Log()
+    log.is_away = True
+    own = own_events(log, spool)
+    for _ in range(3):
+        await own.append([a_fact(), a_fact()])
+    first = [SignedEvent.FromString(waiting.event) for _, waiting in spool.behind(0, 3)]
+    log.refused, log.is_away = {EventHeader.FromString(event.header).event_id for event in first}, False
+    async with asyncio.timeout(2):
+        while len(spool) > len(first):  # noqa: ASYNC110  # it tells nobody
+            await asyncio.sleep(0.01)
+    await own.close()
+
+    assert len(log.events) == 3
+    assert len(spool) == 3
 
 
 async def test_a_next_key_of_which_only_the_name_lay_there_is_taken_up_when_it_has_come() -> None:

@@ -6,7 +6,7 @@ from safeguarding.hub.client.blocking import BlockingHubClient
 from safeguarding.hub.client.client import HubClient
 from safeguarding.hub.client.drafts import Draft, NotSendable, Sender, Signed
 from safeguarding.hub.client.identifiers import new_case_id, new_event_id
-from safeguarding.hub.client.identity import Credentials, Identity, SigningKey
+from safeguarding.hub.client.identity import Credentials, Identity, IdentityUnusable, SigningKey
 from safeguarding.hub.client.moments import at_instant, day, in_month, in_period, in_year, on_day, timestamp
 from safeguarding.hub.client.outbox import OutboxUnusable
 from safeguarding.hub.client.outcomes import (
@@ -39,6 +39,7 @@ __all__ = [
     "HubClient",
     "HubClientError",
     "Identity",
+    "IdentityUnusable",
     "NotSendable",
     "OutboxUnusable",
     "Outcome",

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import grpc
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509 import Certificate, load_pem_x509_certificates
 
 PAYLOAD_TYPE: Final = b"application/vnd.safeguarding-hub.event-header.v1+protobuf"
 
@@ -18,6 +21,10 @@ PAYLOAD_TYPE: Final = b"application/vnd.safeguarding-hub.event-header.v1+protobu
 def pre_authentication_encoding(header: bytes) -> bytes:
     """Return what is signed for a header: DSSE v1, "DSSEv1" SP len(type) SP type SP len(body) SP body."""
     return b"DSSEv1 %d %s %d %s" % (len(PAYLOAD_TYPE), PAYLOAD_TYPE, len(header), header)
+
+
+class IdentityUnusable(ValueError):
+    """A file cannot prove who an agency is; the message names the file and says why, never what it holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +37,15 @@ class Credentials:
 
     @classmethod
     def from_files(cls, authority: str | Path, certificate: str | Path, private_key: str | Path) -> Credentials:
-        """Read the three PEM files."""
-        return cls(Path(authority).read_bytes(), Path(certificate).read_bytes(), Path(private_key).read_bytes())
+        """Read the three PEM files; raise ``IdentityUnusable`` for what could open no connection: gRPC would not say why."""
+        read = cls(Path(authority).read_bytes(), Path(certificate).read_bytes(), Path(private_key).read_bytes())
+        _certificate_in(read.authority, authority)
+        own = _certificate_in(read.certificate, certificate)
+        if own.public_key() != _private_key_in(read.private_key, private_key, None).public_key():
+            raise IdentityUnusable(f"{private_key} holds another key than the one that {certificate} was made for")
+        if own.not_valid_after_utc < datetime.now(UTC):
+            raise IdentityUnusable(f"{certificate} expired at {own.not_valid_after_utc.isoformat()}: a new one is needed")
+        return read
 
     def for_channel(self) -> grpc.ChannelCredentials:
         """Return them as gRPC takes them."""
@@ -47,13 +61,13 @@ class SigningKey:
 
     @classmethod
     def from_file(cls, path: str | Path, key_id: str, password: bytes | None = None) -> SigningKey:
-        """Read a PEM private key; raise ``ValueError`` for one of another kind."""
-        private_key = load_pem_private_key(Path(path).read_bytes(), password)
+        """Read a PEM private key; raise ``IdentityUnusable`` for anything else, or for one of another kind."""
+        private_key = _private_key_in(Path(path).read_bytes(), path, password)
         if isinstance(private_key, Ed25519PrivateKey):
             return cls(key_id, private_key)
         if isinstance(private_key, EllipticCurvePrivateKey) and isinstance(private_key.curve, SECP256R1):
             return cls(key_id, private_key)
-        raise ValueError(f"{path}: a signing key is Ed25519 or P-256")
+        raise IdentityUnusable(f"{path}: a signing key is Ed25519 or P-256")
 
     def sign(self, header: bytes) -> bytes:
         """Return the signature over a serialized header."""
@@ -75,7 +89,8 @@ class Identity:
     def from_folder(cls, folder: str | Path, authority: str | Path | None = None) -> Identity:
         """Read ``client.pem``, ``client.key``, ``sign.key`` and ``key_id``; the outbox is ``sequence.sqlite``.
 
-        ``authority`` is the hub's certificate authority, ``ca.pem`` in the same folder unless given.
+        ``authority`` is the hub's certificate authority, ``ca.pem`` in the same folder unless given. Raises ``OSError`` for a file that is
+        missing, ``IdentityUnusable`` for one that is not what it should be.
         """
         root = Path(folder)
         return cls(
@@ -83,3 +98,19 @@ class Identity:
             signing_key=SigningKey.from_file(root / "sign.key", (root / "key_id").read_text().strip()),
             outbox=root / "sequence.sqlite",
         )
+
+
+def _certificate_in(pem: bytes, path: str | Path) -> Certificate:
+    """Return the first certificate of a file."""
+    try:
+        return load_pem_x509_certificates(pem)[0]
+    except ValueError:
+        raise IdentityUnusable(f"{path} holds no certificate in PEM") from None
+
+
+def _private_key_in(pem: bytes, path: str | Path, password: bytes | None) -> Any:
+    """Return the private key of a file, of whatever kind."""
+    try:
+        return load_pem_private_key(pem, password)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise IdentityUnusable(f"{path} holds no private key in PEM that can be read here; is it encrypted?") from None
