@@ -15,7 +15,7 @@ from domain.incident.codes import CriteriaOutcome
 from domain.incident.events import CriteriaAssessed, IncidentClosed, IncidentNotified, NotificationWithdrawn
 from domain.incident.guards import check_speaker
 from domain.incident.kinds import Course, IncidentEvent, Notifying, Opening, Telling, subject_of
-from domain.incident.rules import CORRECTION, CRITERIA_NOT_MET, DEATH_UNTOLD, DELAY_UNTOLD, NOTIFIED_ELSEWHERE
+from domain.incident.rules import CORRECTION, CRITERIA_NOT_MET, DEATH_UNTOLD, DELAY_UNTOLD, NOTIFIED_ELSEWHERE, PARTNERS_UNTOLD
 from domain.incident.state import (
     Assessed,
     Closed,
@@ -104,6 +104,7 @@ def open_rules(state: Incident) -> frozenset[Rule]:
     broken = {
         DEATH_UNTOLD: telling.deaths_untold(facts),
         DELAY_UNTOLD: telling.delays_untold(facts),
+        PARTNERS_UNTOLD: facts.are_partners_untold,
         CRITERIA_NOT_MET: _unmet(state),
         NOTIFIED_ELSEWHERE: is_notified_elsewhere(state),
     }

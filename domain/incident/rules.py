@@ -122,6 +122,12 @@ CORRECTION: Final = rule(
 UNKNOWN_AGENCY: Final = rule(
     "incident.unknown_agency", "Those informed are other agencies of the partnership.", "Working Together 2018 ch. 4"
 )
+PARTNERS_UNTOLD: Final = rule(
+    "incident.partners_untold",
+    "Some of the safeguarding partners were told of the incident, and another was not.",
+    "Working Together 2018 ch. 4 and 2023 ch. 5",
+    mend="Tell every safeguarding partner of the shard, or its business unit.",
+)
 NOT_A_DEATH: Final = rule(
     "incident.not_a_death", "The case says that this child did not die: reclassify it first.", "Hub rule: what cannot be true"
 )
@@ -140,7 +146,8 @@ DEATH_UNTOLD: Final = rule(
 UNKNOWN_CLOCK: Final = rule("incident.unknown_clock", "A delay names a clock from K1 to K19 (K5A or K5B).", "Hub rule: clocks")
 DELAY_UNTOLD: Final = rule(
     "incident.delay_untold",
-    "A delay of publication was explained without giving the reasons to both the Panel and the Secretary of State.",
+    "A delay of publication, to the day last expected, was explained without giving the reasons to both the Panel and the Secretary"
+    " of State.",
     "Working Together 2018 ch. 4 (publication within six months, or reasons to the Panel and Secretary of State)",
     mend="Explain the delay of publication to both.",
 )

@@ -73,6 +73,14 @@ class Informed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Delay:
+    """A delay of publication was explained: to which day, and to whom."""
+
+    expected_on: date
+    told: frozenset[Recipient]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """What a case knows at every stage."""
 
@@ -83,9 +91,11 @@ class Facts:
     judgements: Mapping[EventId, Judgement] = field(default_factory=dict)
     """By the event that made the judgement, in order; a correction replaces in place."""
     informed: Mapping[EventId, Informed] = field(default_factory=dict)
+    are_partners_untold: bool = False
+    """Whether the last event that told anybody left a safeguarding partner untold: it was judged with the partnership of its day."""
     deaths: Mapping[EventId, Death] = field(default_factory=dict)
-    publication_delays: Mapping[EventId, frozenset[Recipient]] = field(default_factory=dict)
-    """Who was told of each explained delay of publication (clock K10)."""
+    publication_delays: Mapping[EventId, Delay] = field(default_factory=dict)
+    """Each explained delay of publication (clock K10), in order; a correction replaces in place."""
     proceedings: Mapping[RequestId, Proceeding] = field(default_factory=dict)
     duplicates: Mapping[EventId, CaseId] = field(default_factory=dict)
 

@@ -27,18 +27,19 @@ from domain.incident.rules import (
     IMPOSSIBLE_TIMES,
     NOT_A_COUNCIL,
     NOT_A_DEATH,
+    PARTNERS_UNTOLD,
     UNKNOWN_AGENCY,
     UNKNOWN_CHILD,
     UNKNOWN_CLOCK,
 )
-from domain.incident.state import Death, Facts, Incident, Informed, Unknown, facts_of, notification_of, notified_part, with_facts
+from domain.incident.state import Death, Delay, Facts, Incident, Informed, Unknown, facts_of, notification_of, notified_part, with_facts
 from domain.kernel.copies import replace
 from domain.kernel.decider import Context
 from domain.kernel.events import Recorded, london_day
 from domain.kernel.ids import AgencyId, ChildId, EventId
 from domain.kernel.rules import Finding
 from domain.kernel.times import done_on
-from domain.partnership.state import Partnership, is_council, leads
+from domain.partnership.state import Established, Partnership, is_council, leads
 
 CLOCKS: Final = frozenset({f"K{number}" for number in range(1, 20) if number != 5} | {"K5A", "K5B"})
 PUBLICATION_CLOCK: Final = "K10"
@@ -52,15 +53,15 @@ DeathTold = LookedAfterChildDeathNotified | CareLeaverDeathNotified
 
 
 def admit(state: Incident, event: Telling, context: Context, partnership: Partnership) -> tuple[Finding, ...]:
-    """Judge who is said to have been told; a death or a delay of publication not told to everybody is a finding."""
+    """Judge who is said to have been told; an incident, a death or a delay of publication not told to everybody is a finding."""
     match event:
         case PartnersInformed() | OtherAreaInformed():
             _check_informed(state, event, context, partnership)
-            return ()
+            return _judge_informed(state, event, context, partnership)
         case LookedAfterChildDeathNotified() | CareLeaverDeathNotified():
             return _judge_death(state, event, context)
         case DelayExplained():
-            return _judge_delay(state, event)
+            return _judge_delay(state, event, context)
         case _:
             assert_never(event)
 
@@ -77,6 +78,20 @@ def _check_informed(state: Incident, event: PartnersInformed | OtherAreaInformed
         refuse_if(not told or bool(strangers), UNKNOWN_AGENCY)
     before = [informed.told for informed in facts_of(state).informed.values() if informed.council == context.agency_id]
     check_first(told <= frozenset().union(*before), event, CHANGES_NOTHING)
+
+
+def _judge_informed(
+    state: Incident, event: PartnersInformed | OtherAreaInformed, context: Context, partnership: Partnership
+) -> tuple[Finding, ...]:
+    """Judge whether all safeguarding partners know; who tells another area is asked only what was found before."""
+    facts = facts_of(state)
+    if not isinstance(partnership, Established) or (isinstance(event, OtherAreaInformed) and not facts.are_partners_untold):
+        return ()
+    corrected = _corrected(facts, event)
+    before = [informed.told | {informed.council} for root, informed in facts.informed.items() if root != corrected]
+    told = _told(event).union({context.agency_id}, *before)
+    knows_all = partnership.business_unit in told or told >= set(partnership.partners)
+    return () if knows_all else (Finding(rule=PARTNERS_UNTOLD),)
 
 
 def _told(event: PartnersInformed | OtherAreaInformed) -> frozenset[AgencyId]:
@@ -144,15 +159,25 @@ def _check_child_died(state: Incident, event: DeathTold) -> None:
         refuse_if(child.legal_status in contrary, CARE_STATUS)
 
 
-def _judge_delay(state: Incident, event: DelayExplained) -> tuple[Finding, ...]:
+def _judge_delay(state: Incident, event: DelayExplained, context: Context) -> tuple[Finding, ...]:
     check_stage(state, event, *BEGUN)
     refuse_if(event.clock not in CLOCKS, UNKNOWN_CLOCK)
     check_words(event.explanation)
     if event.clock != PUBLICATION_CLOCK:
         return ()
     facts = facts_of(state)
-    missing = DELAY_RECIPIENTS - told_of_delay(facts, but=_corrected(facts, event)) - frozenset(event.told)
-    return (Finding(rule=DELAY_UNTOLD),) if missing else ()
+    delays = {**facts.publication_delays, _corrected(facts, event) or context.event_id: _delay(event)}
+    return (Finding(rule=DELAY_UNTOLD),) if _not_told(delays) else ()
+
+
+def _delay(event: DelayExplained) -> Delay:
+    return Delay(expected_on=event.expected_on, told=frozenset(event.told))
+
+
+def _not_told(delays: Mapping[EventId, Delay]) -> frozenset[Recipient]:
+    """Return who was not given the reasons for the delay to the day that is expected last; whoever gave them."""
+    newest = [*delays.values()][-1]
+    return DELAY_RECIPIENTS.difference(*(delay.told for delay in delays.values() if delay.expected_on == newest.expected_on))
 
 
 def _corrected(facts: Facts, event: Telling) -> EventId | None:
@@ -167,19 +192,14 @@ def told_of_death(facts: Facts, child_id: ChildId, but: EventId | None = None) -
     return frozenset[Recipient]().union(*(death.told for root, death in facts.deaths.items() if death.child_id == child_id and root != but))
 
 
-def told_of_delay(facts: Facts, but: EventId | None = None) -> frozenset[Recipient]:
-    """Return who was given reasons for a delay of publication, by every event ``but`` one."""
-    return frozenset[Recipient]().union(*(told for root, told in facts.publication_delays.items() if root != but))
-
-
 def deaths_untold(facts: Facts) -> bool:
     """Tell whether the Secretary of State or Ofsted was not told of a death that was told to anybody."""
     return any(DEATH_RECIPIENTS - told_of_death(facts, death.child_id) for death in facts.deaths.values())
 
 
 def delays_untold(facts: Facts) -> bool:
-    """Tell whether the Panel or the Secretary of State was not given the reasons for an explained delay of publication."""
-    return bool(facts.publication_delays) and not told_of_delay(facts) >= DELAY_RECIPIENTS
+    """Tell whether the Panel or the Secretary of State was not given the reasons for the delay of publication as last explained."""
+    return bool(facts.publication_delays) and bool(_not_told(facts.publication_delays))
 
 
 def evolve(state: Incident, event: Telling, recorded: Recorded) -> Incident:
@@ -189,7 +209,7 @@ def evolve(state: Incident, event: Telling, recorded: Recorded) -> Incident:
     match event:
         case PartnersInformed() | OtherAreaInformed():
             informed: Mapping[EventId, Informed] = {**facts.informed, root: Informed(council=recorded.agency_id, told=_told(event))}
-            return with_facts(state, replace(facts, informed=informed))
+            return with_facts(state, replace(facts, informed=informed, are_partners_untold=PARTNERS_UNTOLD.id in recorded.findings))
         case LookedAfterChildDeathNotified() | CareLeaverDeathNotified():
             before = facts.deaths.get(root)
             death = Death(
@@ -205,6 +225,6 @@ def evolve(state: Incident, event: Telling, recorded: Recorded) -> Incident:
         case DelayExplained():
             if event.clock != PUBLICATION_CLOCK:
                 return state
-            return with_facts(state, replace(facts, publication_delays={**facts.publication_delays, root: frozenset(event.told)}))
+            return with_facts(state, replace(facts, publication_delays={**facts.publication_delays, root: _delay(event)}))
         case _:
             assert_never(event)

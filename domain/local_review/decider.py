@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Final, assert_never, cast, get_args
 
-from domain.incident.state import incident_in, incident_stream, is_withdrawn
+from domain.incident.state import incident_in, incident_stream, is_withdrawn, notification_of
 from domain.kernel.agencies import AgencyKind
 from domain.kernel.corrections import check_correction, is_correction
 from domain.kernel.decider import Context, Decider
@@ -79,6 +80,7 @@ def admit(state: LocalReview, said: Event, context: Context) -> tuple[Finding, .
     if isinstance(state, Unknown) and not isinstance(event, LocalReviewInitiated):
         raise Refused(rules.NOT_INITIATED)
     _check_day(facts_of(state), event, context)
+    _check_said_days(facts_of(state), event, context)
     check_correction(facts_of(state).said, event, gist_of(event).thing, context, rules.CORRECTION)
     if not is_correction(event):
         _check_step(state, event, context)
@@ -113,6 +115,20 @@ def _check_day(facts: Facts, event: LocalReviewEvent, context: Context) -> None:
     for rule, former in stands_on.items():
         if former is not None and day < former.scored_on:
             raise Refused(rule, f"history told of a day before that of {former.event_type}")
+
+
+def _check_said_days(facts: Facts, event: LocalReviewEvent, context: Context) -> None:
+    """Refuse a decision of a day before the incident, and a plan for a day before the decision."""
+    if isinstance(event, LocalReviewInitiated):
+        notification = notification_of(incident_in(context.others, identity_of(context.stream)))
+        if notification is not None and event.decided_on < notification.incident_on.day:
+            raise Refused(
+                rules.IMPOSSIBLE_DAYS, f"decided_on is before {notification.incident_on.day.isoformat()}, the day of the incident"
+            )
+    elif isinstance(event, PublicationScheduled | PublicationRescheduled):
+        for initiated in facts.of(LocalReviewInitiated):
+            if any(event.planned_on < date.fromisoformat(decided_on) for decided_on in initiated.values):
+                raise Refused(rules.IMPOSSIBLE_DAYS, f"planned_on is before {initiated.values[0]}, when the review was decided")
 
 
 def _check_step(state: LocalReview, event: LocalReviewEvent, context: Context) -> None:

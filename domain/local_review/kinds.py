@@ -72,6 +72,8 @@ WORK: Final[tuple[type[Event], ...]] = (*get_args(Working), *get_args(Listening)
 def gist_of(event: LocalReviewEvent) -> Gist:
     """Return what later events are judged by."""
     match event:
+        case LocalReviewInitiated():
+            gist = Gist(values=(event.decided_on.isoformat(),))
         case ReviewerAppointed() | ReviewerRemoved() | ConflictDeclared():
             gist = Gist(thing=event.reviewer_id)
         case ReportCompleted():
@@ -87,8 +89,7 @@ def gist_of(event: LocalReviewEvent) -> Gist:
         case RecommendationMade():
             gist = Gist(thing=event.recommendation_id)
         case (
-            LocalReviewInitiated()
-            | TermsOfReferenceAgreed()
+            TermsOfReferenceAgreed()
             | MethodAgreed()
             | FamilyInformed()
             | FamilyViewsReceived()

@@ -38,6 +38,11 @@ CONTRADICTION: Final = rule(
 CORRECTION: Final = rule(
     "local_review.correction", "A correction points at an earlier event of the same type, stream, agency and subject matter.", _HUB
 )
+IMPOSSIBLE_DAYS: Final = rule(
+    "local_review.impossible_days",
+    "No local review is decided before its incident happened, and no publication is planned for a day before that decision.",
+    "Hub rule: what cannot be true",
+)
 NEEDS_REVIEWER: Final = rule("local_review.needs_reviewer", "Only a reviewer who was appointed is removed or has a conflict.", _SI)
 NEEDS_DRAFT: Final = rule("local_review.needs_draft", "A comment is on a draft or on the report.", _S16F)
 NEEDS_REPORT: Final = rule(
@@ -102,6 +107,7 @@ REFUSALS: Final = (
     FINISHED,
     CONTRADICTION,
     CORRECTION,
+    IMPOSSIBLE_DAYS,
     NEEDS_REVIEWER,
     NEEDS_DRAFT,
     NEEDS_REPORT,

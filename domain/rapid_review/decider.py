@@ -161,12 +161,24 @@ def _check_incident(state: RapidReview, event: RapidReviewEvent, context: Contex
     moves = context.imported and not isinstance(event, _NEEDS_NO_NOTIFICATION)  # what is said live gives no step an earlier day
     if moves and notification is not None and facts_of(state).scoring_day(event, context) < notification.done_on:
         raise Refused(rules.NEEDS_NOTIFICATION, "history told of a day before that of the notification")
+    if notification is not None:
+        _check_days(event, notification.incident_on.day)
     if not isinstance(event, RapidReviewOpened):
         return
     if not is_notified(incident):
         raise Refused(rules.NEEDS_NOTIFICATION)
     if care_leaver_only(incident):
         raise Refused(rules.CARE_LEAVER_ONLY)
+
+
+def _check_days(event: RapidReviewEvent, happened_on: date) -> None:
+    """Refuse what is said to have been done before the first day on which the incident may have happened."""
+    match event:
+        case MeetingHeld(held_on=day) | ChairAndScrutineerInformed(informed_on=day):
+            if day < happened_on:
+                raise Refused(rules.IMPOSSIBLE_DAYS, f"{day.isoformat()} is before {happened_on.isoformat()}, the day of the incident")
+        case _:
+            pass
 
 
 def _check_content(event: RapidReviewEvent) -> None:

@@ -52,6 +52,11 @@ CONTRADICTION: Final = rule(
 CORRECTION: Final = rule(
     "rapid_review.correction", "A correction points at an earlier event of the same type, stream, agency and subject matter.", _HUB
 )
+IMPOSSIBLE_DAYS: Final = rule(
+    "rapid_review.impossible_days",
+    "Nobody meets about an incident, or is told what was decided of it, before it happened.",
+    "Hub rule: what cannot be true",
+)
 NEEDS_MEETING: Final = rule("rapid_review.needs_meeting", "Minutes are of a meeting that was recorded.", _CH4)
 NEEDS_LEARNING: Final = rule("rapid_review.needs_learning", "Only learning that was identified is disseminated.", _CH4)
 NEEDS_METHOD: Final = rule("rapid_review.needs_method", "A recommendation of another type of review names its method.", _CH4)
@@ -104,6 +109,7 @@ REFUSALS: Final = (
     NOT_OPEN,
     CONTRADICTION,
     CORRECTION,
+    IMPOSSIBLE_DAYS,
     NEEDS_MEETING,
     NEEDS_LEARNING,
     NEEDS_METHOD,

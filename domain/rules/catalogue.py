@@ -17,7 +17,7 @@ from domain.kernel.agencies import AgencyKind
 from domain.kernel.ids import ClockId
 from domain.rules.facts import Attribute, Wanted, wanted
 
-ENGINE_VERSION: Final = "3"
+ENGINE_VERSION: Final = "4"
 """Changes whenever the same data and the same history would give other deadlines."""
 
 

@@ -353,7 +353,8 @@ def test_an_area_is_found_by_its_category() -> None:
 
 def test_every_rule_has_words_and_an_authority_and_every_finding_a_remedy() -> None:
     assert [identity for identity, one in RULES.items() if one.id != identity or not one.words or not one.source] == []
-    findings = {"incident.criteria_not_met", "incident.death_untold", "incident.delay_untold", "incident.notified_elsewhere"}
+    untold = {"incident.death_untold", "incident.delay_untold", "incident.partners_untold"}
+    findings = {"incident.criteria_not_met", "incident.notified_elsewhere", *untold}
     assert {identity for identity in RULES if identity.startswith("incident.") and RULES[identity].mend} == findings
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -79,6 +80,8 @@ def test_late_publication_needs_reasons_given_to_panel_and_secretary_of_state() 
     case.live("2024-10-02", a_delay("K10", told=(Recipient.SECRETARY_OF_STATE,)), by=BUSINESS_UNIT)
     assert finding_ids(case, "2024-10-02") == []
     assert case.stands("K10", "2024-10-02") == "overdue by 3 working days"
+    case.live("2024-12-02", replace(a_delay("K10", told=()), expected_on=date(2025, 3, 3)), by=BUSINESS_UNIT)
+    assert finding_ids(case, "2024-12-03") == ["deadline.late_without_reasons"]
 
 
 def test_published_late_without_reasons_is_a_finding_still() -> None:
@@ -202,6 +205,22 @@ def test_a_request_is_answered_by_sharing_a_nil_return_or_a_refusal(answer: Even
     assert (clock.owed_by, clock.owed_to, clock.due_on) == (SCHOOL, BUSINESS_UNIT, date(2024, 3, 18))
     case.live("2024-03-18", answer, by=SCHOOL)
     assert case.stands(clock.instance_id) == "met on time"
+
+
+@pytest.mark.parametrize(("answered", "stands"), [("2024-03-03", "overdue by 1 working day"), ("2024-03-04", "met on time")])
+def test_history_from_before_a_request_does_not_answer_it(answered: str, stands: str) -> None:
+    case = asked()
+    case.imported(answered, NilReturn(request_id=REQUEST, searched="All."), by=SCHOOL)
+    assert case.stands(f"K17:{REQUEST}", "2024-03-19") == stands
+
+
+def test_what_was_shared_before_a_request_answers_it_once_it_is_said_to() -> None:
+    case = Case()
+    shared = case.live("2024-03-01", a_share(), by=SCHOOL)
+    case.live("2024-03-04", an_information_request(due_on=date(2024, 3, 18)), by=BUSINESS_UNIT)
+    case.live("2024-03-05", a_share(request_id=REQUEST, details=corrects(shared.event_id)), by=SCHOOL)
+    assert case.stands(f"K17:{REQUEST}", "2024-03-19") == "met on time"
+    assert case.clock(f"K17:{REQUEST}").stopped_at == at("2024-03-05")
 
 
 def test_an_answer_of_somebody_else_or_to_nothing_stops_no_request() -> None:

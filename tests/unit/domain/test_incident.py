@@ -40,7 +40,7 @@ from domain.incident.events import (
     SafetyActionTaken,
     SuspectedAbuse,
 )
-from domain.incident.rules import RULES
+from domain.incident.rules import PARTNERS_UNTOLD, RULES
 from domain.incident.state import (
     Assessed,
     Closed,
@@ -164,6 +164,7 @@ def test_the_stages_of_a_case() -> None:
 
 
 ADDED = ChildAdded(child=a_sibling(), reason="A sibling was hurt too.")
+EVERYBODY = (ICB, POLICE, SECOND_COUNCIL)
 BEGUN: set[type[Incident]] = {Referred, Assessed, Notified, Withdrawn, Closed}
 PLACES: list[tuple[Event, str, set[type[Incident]]]] = [
     (a_referral(), HOSPITAL, {Unknown, Referred, Assessed, Notified}),
@@ -175,7 +176,7 @@ PLACES: list[tuple[Event, str, set[type[Incident]]]] = [
     (amended(place=PlaceKind.HOSPITAL), COUNCIL, {Notified, Withdrawn, Closed}),
     (reclassified(NotificationType.OTHER, a_harmed_child()), COUNCIL, {Notified}),
     (a_withdrawal(), COUNCIL, {Notified}),
-    (PartnersInformed(partners=(ICB,)), COUNCIL, BEGUN),
+    (PartnersInformed(partners=EVERYBODY), COUNCIL, BEGUN),
     (OtherAreaInformed(authority=OTHER_COUNCIL), COUNCIL, BEGUN),
     (a_looked_after_death(), COUNCIL, {Unknown, *BEGUN}),
     (a_care_leaver_death(), COUNCIL, {Unknown, *BEGUN}),
@@ -711,8 +712,8 @@ def test_the_partners_informed_are_others_of_the_partnership() -> None:
 def test_who_was_informed_is_not_informed_again() -> None:
     informed = recorded(PartnersInformed(partners=(ICB,)), by=COUNCIL, event_id=an_event_id(8))
     SPEC.given(REFERRED, informed).when(PartnersInformed(partners=(ICB,)), by=COUNCIL).refused("incident.changes_nothing")
-    SPEC.given(REFERRED, informed).when(PartnersInformed(partners=(ICB, POLICE)), by=COUNCIL).then()
-    SPEC.given(REFERRED, informed).when(PartnersInformed(partners=(ICB,)), by=SECOND_COUNCIL).then()
+    SPEC.given(REFERRED, informed).when(PartnersInformed(partners=EVERYBODY), by=COUNCIL).then()
+    SPEC.given(REFERRED, informed).when(PartnersInformed(partners=(ICB,)), by=SECOND_COUNCIL).then("incident.partners_untold")
     other = recorded(OtherAreaInformed(authority=OTHER_COUNCIL), by=COUNCIL)
     SPEC.given(REFERRED, other).when(OtherAreaInformed(authority=OTHER_COUNCIL), by=COUNCIL).refused("incident.changes_nothing")
 
@@ -720,7 +721,29 @@ def test_who_was_informed_is_not_informed_again() -> None:
 def test_a_correction_replaces_who_was_informed() -> None:
     informed = recorded(PartnersInformed(partners=(ICB,)), by=COUNCIL, event_id=an_event_id(8))
     event = PartnersInformed(partners=(POLICE,), details=corrects(an_event_id(8)))
-    assert named_agencies(SPEC.given(REFERRED, informed).when(event, by=COUNCIL).then().state) == {POLICE}
+    outcome = SPEC.given(REFERRED, informed).when(event, by=COUNCIL).then("incident.partners_untold")
+    assert named_agencies(outcome.state) == {POLICE}
+
+
+def test_a_partner_who_is_not_told_while_others_are_is_a_finding_until_that_partner_knows() -> None:
+    some = PartnersInformed(partners=(ICB, SECOND_COUNCIL))
+    outcome = SPEC.given(REFERRED).when(some, by=COUNCIL).then("incident.partners_untold")
+    assert [rule.id for rule in DECIDER.open_rules(outcome.state)] == ["incident.partners_untold"]
+    told = replace(recorded(some, by=COUNCIL, event_id=an_event_id(8)), findings=(PARTNERS_UNTOLD.id,))
+    for rest in ((POLICE,), (BUSINESS_UNIT,)):
+        SPEC.given(REFERRED, told).when(PartnersInformed(partners=rest), by=COUNCIL).then().mends("incident.partners_untold")
+    by_another = PartnersInformed(partners=(POLICE,))
+    SPEC.given(REFERRED, told).when(by_another, by=SECOND_COUNCIL).then().mends("incident.partners_untold")
+    corrected = PartnersInformed(partners=EVERYBODY, details=corrects(an_event_id(8)))
+    SPEC.given(REFERRED, told).when(corrected, by=COUNCIL).then().mends("incident.partners_untold")
+
+
+def test_a_council_of_the_partnership_that_is_told_as_another_area_knows() -> None:
+    elsewhere = OtherAreaInformed(authority=SECOND_COUNCIL)
+    SPEC.given(REFERRED).when(elsewhere, by=COUNCIL).then()
+    told = replace(recorded(PartnersInformed(partners=(ICB, POLICE)), by=COUNCIL), findings=(PARTNERS_UNTOLD.id,))
+    SPEC.given(REFERRED, told).when(elsewhere, by=COUNCIL).then().mends("incident.partners_untold")
+    SPEC.given(REFERRED, told).when(OtherAreaInformed(authority=OTHER_COUNCIL), by=COUNCIL).then("incident.partners_untold")
 
 
 def test_another_area_is_another_council() -> None:
@@ -739,7 +762,7 @@ def test_a_looked_after_death_is_told_to_both_or_it_is_a_finding() -> None:
     SPEC.given().when(a_care_leaver_death(told=()), by=COUNCIL).then("incident.death_untold")
 
 
-@pytest.mark.parametrize("event", [assessed(), PartnersInformed(partners=(ICB,)), OtherAreaInformed(authority=OTHER_COUNCIL)])
+@pytest.mark.parametrize("event", [assessed(), PartnersInformed(partners=EVERYBODY), OtherAreaInformed(authority=OTHER_COUNCIL)])
 def test_nobody_judges_or_tells_of_an_incident_in_history_from_before_knowing_of_it(event: Event) -> None:
     before = replace(event, details=done(AWARE_AT - timedelta(days=1)))
     SPEC.given(KNOWN).when(before, by=COUNCIL, imported=True).refused("incident.impossible_times")
@@ -862,6 +885,12 @@ def test_a_delay_of_publication_is_told_to_panel_and_secretary_of_state_or_is_a_
     told = recorded(half, event_id=an_event_id(8))
     SPEC.given(NOTIFIED, told).when(a_delay(told=(Recipient.SECRETARY_OF_STATE,)), by=BUSINESS_UNIT).then().mends("incident.delay_untold")
     SPEC.given(NOTIFIED, told).when(replace(a_delay(), details=corrects(an_event_id(8))), by=BUSINESS_UNIT).then().mends(
+        "incident.delay_untold"
+    )
+    further = replace(a_delay(told=()), expected_on=date(2025, 1, 6))
+    whole = recorded(a_delay(), event_id=an_event_id(9))
+    SPEC.given(NOTIFIED, whole).when(further, by=BUSINESS_UNIT).then("incident.delay_untold")
+    SPEC.given(NOTIFIED, whole, recorded(further)).when(replace(a_delay(), expected_on=further.expected_on), by=BUSINESS_UNIT).then().mends(
         "incident.delay_untold"
     )
     other_clock = replace(a_delay("K5B"), details=corrects(an_event_id(8)))

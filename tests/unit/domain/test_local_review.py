@@ -220,6 +220,17 @@ def stage(given: Given[LocalReview]) -> str:
 # ── a whole review ──
 
 
+def test_a_review_is_decided_after_its_incident_and_published_after_that() -> None:
+    happened_on = date(2024, 2, 28)
+    start().when(LocalReviewInitiated(decided_on=happened_on - timedelta(days=1))).refused(rules.IMPOSSIBLE_DAYS)
+    start().when(LocalReviewInitiated(decided_on=happened_on)).then()
+    begun = after(start(), Step(INITIATED, event_id=MISTAKE))
+    begun.when(LocalReviewInitiated(decided_on=happened_on - timedelta(days=1), details=corrects(MISTAKE))).refused(rules.IMPOSSIBLE_DAYS)
+    begun.when(PublicationScheduled(planned_on=INITIATED.decided_on - timedelta(days=1))).refused(rules.IMPOSSIBLE_DAYS)
+    scheduled = after(begun, Step(PublicationScheduled(planned_on=INITIATED.decided_on)))
+    scheduled.when(replace(RESCHEDULED, planned_on=happened_on)).refused(rules.IMPOSSIBLE_DAYS)
+
+
 def test_a_flawless_review_is_admitted_without_a_finding_and_ends_published() -> None:
     given = after(start(), *FLAWLESS)
     assert [one.findings for one in given.history] == [()] * len(FLAWLESS)

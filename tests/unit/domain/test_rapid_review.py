@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -204,6 +205,14 @@ def test_no_history_is_told_of_a_day_before_the_notification(event: Event) -> No
 @pytest.mark.parametrize("event", [RETURNED, MET, IDENTIFIED])
 def test_history_tells_of_what_agencies_did_before_the_notification(event: Event) -> None:
     opened().when(replace(event, details=done(datetime(2024, 3, 3, 12, tzinfo=UTC))), imported=True).then()
+
+
+@pytest.mark.parametrize("said", [lambda day: replace(MET, held_on=day), lambda day: ChairAndScrutineerInformed(informed_on=day)])
+def test_nobody_met_or_was_told_of_a_decision_before_the_incident(said: Callable[[date], Event]) -> None:
+    happened_on = date(2024, 2, 28)
+    given = after(opened(), Step(decided()))
+    given.when(said(happened_on - timedelta(days=1))).refused(rules.IMPOSSIBLE_DAYS)
+    assert given.when(said(happened_on)).refusal is None
 
 
 def test_a_step_is_put_right_live_though_the_notification_is_of_a_later_day_by_now() -> None:
