@@ -10,6 +10,7 @@ from domain.incident.codes import NotificationType
 from projections.oversight.body import Body
 from projections.oversight.cases import Case
 from projections.oversight.children_tables import age, ethnicity, gender
+from projections.oversight.finding_tables import findings
 from projections.oversight.incident_tables import (
     case_characteristics,
     category_of_death,
@@ -34,6 +35,7 @@ _INCIDENTS: Final = "incidents"
 _REVIEWS: Final = "rapid reviews"
 _CHILDREN: Final = "children"
 _LOCAL: Final = "local reviews"
+_BREACHES: Final = "times that a rule was found broken in a case"
 _NOT_EXCLUSIVE: Final = "incidents (rows do not exclude each other)"
 _OF_TYPE: Final = "incidents of the column's type"
 _SUMMER_HALF: Final = range(4, 10)
@@ -138,6 +140,7 @@ _DEFINITIONS: Final = (
         count=agreement,
         only=_is_received,
     ),
+    _incidents("findings", "Findings: what should not have happened, and whether it was mended", "none: counts only", findings, _BREACHES),
     Definition(
         number="local_reviews_initiated",
         title="Local reviews initiated",

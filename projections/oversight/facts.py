@@ -23,7 +23,7 @@ from domain.incident.codes import (
 )
 from domain.kernel.ids import AgencyId, CaseId, ChildId, Shard
 from projections.kernel.view import Tables
-from projections.oversight.tables import CHILDREN, COUNCILS, FACTS, NOTICES
+from projections.oversight.tables import CHILDREN, COUNCILS, FACTS, FINDINGS, NOTICES
 
 Place = tuple[str, int]
 """A shard and a position in it."""
@@ -91,6 +91,15 @@ class Fact:
     children: tuple[ChildFact, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """A rule was found broken in a case, or mended; it counts from the end of a London day on."""
+
+    rule: str
+    is_mended: bool
+    counts_on: date
+
+
 def facts_by_case(connection: Connection, tables: Tables) -> dict[CaseKey, tuple[Fact, ...]]:
     """Return the facts of every case, each case's in log order.
 
@@ -105,6 +114,15 @@ def facts_by_case(connection: Connection, tables: Tables) -> dict[CaseKey, tuple
         place = (row["shard"], row["position"])
         cases[row["shard"], row["case_id"]].append(Fact(**row, notice=notices.get(place), children=tuple(named.get(place, ()))))
     return {case: tuple(facts) for case, facts in cases.items()}
+
+
+def verdicts_by_case(connection: Connection, tables: Tables) -> dict[CaseKey, tuple[Verdict, ...]]:
+    """Return what was found broken and mended in every case, each case's in log order."""
+    cases: dict[CaseKey, list[Verdict]] = defaultdict(list)
+    for row in connection.execute(_ordered(tables, FINDINGS)).mappings():
+        verdict = Verdict(rule=row["rule"], is_mended=row["is_mended"], counts_on=row["counts_on"])
+        cases[row["shard"], row["case_id"]].append(verdict)
+    return {case: tuple(verdicts) for case, verdicts in cases.items()}
 
 
 def enrolled_councils(connection: Connection, tables: Tables) -> dict[AgencyId, str]:

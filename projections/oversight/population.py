@@ -8,7 +8,7 @@ from datetime import date
 
 from domain.kernel.ids import AgencyId
 from projections.oversight.cases import Case, case_as_at, is_unreadable
-from projections.oversight.facts import CaseKey, Fact
+from projections.oversight.facts import CaseKey, Fact, Verdict
 from projections.oversight.panel_table import Basis, Period
 from projections.oversight.review_clock import ReviewClock
 from projections.oversight.timeliness import ReviewTime, owes_review, review_time
@@ -25,6 +25,8 @@ class Population:
     """Cases whose notification cannot be read any more: nothing of them can be counted."""
     councils: frozenset[AgencyId]
     """Every council that was ever enrolled."""
+    verdicts: Mapping[CaseKey, Sequence[Verdict]]
+    """What was found broken and mended in every case, also past the count day."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +49,7 @@ class Counted:
 def population(
     facts: Mapping[CaseKey, Sequence[Fact]],
     councils: Mapping[AgencyId, str],
+    verdicts: Mapping[CaseKey, Sequence[Verdict]],
     count_day: date,
     clock: ReviewClock,
 ) -> Population:
@@ -59,6 +62,7 @@ def population(
         cases=tuple(case for case in composed if case is not None and case.withdrawn_on is None),
         unreadable=sum(is_unreadable(said, count_day) for said in facts.values()),
         councils=frozenset(councils),
+        verdicts=verdicts,
     )
 
 

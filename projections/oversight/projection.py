@@ -17,8 +17,8 @@ from domain.local_review.events import CopyProvided, LocalReviewInitiated
 from domain.rapid_review.events import DecisionMade, DecisionReconsidered
 from projections.kernel.rows import insert_rows
 from projections.kernel.view import Tables, View
-from projections.oversight.scope import HANDLES, IGNORES
-from projections.oversight.tables import CHILDREN, COUNCILS, FACTS, NOTICES, define
+from projections.oversight.scope import COMPOSED, HANDLES, IGNORES
+from projections.oversight.tables import CHILDREN, COUNCILS, FACTS, FINDINGS, NOTICES, define
 
 Row = dict[str, Any]
 
@@ -40,21 +40,27 @@ _UNSAID: Final[Row] = dict.fromkeys(
 
 
 def apply(connection: Connection, tables: Tables, batch: Sequence[Recorded]) -> None:
-    """Write one row for every event of a batch, and rows for what it says of notification and children; rows are only ever added."""
-    rows: dict[str, list[Row]] = {FACTS: [], NOTICES: [], CHILDREN: [], COUNCILS: []}
+    """Write one row for every event that a case is composed of, and rows for what any says of notification and children, breaks and mends.
+
+    Rows are only ever added.
+    """
+    rows: dict[str, list[Row]] = {FACTS: [], NOTICES: [], CHILDREN: [], COUNCILS: [], FINDINGS: []}
     for recorded in batch:
         if recorded.event_type == AgencyEnrolled.EVENT_TYPE:
             rows[COUNCILS] += _council_rows(recorded)
-        else:
+            continue
+        if recorded.event_type in COMPOSED:
             rows[FACTS].append(_fact_row(recorded))
-            if recorded.event_type in _DESCRIBE:
-                rows[NOTICES] += _notice_rows(recorded)
-                rows[CHILDREN] += _child_rows(recorded)
+        if recorded.event_type in _DESCRIBE:
+            rows[NOTICES] += _notice_rows(recorded)
+            rows[CHILDREN] += _child_rows(recorded)
+        if recorded.findings or recorded.mended:
+            rows[FINDINGS] += _finding_rows(recorded)
     for name, added in rows.items():
         insert_rows(connection, tables[name], added)
 
 
-OVERSIGHT: Final = View(name="oversight", version="3", define=define, handles=HANDLES, ignores=IGNORES, apply=apply)
+OVERSIGHT: Final = View(name="oversight", version="4", define=define, handles=HANDLES, ignores=IGNORES, apply=apply)
 """Its rows depend on neither rules nor calendar: days are counted when a table is, and every table names the versions it was counted by."""
 
 
@@ -171,3 +177,14 @@ def _council_rows(recorded: Recorded) -> list[Row]:
     if not isinstance(event, AgencyEnrolled) or event.kind is not AgencyKind.LOCAL_AUTHORITY:
         return []
     return [{"shard": recorded.shard, "position": recorded.position, "agency_id": event.agency_id, "name": event.name}]
+
+
+def _finding_rows(recorded: Recorded) -> list[Row]:
+    """Return a row for every rule that an event broke, and for every one that it mended."""
+    counts_on = london_day(recorded.scored_at)
+    place = {"shard": recorded.shard, "position": recorded.position, "case_id": identity_of(recorded.stream), "counts_on": counts_on}
+    return [
+        {**place, "rule": rule, "is_mended": is_mended}
+        for rules, is_mended in ((recorded.findings, False), (recorded.mended, True))
+        for rule in rules
+    ]

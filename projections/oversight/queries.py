@@ -12,7 +12,7 @@ from projections.kernel.view import Tables
 from projections.oversight.case_list import CaseFilter, CasePage, line_of, page_of
 from projections.oversight.cases import case_as_at
 from projections.oversight.definitions import count_table, definition
-from projections.oversight.facts import enrolled_councils, facts_by_case
+from projections.oversight.facts import enrolled_councils, facts_by_case, verdicts_by_case
 from projections.oversight.panel_table import Basis, PanelTable, Period
 from projections.oversight.population import Population, population
 from projections.oversight.review_clock import ReviewClock
@@ -25,7 +25,8 @@ def panel_clock(rules: ClockRules | None = None, calendar: Calendar | None = Non
 
 def read_population(connection: Connection, tables: Tables, count_day: date, *, clock: ReviewClock | None = None) -> Population:
     """Compose every case at the end of ``count_day``, for any number of tables; raise ``OutsideCalendar`` for a day it does not cover."""
-    return population(facts_by_case(connection, tables), enrolled_councils(connection, tables), count_day, clock or panel_clock())
+    facts, councils = facts_by_case(connection, tables), enrolled_councils(connection, tables)
+    return population(facts, councils, verdicts_by_case(connection, tables), count_day, clock or panel_clock())
 
 
 def panel_table(

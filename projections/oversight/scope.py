@@ -19,7 +19,7 @@ def _names(*kinds: type[Event]) -> frozenset[str]:
     return frozenset(kind.EVENT_TYPE for kind in kinds)
 
 
-HANDLES: Final = _names(
+COMPOSED: Final = _names(
     agency.AgencyEnrolled,
     incident.IncidentNotified,
     incident.ChildAdded,
@@ -45,14 +45,9 @@ HANDLES: Final = _names(
     local_review.NonPublicationJustified,
     local_review.LocalReviewUnpublished,
 )
+"""What a case is composed of."""
 
-IGNORES: Final = _names(
-    access.AccessDenied,
-    access.CaseViewed,
-    agency.AgencySuspended,
-    agency.KeyRegistered,
-    agency.KeyRetired,
-    agency.KeyRevoked,
+JUDGED: Final = _names(
     incident.CareLeaverDeathNotified,
     incident.CaseReferred,
     incident.CriteriaAssessed,
@@ -86,8 +81,6 @@ IGNORES: Final = _names(
     local_review.ReviewerAppointed,
     local_review.ReviewerRemoved,
     local_review.TermsOfReferenceAgreed,
-    partnership.MembershipChanged,
-    partnership.PartnershipEstablished,
     rapid_review.AgencyReturnReceived,
     rapid_review.ChairAndScrutineerInformed,
     rapid_review.DecisionRecommended,
@@ -99,6 +92,20 @@ IGNORES: Final = _names(
     rapid_review.PanelAcknowledged,
     rapid_review.PartnerSignedOff,
     rapid_review.RapidReviewDrafted,
+)
+"""What only rules are found broken by, or mended."""
+
+HANDLES: Final = COMPOSED | JUDGED
+
+IGNORES: Final = _names(
+    access.AccessDenied,
+    access.CaseViewed,
+    agency.AgencySuspended,
+    agency.KeyRegistered,
+    agency.KeyRetired,
+    agency.KeyRevoked,
+    partnership.MembershipChanged,
+    partnership.PartnershipEstablished,
     sharing.EnforcementConsidered,
     sharing.FlagCleared,
     sharing.FlagRaised,

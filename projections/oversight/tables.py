@@ -13,6 +13,7 @@ FACTS: Final = "facts"
 NOTICES: Final = "notices"
 CHILDREN: Final = "children"
 COUNCILS: Final = "councils"
+FINDINGS: Final = "findings"
 
 
 def define(metadata: MetaData, prefix: str) -> Tables:
@@ -22,6 +23,7 @@ def define(metadata: MetaData, prefix: str) -> Tables:
         NOTICES: _notices(metadata, prefix),
         CHILDREN: _children(metadata, prefix),
         COUNCILS: _councils(metadata, prefix),
+        FINDINGS: _findings(metadata, prefix),
     }
 
 
@@ -98,4 +100,18 @@ def _councils(metadata: MetaData, prefix: str) -> Table:
         Column("position", BigInteger, primary_key=True, autoincrement=False),
         Column("agency_id", Text, nullable=False),
         Column("name", Text, nullable=False),
+    )
+
+
+def _findings(metadata: MetaData, prefix: str) -> Table:
+    """One row a rule that an event broke, or mended."""
+    return Table(
+        f"{prefix}{FINDINGS}",
+        metadata,
+        Column("shard", Text, primary_key=True),
+        Column("position", BigInteger, primary_key=True, autoincrement=False),
+        Column("rule", Text, primary_key=True),
+        Column("is_mended", Boolean, primary_key=True),
+        Column("case_id", Text, nullable=False),
+        Column("counts_on", Date, nullable=False),
     )

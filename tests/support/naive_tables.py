@@ -19,9 +19,11 @@ from zoneinfo import ZoneInfo
 import holidays
 
 from domain.agency.events import AgencyEnrolled
+from domain.areas import RULES
 from domain.incident.events import Child, ChildAdded, IncidentNotified, IncidentReclassified, NotificationAmended
 from domain.kernel.events import Recorded
 from domain.local_review.events import CopyProvided, LocalReviewInitiated
+from domain.local_review.rules import NEEDS_REPORT
 
 REPORT = json.loads(Path(__file__).parents[2].joinpath("projections/oversight/panel_2020.json").read_text(encoding="utf-8"))
 CLOSED = set(holidays.country_holidays("GB", subdiv="ENG", years=range(2012, 2029)))
@@ -194,7 +196,9 @@ def naive_tables(log: Sequence[Recorded], basis: str, first: date, last: date, c
     everyone = [case for case in (compose(events, count_day) for events in by_case.values()) if case is not None]
     councils = {one.event.agency_id for one in log if isinstance(one.event, AgencyEnrolled) and one.event.kind.value == "local_authority"}
     cases = [case for case in everyone if first <= (case.happened if basis == "occurred" else case.day_zero) <= last]
+    judged = [events for events in by_case.values() if (case := compose(events, count_day)) is not None and case in cases]
     return {
+        "findings": findings(judged, count_day),
         **incident_tables(cases),
         **children_tables(cases),
         **review_tables([case for case in everyone if not case.care_leaver], first, last, count_day),
@@ -202,6 +206,24 @@ def naive_tables(log: Sequence[Recorded], basis: str, first: date, last: date, c
         **local_tables(everyone, first, last),
         "areas": areas(cases, councils),
     }
+
+
+def findings(cases: Sequence[Sequence[Recorded]], count_day: date) -> Rows:
+    """How often each rule went from kept to broken in a case by the end of the day, and back."""
+    rows = []
+    for rule in [one for one in RULES.values() if one.mend and one is not NEEDS_REPORT]:
+        broke = repaired = 0
+        for events in cases:
+            is_broken = False
+            for one in sorted(events, key=lambda one: one.position):
+                if london(one.scored_at) > count_day:
+                    continue
+                broke += rule.id in one.findings and not is_broken
+                repaired += rule.id in one.mended and is_broken
+                is_broken = (is_broken or rule.id in one.findings) and rule.id not in one.mended
+        rows.append((rule.words, (broke, repaired, broke - repaired)))
+    rows.append(("Total", tuple(sum(cells[place] for _, cells in rows) for place in range(3))))  # type: ignore[arg-type]
+    return [(label, tuple(map(str, cells))) for label, cells in rows]
 
 
 def listed(labels: Iterable[str], codes: Iterable[str], found: Sequence[str | None], places: int) -> Rows:

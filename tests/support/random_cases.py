@@ -12,6 +12,7 @@ from random import Random
 from typing import Final
 
 from domain.agency.events import AgencyEnrolled
+from domain.incident import rules as incident_rules
 from domain.incident.codes import (
     Characteristic,
     CloseReason,
@@ -43,6 +44,7 @@ from domain.incident.events import (
 from domain.kernel.agencies import AgencyKind, kind_of
 from domain.kernel.events import Correction, Details, Event, Precision, Recorded, When
 from domain.kernel.ids import AgencyId, CaseId, ChildId, EventId, Shard, Stream
+from domain.local_review import rules as local_review_rules
 from domain.local_review.events import (
     CopyKind,
     CopyProvided,
@@ -55,6 +57,7 @@ from domain.local_review.events import (
     PublicationDeclined,
     PublicationScheduled,
 )
+from domain.rapid_review import rules as rapid_review_rules
 from domain.rapid_review.events import (
     Decision,
     DecisionMade,
@@ -69,6 +72,10 @@ from domain.rapid_review.events import (
 
 COUNCILS: Final = tuple(AgencyId(f"la-E099999{number:02}") for number in range(12))
 SHARDS: Final = (Shard("eastmoor"), Shard("northmoor"), Shard("westmoor"))
+FINDINGS: Final = sorted(
+    [rule.id for rule in incident_rules.RULES if rule.mend]
+    + [rule.id for rule in (*rapid_review_rules.FINDINGS, *local_review_rules.FINDINGS)]
+)
 IMPORTED_ON: Final = datetime(2025, 3, 3, 9, 0, tzinfo=UTC)
 
 _EDGES: Final = (
@@ -154,6 +161,7 @@ def _placed(rng: Random, shard: Shard, steps: list[tuple[CaseId, Step]], gone: s
     log = []
     for position, (case_id, step) in enumerate(ordered, start=1):
         stream = f"{step.category}-{case_id}"
+        judged = rng.sample(FINDINGS, k=rng.choice((0, 0, 1, 3)))
         versions[stream] = versions.get(stream, 0) + 1
         recorded_at = IMPORTED_ON + timedelta(milliseconds=position) if step.imported else step.at
         log.append(
@@ -169,6 +177,8 @@ def _placed(rng: Random, shard: Shard, steps: list[tuple[CaseId, Step]], gone: s
                 signed_at=recorded_at,
                 recorded_at=recorded_at,
                 event=None if case_id in gone or rng.random() < 0.002 else step.event,
+                findings=tuple(judged[:2]),
+                mended=tuple(judged[2:] if rng.random() < 0.5 else rng.sample(FINDINGS, k=1) if not judged else ()),
             )
         )
     return log

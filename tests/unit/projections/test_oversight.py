@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from importlib import import_module
@@ -15,9 +16,9 @@ from hypothesis import strategies as st
 
 from domain.calendar import OutsideCalendar
 from domain.incident.codes import DeathCategory, HarmCategory, NotificationType
-from domain.incident.events import ChildAdded, IncidentReclassified, NotificationAmended
+from domain.incident.events import ChildAdded, IncidentReclassified, NotificationAmended, PartnersInformed
 from domain.kernel.events import EVENT_TYPES, Event, Precision, Recorded, When
-from domain.kernel.ids import ChildId
+from domain.kernel.ids import ChildId, RuleId
 from domain.local_review.events import (
     CopyKind,
     CopyProvided,
@@ -39,9 +40,11 @@ from tests.support.builders import (
     BUSINESS_UNIT,
     CASE,
     COUNCIL,
+    ICB,
     OTHER_CASE,
     OTHER_COUNCIL,
     PANEL,
+    POLICE,
     SHARD,
     SIBLING,
     a_care_leaver,
@@ -559,10 +562,28 @@ def test_half_a_percent_rounds_up_and_there_is_no_percent_of_nothing() -> None:
     ]
 
 
+def test_findings_are_counted_until_they_are_mended_also_of_events_that_say_nothing_else_of_the_case() -> None:
+    log = notified_log()
+    told = log.live(PartnersInformed(partners=(ICB,)), date(2024, 3, 5))
+    log.events[-1] = replace(told, findings=(RuleId("incident.partners_untold"), RuleId("incident.of_an_older_hub")))
+    rest = log.live(PartnersInformed(partners=(POLICE,)), date(2024, 3, 12))
+    log.events[-1] = replace(rest, mended=(RuleId("incident.partners_untold"),))
+    counts = [
+        {row.key: row.cells for row in log.table("findings", day).all_rows() if any(row.cells)}
+        for day in (date(2024, 3, 4), date(2024, 3, 11), date(2024, 3, 12))
+    ]
+    older = {"incident.of_an_older_hub": (1, 0, 1)}
+    assert counts == [
+        {},
+        {"incident.partners_untold": (1, 0, 1), **older, "total": (2, 0, 2)},
+        {"incident.partners_untold": (1, 1, 0), **older, "total": (2, 1, 1)},
+    ]
+
+
 def test_every_table_serialises_without_floats() -> None:
     with filled(random_log(7, cases=30)) as (connection, tables):
         counted = [panel_table(connection, tables, number, Period.year(2020), date(2026, 1, 5)) for number in TABLES]
-    assert len(counted) == 18
+    assert len(counted) == 19
     for table in counted:
         text = json.dumps(table.as_document())
         assert json.loads(text, parse_float=pytest.fail) == table.as_document()
