@@ -18,7 +18,7 @@ from projections.deadlines.tables import CASES, FACTS, INSTANCES, MEMBERS, TERMS
 from projections.kernel.rows import insert_rows
 from projections.kernel.view import Tables, View
 
-_CODE_VERSION: Final = "2"
+_CODE_VERSION: Final = "3"
 _CASES_A_QUERY: Final = 500
 
 
@@ -45,7 +45,7 @@ def apply(rulebook: Rulebook, connection: Connection, tables: Tables, batch: Seq
         if fact is not None:
             new[fact.case_id].append(fact)
         elif recorded.event_type in PARTNERSHIP_EVENTS:
-            _set_members(connection, tables, recorded)
+            _add_members(connection, tables, recorded)
     touched = set(new)
     if any(recorded.event_type in PARTNERSHIP_EVENTS for recorded in batch):
         # A partnership's own terms bear on the clocks of all its cases.
@@ -97,11 +97,8 @@ def _write_clocks(
     insert_rows(connection, tables[INSTANCES], instances)
 
 
-def _set_members(connection: Connection, tables: Tables, recorded: Recorded) -> None:
-    """Replace the members and terms of a partnership; an event whose body is gone leaves them as they were.
-
-    A correction of any list but the newest leaves the members: ``said_in`` names the events that said the newest.
-    """
+def _add_members(connection: Connection, tables: Tables, recorded: Recorded) -> None:
+    """Add a list of members of a partnership, and set its terms; an event whose body is gone leaves both as they were."""
     event = recorded.event
     if not isinstance(event, PartnershipEstablished | MembershipChanged):
         return
@@ -109,24 +106,20 @@ def _set_members(connection: Connection, tables: Tables, recorded: Recorded) -> 
         terms = {"shard": recorded.shard, "written_confirmation_hours": event.written_confirmation_hours}
         connection.execute(delete(tables[TERMS]).where(tables[TERMS].c.shard == recorded.shard))
         insert_rows(connection, tables[TERMS], [terms])
-    of_shard = tables[MEMBERS].c.shard == recorded.shard
-    said_in: list[str] = []
+    table = tables[MEMBERS]
+    corrected = None
     if recorded.corrects is not None:
-        said_in = connection.execute(select(tables[MEMBERS].c.said_in).where(of_shard)).scalars().first() or []
-        if said_in and recorded.corrects.hex() not in said_in:
-            return
-    members = [
-        {
-            "shard": recorded.shard,
-            "agency_id": agency_id,
-            "is_partner": agency_id in event.partners,
-            "is_business_unit": agency_id == event.business_unit,
-            "said_in": [*said_in, recorded.event_id.hex()],
-        }
-        for agency_id in sorted({*event.partners, event.business_unit})
-    ]
-    connection.execute(delete(tables[MEMBERS]).where(of_shard))
-    insert_rows(connection, tables[MEMBERS], members)
+        found = select(table.c.place).where(table.c.shard == recorded.shard, table.c.event_id == recorded.corrects.hex())
+        corrected = connection.execute(found).scalars().first()
+    said = {
+        "shard": recorded.shard,
+        "position": recorded.position,
+        "effective_on": event.effective_on if isinstance(event, MembershipChanged) else event.arrangements_start_on,
+        "event_id": recorded.event_id.hex(),
+        "place": recorded.position if corrected is None else corrected,
+    }
+    agencies = sorted({*event.partners, event.business_unit})
+    insert_rows(connection, table, [{**said, "agency_id": one, "is_business_unit": one == event.business_unit} for one in agencies])
 
 
 def _chunks(cases: Sequence[str]) -> Iterable[Sequence[str]]:

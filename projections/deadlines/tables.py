@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, MetaData, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Date, Index, MetaData, Table, Text
 
 from projections.kernel.columns import Instant, Json
 from projections.kernel.view import WHILE_BUILDING, Tables
@@ -22,15 +22,7 @@ def define(metadata: MetaData, prefix: str) -> Tables:
         FACTS: _facts(metadata, prefix),
         CASES: _cases(metadata, prefix),
         INSTANCES: _instances(metadata, prefix),
-        MEMBERS: Table(
-            f"{prefix}{MEMBERS}",
-            metadata,
-            Column("shard", Text, primary_key=True),
-            Column("agency_id", Text, primary_key=True),
-            Column("is_partner", Boolean, nullable=False),
-            Column("is_business_unit", Boolean, nullable=False),
-            Column("said_in", Json, nullable=False),
-        ),
+        MEMBERS: _members(metadata, prefix),
         TERMS: Table(
             f"{prefix}{TERMS}",
             metadata,
@@ -94,4 +86,22 @@ def _instances(metadata: MetaData, prefix: str) -> Table:
         Column("is_known", Boolean, nullable=False),
         Column("document", Json, nullable=False),
         Index(f"{prefix}{INSTANCES}_by_due", "due_on"),
+    )
+
+
+def _members(metadata: MetaData, prefix: str) -> Table:
+    """Partners and business unit of a partnership, a whole list for each event that said one, only ever added.
+
+    ``place``: the position of the list that it stands in place of, its own if it corrects none.
+    """
+    return Table(
+        f"{prefix}{MEMBERS}",
+        metadata,
+        Column("shard", Text, primary_key=True),
+        Column("position", BigInteger, primary_key=True, autoincrement=False),
+        Column("agency_id", Text, primary_key=True),
+        Column("is_business_unit", Boolean, nullable=False),
+        Column("effective_on", Date, nullable=False),
+        Column("event_id", Text, nullable=False),
+        Column("place", BigInteger, nullable=False),
     )

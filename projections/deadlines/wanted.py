@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, case, false, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, Table, and_, case, false, or_, select, tuple_
 
 from domain.rules import Band, ClockInstance, Status
 from projections.deadlines.tables import MEMBERS
@@ -29,14 +31,21 @@ class Members:
         return frozenset[str]().union(*(by_agency.get(agency, frozenset()) for agency in agencies))
 
 
-def members_of(connection: Connection, tables: Tables) -> Members:
-    """Return who the partners and business units are now."""
+def members_of(connection: Connection, tables: Tables, day: date) -> Members:
+    """Return who the partners and business units are on a day: in each shard by the newest list in force, or the first there was."""
+    lists: dict[str, dict[int, list[Row[Any]]]] = defaultdict(dict)
+    table = tables[MEMBERS]
+    for row in connection.execute(select(table).order_by(table.c.shard, table.c.place, table.c.position)):
+        said = lists[row.shard].get(row.place, [])
+        lists[row.shard][row.place] = [*said, row] if said and said[0].position == row.position else [row]
     partner_in: dict[str, frozenset[str]] = {}
     business_unit_in: dict[str, frozenset[str]] = {}
-    for row in connection.execute(select(tables[MEMBERS])):
-        partner_in[row.agency_id] = partner_in.get(row.agency_id, frozenset()) | {row.shard}
-        if row.is_business_unit:
-            business_unit_in[row.agency_id] = business_unit_in.get(row.agency_id, frozenset()) | {row.shard}
+    for shard, said_there in lists.items():
+        in_force = [members for members in said_there.values() if members[0].effective_on <= day]
+        for row in in_force[-1] if in_force else next(iter(said_there.values())):
+            partner_in[row.agency_id] = partner_in.get(row.agency_id, frozenset()) | {shard}
+            if row.is_business_unit:
+                business_unit_in[row.agency_id] = business_unit_in.get(row.agency_id, frozenset()) | {shard}
     return Members(partner_in=partner_in, business_unit_in=business_unit_in)
 
 

@@ -236,10 +236,10 @@ def test_a_correction_of_an_older_list_of_members_leaves_the_newest_standing(vie
     established = recorded(a_partnership_established(), by=OPERATOR, stream=f"partnership-{SHARD}", position=1)
     view.apply(established, *log((START, a_referral(), SCHOOL), first=2))
 
-    def put(position: int, partner: str, of: Recorded | None = None) -> Recorded:
+    def put(position: int, partner: str, of: Recorded | None = None, effective_on: date = date(2024, 1, 1)) -> Recorded:
         event = MembershipChanged(
             change=MembershipChange.OTHER,
-            effective_on=date(2024, 1, 1),
+            effective_on=effective_on,
             business_unit=BUSINESS_UNIT,
             partners=(AgencyId(partner), ICB, POLICE),
             details=None if of is None else corrects(of.event_id),
@@ -248,8 +248,8 @@ def test_a_correction_of_an_older_list_of_members_leaves_the_newest_standing(vie
         view.apply(one)
         return one
 
-    def partner() -> list[str]:
-        return sorted({agency for agency in members_of(view.connection, view.tables).partner_in if agency.startswith("la-")})
+    def partner(day: date = date(2024, 3, 4)) -> list[str]:
+        return sorted({agency for agency in members_of(view.connection, view.tables, day).partner_in if agency.startswith("la-")})
 
     older = put(3, SECOND_COUNCIL)
     newest = put(4, COUNCIL)
@@ -263,6 +263,8 @@ def test_a_correction_of_an_older_list_of_members_leaves_the_newest_standing(vie
     view.apply(recorded(terms, by=OPERATOR, stream=f"partnership-{SHARD}", version=8))
     assert partner() == [COUNCIL]
     assert terms_of(view.connection, view.tables, [SHARD])[SHARD].written_confirmation_hours == 24
+    put(9, SECOND_COUNCIL, effective_on=date(2024, 6, 1))
+    assert (partner(), partner(date(2024, 5, 31)), partner(date(2024, 6, 1))) == ([COUNCIL], [COUNCIL], [SECOND_COUNCIL])
 
 
 @settings(max_examples=15)
