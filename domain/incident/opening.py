@@ -44,6 +44,7 @@ from domain.kernel.corrections import placed
 from domain.kernel.decider import Context
 from domain.kernel.events import Recorded, london_day
 from domain.kernel.rules import Finding
+from domain.kernel.times import done_on
 from domain.partnership.state import Partnership, is_statutory_partner
 
 
@@ -80,6 +81,8 @@ def _check_confirmation(state: Incident, event: ReferralConfirmedInWriting, cont
     check_stage(state, event, *BEGUN)
     referral = facts_of(state).referrals.get(context.agency_id)
     refuse_if(referral is None, REFERRER)
+    made_on = None if referral is None else referral.made_on
+    refuse_if(context.imported and made_on is not None and done_on(event, context) < made_on, IMPOSSIBLE_TIMES)
     check_first(referral is not None and referral.confirmed, event, CONTRADICTION)
 
 
@@ -119,7 +122,9 @@ def evolve(state: Incident, event: Opening, recorded: Recorded) -> Incident:
     match event:
         case CaseReferred():
             before = facts.referrals.get(recorded.agency_id, Referral())
-            referral = replace(before, children=event.children)
+            says_when = event.details is not None and event.details.done_at is not None
+            made_on = london_day(recorded.asserted_at) if says_when or before.made_on is None else before.made_on
+            referral = replace(before, children=event.children, made_on=made_on)
             return with_facts(state, replace(facts, referrals={**facts.referrals, recorded.agency_id: referral}))
         case ReferralConfirmedInWriting():
             referral = replace(facts.referrals.get(recorded.agency_id, Referral()), confirmed=True)

@@ -98,7 +98,7 @@ CARE_LEAVER_ONLY: Final = rule(
 DEPRIVATION_FIFTH: Final = rule("incident.deprivation_fifth", "A deprivation fifth is 1 to 5.", "Index of multiple deprivation")
 IMPOSSIBLE_TIMES: Final = rule(
     "incident.impossible_times",
-    "Nobody knows of an incident before it happened or notifies it before knowing.",
+    "Nobody knows of an incident before it happened, notifies it before knowing, or confirms a referral before making it.",
     "Hub rule: what cannot be true",
 )
 OCCURRENCE_REASON: Final = rule(

@@ -22,6 +22,8 @@ class Referral:
 
     confirmed: bool = False
     children: tuple[ChildId, ...] = ()
+    made_on: date | None = None
+    """The London day on which the agency says it referred; None if that cannot be read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +72,10 @@ class Informed:
 
     council: AgencyId
     told: frozenset[AgencyId]
+    partners: bool
+    """Whether as its safeguarding partners; else as the other council concerned."""
+    told_on: date
+    """The London day on which that counts; a correction leaves it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +84,8 @@ class Delay:
 
     expected_on: date
     told: frozenset[Recipient]
+    at: datetime
+    """The instant that counts; a correction leaves it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,10 +100,10 @@ class Facts:
     """By the event that made the judgement, in order; a correction replaces in place."""
     informed: Mapping[EventId, Informed] = field(default_factory=dict)
     are_partners_untold: bool = False
-    """Whether the last event that told anybody left a safeguarding partner untold: it was judged with the partnership of its day."""
+    """Whether the last event that told anybody left a safeguarding partner untold, as it was judged when it was recorded."""
     deaths: Mapping[EventId, Death] = field(default_factory=dict)
     publication_delays: Mapping[EventId, Delay] = field(default_factory=dict)
-    """Each explained delay of publication (clock K10), in order; a correction replaces in place."""
+    """By the event that explained a delay of publication (clock K10); a correction takes its place."""
     proceedings: Mapping[RequestId, Proceeding] = field(default_factory=dict)
     duplicates: Mapping[EventId, CaseId] = field(default_factory=dict)
 

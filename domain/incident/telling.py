@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import UTC, date, datetime, time
 from typing import Final, assert_never
 
 from domain.incident.children import CARE_LEAVER_YEARS
@@ -27,19 +27,35 @@ from domain.incident.rules import (
     IMPOSSIBLE_TIMES,
     NOT_A_COUNCIL,
     NOT_A_DEATH,
+    NOTIFIED_ELSEWHERE,
     PARTNERS_UNTOLD,
     UNKNOWN_AGENCY,
     UNKNOWN_CHILD,
     UNKNOWN_CLOCK,
 )
-from domain.incident.state import Death, Delay, Facts, Incident, Informed, Unknown, facts_of, notification_of, notified_part, with_facts
+from domain.incident.state import (
+    Death,
+    Delay,
+    Facts,
+    Incident,
+    Informed,
+    Unknown,
+    facts_of,
+    is_notified_elsewhere,
+    notification_of,
+    notified_part,
+    speakers,
+    with_facts,
+)
 from domain.kernel.copies import replace
+from domain.kernel.corrections import placed
 from domain.kernel.decider import Context
 from domain.kernel.events import Recorded, london_day
+from domain.kernel.facts import scoring_day
 from domain.kernel.ids import AgencyId, ChildId, EventId
 from domain.kernel.rules import Finding
 from domain.kernel.times import done_on
-from domain.partnership.state import Established, Partnership, is_council, leads
+from domain.partnership.state import Established, Partnership, is_council, leads, partnership_in
 
 CLOCKS: Final = frozenset({f"K{number}" for number in range(1, 20) if number != 5} | {"K5A", "K5B"})
 PUBLICATION_CLOCK: Final = "K10"
@@ -57,7 +73,7 @@ def admit(state: Incident, event: Telling, context: Context, partnership: Partne
     match event:
         case PartnersInformed() | OtherAreaInformed():
             _check_informed(state, event, context, partnership)
-            return _judge_informed(state, event, context, partnership)
+            return _judge_informed(state, event, context)
         case LookedAfterChildDeathNotified() | CareLeaverDeathNotified():
             return _judge_death(state, event, context)
         case DelayExplained():
@@ -80,18 +96,33 @@ def _check_informed(state: Incident, event: PartnersInformed | OtherAreaInformed
     check_first(told <= frozenset().union(*before), event, CHANGES_NOTHING)
 
 
-def _judge_informed(
-    state: Incident, event: PartnersInformed | OtherAreaInformed, context: Context, partnership: Partnership
-) -> tuple[Finding, ...]:
-    """Judge whether all safeguarding partners know; who tells another area is asked only what was found before."""
+def _judge_informed(state: Incident, event: PartnersInformed | OtherAreaInformed, context: Context) -> tuple[Finding, ...]:
+    """Judge whether all safeguarding partners know, once some were told as such, and the council that owes the notification."""
     facts = facts_of(state)
-    if not isinstance(partnership, Established) or (isinstance(event, OtherAreaInformed) and not facts.are_partners_untold):
-        return ()
     corrected = _corrected(facts, event)
-    before = [informed.told | {informed.council} for root, informed in facts.informed.items() if root != corrected]
-    told = _told(event).union({context.agency_id}, *before)
-    knows_all = partnership.business_unit in told or told >= set(partnership.partners)
-    return () if knows_all else (Finding(rule=PARTNERS_UNTOLD),)
+    informed = _informed(event, facts.informed.get(corrected or context.event_id), context.agency_id, scoring_day(event, context))
+    after = with_facts(state, replace(facts, informed={**facts.informed, corrected or context.event_id: informed}))
+    tells_elsewhere = is_notified_elsewhere(after) and not is_notified_elsewhere(state)
+    found = (PARTNERS_UNTOLD, _leaves_partner_untold(after, informed.told_on, context)), (NOTIFIED_ELSEWHERE, tells_elsewhere)
+    return tuple(Finding(rule=rule) for rule, is_broken in found if is_broken)
+
+
+def _leaves_partner_untold(state: Incident, told_on: date, context: Context) -> bool:
+    """Tell whether a partner both of today and of the day on which others were told neither was told nor says anything in the case."""
+    told = list(facts_of(state).informed.values())
+    if not any(informed.partners for informed in told):
+        return False
+    knows = speakers(state).union({context.agency_id}, *(informed.told for informed in told))
+    today = partnership_in(context.others, context.shard, context.now)
+    that_day = partnership_in(context.others, context.shard, datetime.combine(told_on, time(12), UTC))
+    if not isinstance(today, Established) or not isinstance(that_day, Established) or today.business_unit in knows:
+        return False
+    return not knows >= set(today.partners) & set(that_day.partners)
+
+
+def _informed(event: PartnersInformed | OtherAreaInformed, before: Informed | None, council: AgencyId, day: date) -> Informed:
+    is_to_partners = isinstance(event, PartnersInformed)
+    return Informed(council=council, told=_told(event), partners=is_to_partners, told_on=day if before is None else before.told_on)
 
 
 def _told(event: PartnersInformed | OtherAreaInformed) -> frozenset[AgencyId]:
@@ -166,18 +197,28 @@ def _judge_delay(state: Incident, event: DelayExplained, context: Context) -> tu
     if event.clock != PUBLICATION_CLOCK:
         return ()
     facts = facts_of(state)
-    delays = {**facts.publication_delays, _corrected(facts, event) or context.event_id: _delay(event)}
-    return (Finding(rule=DELAY_UNTOLD),) if _not_told(delays) else ()
+    root = _corrected(facts, event) or context.event_id
+    said_at = None if event.details is None else event.details.done_at
+    at = said_at if context.imported and said_at is not None else context.now
+    return (Finding(rule=DELAY_UNTOLD),) if _not_told(_with_delay(facts, root, event, at)) else ()
 
 
-def _delay(event: DelayExplained) -> Delay:
-    return Delay(expected_on=event.expected_on, told=frozenset(event.told))
+def _with_delay(facts: Facts, root: EventId, event: DelayExplained, at: datetime) -> Mapping[EventId, Delay]:
+    """Return the explained delays with one more, or one put right."""
+    before = facts.publication_delays.get(root)
+    delay = Delay(expected_on=event.expected_on, told=frozenset(event.told), at=at if before is None else before.at)
+    return placed(facts.said, facts.publication_delays, root, delay)
 
 
 def _not_told(delays: Mapping[EventId, Delay]) -> frozenset[Recipient]:
     """Return who was not given the reasons for the delay to the day that is expected last; whoever gave them."""
-    newest = [*delays.values()][-1]
+    newest = max(reversed([*delays.values()]), key=lambda delay: delay.at)  # of several at one instant the last
     return DELAY_RECIPIENTS.difference(*(delay.told for delay in delays.values() if delay.expected_on == newest.expected_on))
+
+
+def told_of_death(facts: Facts, child_id: ChildId, but: EventId | None = None) -> frozenset[Recipient]:
+    """Return who was told of a child's death, by every event ``but`` one."""
+    return frozenset[Recipient]().union(*(death.told for root, death in facts.deaths.items() if death.child_id == child_id and root != but))
 
 
 def _corrected(facts: Facts, event: Telling) -> EventId | None:
@@ -185,11 +226,6 @@ def _corrected(facts: Facts, event: Telling) -> EventId | None:
     if event.details is None or event.details.corrects is None:
         return None
     return facts.said[EventId(event.details.corrects.event_id)].root
-
-
-def told_of_death(facts: Facts, child_id: ChildId, but: EventId | None = None) -> frozenset[Recipient]:
-    """Return who was told of a child's death, by every event ``but`` one."""
-    return frozenset[Recipient]().union(*(death.told for root, death in facts.deaths.items() if death.child_id == child_id and root != but))
 
 
 def deaths_untold(facts: Facts) -> bool:
@@ -208,8 +244,9 @@ def evolve(state: Incident, event: Telling, recorded: Recorded) -> Incident:
     root = facts.said[recorded.event_id].root
     match event:
         case PartnersInformed() | OtherAreaInformed():
-            informed: Mapping[EventId, Informed] = {**facts.informed, root: Informed(council=recorded.agency_id, told=_told(event))}
-            return with_facts(state, replace(facts, informed=informed, are_partners_untold=PARTNERS_UNTOLD.id in recorded.findings))
+            informed = _informed(event, facts.informed.get(root), recorded.agency_id, london_day(recorded.scored_at))
+            is_untold = PARTNERS_UNTOLD.id in recorded.findings
+            return with_facts(state, replace(facts, informed={**facts.informed, root: informed}, are_partners_untold=is_untold))
         case LookedAfterChildDeathNotified() | CareLeaverDeathNotified():
             before = facts.deaths.get(root)
             death = Death(
@@ -225,6 +262,6 @@ def evolve(state: Incident, event: Telling, recorded: Recorded) -> Incident:
         case DelayExplained():
             if event.clock != PUBLICATION_CLOCK:
                 return state
-            return with_facts(state, replace(facts, publication_delays={**facts.publication_delays, root: _delay(event)}))
+            return with_facts(state, replace(facts, publication_delays=_with_delay(facts, root, event, recorded.scored_at)))
         case _:
             assert_never(event)

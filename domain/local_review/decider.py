@@ -54,6 +54,7 @@ from domain.local_review.state import (
     facts_of,
     is_report_complete,
     planned,
+    planned_on,
     reviewers,
 )
 from domain.partnership.state import is_business_unit, partnership_in, partnership_stream
@@ -118,17 +119,23 @@ def _check_day(facts: Facts, event: LocalReviewEvent, context: Context) -> None:
 
 
 def _check_said_days(facts: Facts, event: LocalReviewEvent, context: Context) -> None:
-    """Refuse a decision of a day before the incident, and a plan for a day before the decision."""
+    """Refuse a decision of a day before the incident, and a plan for a day before the decision; either may be said anew."""
+    decided = next((initiated.values for initiated in facts.of(LocalReviewInitiated)), ())
+    decided_on = date.fromisoformat(decided[0]) if decided else None
+    plan = planned_on(facts)
     if isinstance(event, LocalReviewInitiated):
+        decided_on = event.decided_on
         notification = notification_of(incident_in(context.others, identity_of(context.stream)))
-        if notification is not None and event.decided_on < notification.incident_on.day:
+        if notification is not None and decided_on < notification.incident_on.day:
             raise Refused(
                 rules.IMPOSSIBLE_DAYS, f"decided_on is before {notification.incident_on.day.isoformat()}, the day of the incident"
             )
     elif isinstance(event, PublicationScheduled | PublicationRescheduled):
-        for initiated in facts.of(LocalReviewInitiated):
-            if any(event.planned_on < date.fromisoformat(decided_on) for decided_on in initiated.values):
-                raise Refused(rules.IMPOSSIBLE_DAYS, f"planned_on is before {initiated.values[0]}, when the review was decided")
+        plan = event.planned_on
+    else:
+        return
+    if decided_on is not None and plan is not None and plan < decided_on:
+        raise Refused(rules.IMPOSSIBLE_DAYS, f"planned for {plan.isoformat()}, decided on {decided_on.isoformat()}")
 
 
 def _check_step(state: LocalReview, event: LocalReviewEvent, context: Context) -> None:

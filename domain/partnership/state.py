@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from domain.kernel.agencies import AgencyKind, is_agency_id, kind_of
 from domain.kernel.copies import replace
@@ -54,17 +54,32 @@ def partnership_stream(shard: Shard) -> Stream:
     return stream("partnership", shard)
 
 
+class FromADay(Protocol):
+    """What has effect from a day on."""
+
+    @property
+    def effective_on(self) -> date:
+        """The first day."""
+
+
+L = TypeVar("L", bound=FromADay)
+
+
+def in_force(lists: Iterable[L], day: date) -> L | None:
+    """Return the newest list of members that has effect on a day, or the first there was; ``lists`` in the order of the log."""
+    said = list(lists)
+    return next((one for one in reversed(said) if one.effective_on <= day), next(iter(said), None))
+
+
 def partnership_in(others: Mapping[Stream, Any], shard: Shard, now: datetime) -> Partnership:
     """Return the shard's partnership among the states that were read, with its members of today; Unknown if it was not.
 
-    Members are those of the newest list that has effect, or of the first there was: as who may read is judged.
+    Members are those of the list ``in_force``, by which it is also judged who may read.
     """
     found = others.get(partnership_stream(shard))
     if not isinstance(found, Established):
         return Unknown()
-    today = london_day(now)
-    in_force = [members for members in found.lists.values() if members.effective_on <= today]
-    members = in_force[-1] if in_force else next(iter(found.lists.values()), None)
+    members = in_force(found.lists.values(), london_day(now))
     return found if members is None else with_members(found, members)
 
 

@@ -153,7 +153,7 @@ _NEEDS_NO_NOTIFICATION: Final = (
 
 
 def _check_incident(state: RapidReview, event: RapidReviewEvent, context: Context) -> None:
-    """Refuse to review what was not notified, or is not any more."""
+    """Refuse to review what was not notified, or is not any more, and what comes before it."""
     incident = incident_in(context.others, identity_of(context.stream))
     if is_withdrawn(incident):
         raise Refused(rules.NOTIFICATION_WITHDRAWN)

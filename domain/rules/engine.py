@@ -292,22 +292,22 @@ def _due_on(rule: ClockRule, length: int | None, fact: Settled, day_zero: date, 
 
 def _happened(case: _Case, triggers: Iterable[Trigger], start: _Start) -> list[tuple[Trigger, Settled, datetime]]:
     """Return which triggers were pulled, by what and since when it counts, earliest first; a fact that cannot be read pulls none."""
-    found = []
-    for trigger in triggers:
-        for each in case.of(trigger.on):
-            fulfils = partial(_fulfils, trigger, each, key=start.key, start=start.fact)
-            if _unreadable(trigger, each) or not fulfils(each.get):
-                continue
-            since = each.scored_since(fulfils)
-            if trigger.behind and _is_before(each.fulfilling(fulfils)[0], since, start.fact):
-                continue
-            found.append((trigger, each, since))
+    found = [
+        (trigger, each, each.scored_since(partial(_fulfils, trigger, each, key=start.key, start=start.fact)))
+        for trigger in triggers
+        for each in case.of(trigger.on)
+        if not _unreadable(trigger, each)
+        and not _is_before(trigger, each, start)
+        and _fulfils(trigger, each, each.get, start.key, start.fact)
+    ]
     return found if len(found) < 2 else sorted(found, key=lambda item: (item[2], item[1].order))
 
 
-def _is_before(said: Fact, since: datetime, start: Settled) -> bool:
+def _is_before(trigger: Trigger, each: Settled, start: _Start) -> bool:
     """Tell whether a fact was said before a start that it would have to come behind, or as history, counts from a day before it."""
-    return said.position < start.head.position or _day_of(since) < _day_of(start.scored_at)
+    if not trigger.behind:
+        return False
+    return each.head.position < start.fact.head.position or _day_of(each.scored_at) < _day_of(start.fact.scored_at)
 
 
 def _unreadable(trigger: Trigger, each: Settled) -> bool:

@@ -80,17 +80,12 @@ class Settled:
         """
         if self.moved_to is not None or len(self.versions) == 1:
             return self.scored_at
-        fulfilling = self.fulfilling(fulfils)
-        return counting(fulfilling).scored_at if self.head.imported else fulfilling[0].recorded_at
-
-    def fulfilling(self, fulfils: Callable[[Callable[[str], Attribute]], bool]) -> Sequence[Fact]:
-        """Return the versions, the latest among them, since the first of which it has fulfilled a step without a break."""
-        found = [self.latest]
+        fulfilling = [self.latest]
         for version in reversed(self.versions[:-1]):
             if not fulfils(replace(self, versions=(version,)).get):
                 break
-            found.insert(0, version)
-        return found
+            fulfilling.insert(0, version)
+        return counting(fulfilling).scored_at if self.head.imported else fulfilling[0].recorded_at
 
 
 def settle(facts: Iterable[Fact]) -> tuple[Settled, ...]:

@@ -55,7 +55,7 @@ def evolve(state: Sharing, recorded: Recorded) -> Sharing:
     if event is None:
         return known
     if isinstance(event, Asking):
-        return requests.evolve(known, event)
+        return requests.evolve(known, event, recorded)
     if isinstance(event, Telling):
         return entries.evolve(known, event, recorded)
     if isinstance(event, Handling):

@@ -9,6 +9,7 @@ from domain.kernel.agencies import PANEL_ID, AgencyKind
 from domain.kernel.copies import replace
 from domain.kernel.corrections import is_correction
 from domain.kernel.decider import Context
+from domain.kernel.events import Recorded, london_day
 from domain.kernel.ids import RequestId
 from domain.kernel.times import done_on
 from domain.partnership.state import leads
@@ -24,6 +25,7 @@ from domain.sharing.guards import Case, check_first, refuse_if
 from domain.sharing.kinds import Asking, SharingEvent
 from domain.sharing.rules import (
     ANSWERED,
+    ANSWERED_BEFORE,
     CASE_ENDED,
     CONTRADICTION,
     DUE,
@@ -56,9 +58,13 @@ def admit(case: Case, event: Asking, context: Context) -> None:
 
 
 def check_answer(case: Case, request_id: RequestId, event: SharingEvent, context: Context, *answers: Answer) -> Request:
-    """Return the request that the sender answers; raise ``Refused`` if it was not asked, or the request does not stand at ``answers``."""
+    """Return the request that the sender answers.
+
+    Raises ``Refused`` if it was not asked, answers in history of a day before the request, or the request does not stand at ``answers``.
+    """
     request = case.request(request_id)
     refuse_if(request.recipient != context.agency_id, RECIPIENT)
+    refuse_if(context.imported and done_on(event, context) < request.asked_on, ANSWERED_BEFORE)
     check_first(request.answer not in answers, event, ANSWERED)
     return request
 
@@ -89,14 +95,11 @@ def _has_power(case: Case, gate: LegalGate, context: Context) -> bool:
             assert_never(gate)
 
 
-def evolve(state: Sharing, event: Asking) -> Sharing:
+def evolve(state: Sharing, event: Asking, recorded: Recorded) -> Sharing:
     """Return what was shared with the request, or where it stands now."""
     match event:
         case InformationRequested():
-            earlier = state.requests.get(event.request_id)
-            asked = Request(recipient=event.recipient, gate=event.gate)
-            if earlier is not None:
-                asked = replace(asked, acknowledged=earlier.acknowledged, answer=earlier.answer)
+            asked = _request(state.requests.get(event.request_id), event, recorded)
             return replace(state, requests={**state.requests, event.request_id: asked})
         case InformationAcknowledged():
             if event.request_id not in state.requests:
@@ -111,6 +114,15 @@ def evolve(state: Sharing, event: Asking) -> Sharing:
             return state
         case _:
             assert_never(event)
+
+
+def _request(earlier: Request | None, event: InformationRequested, recorded: Recorded) -> Request:
+    """Return a request as it is said now; a correction that does not say when it was made leaves that as it was."""
+    said = None if event.details is None else event.details.done_at
+    asked_on = london_day(recorded.signed_at if said is None else said)
+    if earlier is None:
+        return Request(recipient=event.recipient, gate=event.gate, asked_on=asked_on)
+    return replace(earlier, recipient=event.recipient, gate=event.gate, asked_on=earlier.asked_on if said is None else asked_on)
 
 
 def answered(state: Sharing, request_id: RequestId | None, event: SharingEvent, answer: Answer) -> Sharing:

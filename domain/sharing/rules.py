@@ -43,6 +43,7 @@ ANSWERED: Final = rule(
     "A request is answered once; what was partly shared or refused may still be shared.",
     _POWERS,
 )
+ANSWERED_BEFORE: Final = rule("sharing.answered_before", "No request is answered on a day before it was made.", "Hub rule: clock K17")
 NOT_REFUSED: Final = rule(
     "sharing.not_refused", "Enforcement is considered of a request that was refused.", "Children Act 2004 ss16D(4), 16H(4)"
 )

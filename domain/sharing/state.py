@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from enum import StrEnum
 
 from domain.incident.state import Incident, named_agencies, notified_part, speakers
@@ -32,6 +33,8 @@ class Request:
 
     recipient: AgencyId
     gate: LegalGate
+    asked_on: date
+    """The London day on which the sender says that it asked, or signed that it did."""
     acknowledged: bool = False
     answer: Answer = Answer.OPEN
 

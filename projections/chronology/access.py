@@ -10,6 +10,7 @@ from enum import StrEnum
 from domain.access.events import DenialReason
 from domain.kernel.agencies import AgencyKind, kind_of
 from domain.kernel.events import Marking
+from domain.partnership.state import in_force
 from domain.sharing.events import Caveat
 
 
@@ -72,18 +73,12 @@ def standing_of(facts: AccessFacts, agency_id: str, today: date) -> Standing | D
         return Standing.PANEL if facts.exists else DenialReason.NOT_LINKED
     if kind_of(agency_id) in (AgencyKind.OPERATOR, AgencyKind.HUB):
         return DenialReason.KIND
-    is_lead = facts.exists and leads(agency_id, members_on(facts.memberships, today))
+    is_lead = facts.exists and leads(agency_id, in_force(facts.memberships, today))
     if not is_lead and agency_id not in facts.authors | facts.requested:
         return DenialReason.NOT_LINKED
     if facts.restricted_to is not None and agency_id not in facts.restricted_to:
         return DenialReason.RESTRICTED
     return Standing.PARTNER if is_lead else Standing.LINKED
-
-
-def members_on(memberships: Sequence[Membership], day: date) -> Membership | None:
-    """Return the members on a day: the newest list in force, or the first there was."""
-    in_force = [one for one in memberships if one.effective_on <= day]
-    return in_force[-1] if in_force else next(iter(memberships), None)
 
 
 def leads(agency_id: str, members: Membership | None) -> bool:

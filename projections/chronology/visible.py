@@ -12,7 +12,8 @@ from sqlalchemy import Connection, select, union
 
 from domain.kernel.agencies import AgencyKind, kind_of
 from domain.kernel.ids import category_of, identity_of
-from projections.chronology.access import Restriction, leads, members_on, narrowest
+from domain.partnership.state import in_force
+from projections.chronology.access import Restriction, leads, narrowest
 from projections.chronology.queries import memberships_of, restriction_of
 from projections.kernel.view import Tables
 
@@ -60,7 +61,7 @@ def _led_shards(connection: Connection, tables: Tables, agency_id: str, today: d
     """Return the shards in which the agency is a statutory partner or the business unit today."""
     table = tables["partnership_member"]
     named = connection.execute(select(table.c.shard).distinct().where(table.c.agency_id == agency_id)).scalars().all()
-    return frozenset(shard for shard in named if leads(agency_id, members_on(memberships_of(connection, tables, shard), today)))
+    return frozenset(shard for shard in named if leads(agency_id, in_force(memberships_of(connection, tables, shard), today)))
 
 
 def _linked_cases(connection: Connection, tables: Tables, agency_id: str, led: frozenset[str]) -> frozenset[Case]:

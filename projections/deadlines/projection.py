@@ -111,6 +111,8 @@ def _add_members(connection: Connection, tables: Tables, recorded: Recorded) -> 
     if recorded.corrects is not None:
         found = select(table.c.place).where(table.c.shard == recorded.shard, table.c.event_id == recorded.corrects.hex())
         corrected = connection.execute(found).scalars().first()
+        if corrected is None and isinstance(event, MembershipChanged):  # of a change that cannot be read: there is nothing to put right
+            return
     said = {
         "shard": recorded.shard,
         "position": recorded.position,

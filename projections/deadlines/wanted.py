@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, and_, case, false, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Table, and_, case, false, or_, select, tuple_
 
+from domain.partnership.state import in_force
 from domain.rules import Band, ClockInstance, Status
 from projections.deadlines.tables import MEMBERS
 from projections.kernel.view import Tables
@@ -31,22 +32,39 @@ class Members:
         return frozenset[str]().union(*(by_agency.get(agency, frozenset()) for agency in agencies))
 
 
+@dataclass(slots=True)
+class _List:
+    """A list of members as an event said it."""
+
+    position: int
+    effective_on: date
+    agencies: list[str] = field(default_factory=list)
+    business_unit: str = ""
+
+
 def members_of(connection: Connection, tables: Tables, day: date) -> Members:
-    """Return who the partners and business units are on a day: in each shard by the newest list in force, or the first there was."""
-    lists: dict[str, dict[int, list[Row[Any]]]] = defaultdict(dict)
+    """Return who the partners and business units are on a day, as known today."""
+    lists: dict[str, dict[int, _List]] = defaultdict(dict)
     table = tables[MEMBERS]
     for row in connection.execute(select(table).order_by(table.c.shard, table.c.place, table.c.position)):
-        said = lists[row.shard].get(row.place, [])
-        lists[row.shard][row.place] = [*said, row] if said and said[0].position == row.position else [row]
-    partner_in: dict[str, frozenset[str]] = {}
-    business_unit_in: dict[str, frozenset[str]] = {}
-    for shard, said_there in lists.items():
-        in_force = [members for members in said_there.values() if members[0].effective_on <= day]
-        for row in in_force[-1] if in_force else next(iter(said_there.values())):
-            partner_in[row.agency_id] = partner_in.get(row.agency_id, frozenset()) | {shard}
-            if row.is_business_unit:
-                business_unit_in[row.agency_id] = business_unit_in.get(row.agency_id, frozenset()) | {shard}
-    return Members(partner_in=partner_in, business_unit_in=business_unit_in)
+        said = lists[row.shard].get(row.place)
+        if said is None or said.position != row.position:  # the first, or a correction of it
+            said = lists[row.shard][row.place] = _List(row.position, row.effective_on)
+        said.agencies.append(row.agency_id)
+        if row.is_business_unit:
+            said.business_unit = row.agency_id
+    partner_in: dict[str, set[str]] = defaultdict(set)
+    business_unit_in: dict[str, set[str]] = defaultdict(set)
+    for shard, there in lists.items():
+        if (members := in_force(there.values(), day)) is not None:
+            for agency in members.agencies:
+                partner_in[agency].add(shard)
+            business_unit_in[members.business_unit].add(shard)
+    return Members(partner_in=_frozen(partner_in), business_unit_in=_frozen(business_unit_in))
+
+
+def _frozen(sets: Mapping[str, set[str]]) -> dict[str, frozenset[str]]:
+    return {name: frozenset(members) for name, members in sets.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,10 @@ from projections.oversight.panel_table import Column, Row
 from projections.oversight.population import Counted
 
 _COLUMNS: Final = (Column(key="found", label="Found"), Column(key="mended", label="Mended"), Column(key="open", label="Open"))
-_NOTE: Final = "Findings of deadlines alone are not counted here: they follow from the day on which one looks."
+_NOTE: Final = (
+    "Findings of deadlines alone are not counted here: they follow from the day on which one looks."
+    " Nor are those of cases that were never notified, or withdrawn since: no table counts such."
+)
 _GROUPS: Final[dict[str, tuple[Rule, ...]]] = {
     "Incident": tuple(rule for rule in incident.RULES if rule.mend),
     "Rapid review": rapid_review.FINDINGS,

@@ -93,7 +93,7 @@ JUDGED: Final = _names(
     rapid_review.PartnerSignedOff,
     rapid_review.RapidReviewDrafted,
 )
-"""What only rules are found broken by, or mended."""
+"""Of these nothing is kept but the rules that they broke or mended."""
 
 HANDLES: Final = COMPOSED | JUDGED
 

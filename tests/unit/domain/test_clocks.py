@@ -539,12 +539,6 @@ def test_a_referral_is_confirmed_within_48_elapsed_hours_across_a_clock_change(c
     assert case.stands(clock.instance_id) == "met 1 working day late"
 
 
-def test_history_from_before_a_referral_does_not_confirm_it(case: Case) -> None:
-    case.live("2024-04-02T12:00", a_referral(), by=SCHOOL)
-    case.imported("2024-04-01T12:00", ReferralConfirmedInWriting(confirmation="Synthetic."), by=SCHOOL)
-    assert case.stands(f"K9:{SCHOOL}", "2024-04-05T12:00") == "overdue by 1 working day"
-
-
 def test_a_partnership_sets_its_own_hours(case: Case) -> None:
     case.live("2024-03-04T12:00", a_referral(), by=SCHOOL)
     terms = PartnershipTerms(written_confirmation_hours=24)

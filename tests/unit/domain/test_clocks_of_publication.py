@@ -207,22 +207,6 @@ def test_a_request_is_answered_by_sharing_a_nil_return_or_a_refusal(answer: Even
     assert case.stands(clock.instance_id) == "met on time"
 
 
-@pytest.mark.parametrize(("answered", "stands"), [("2024-03-03", "overdue by 1 working day"), ("2024-03-04", "met on time")])
-def test_history_from_before_a_request_does_not_answer_it(answered: str, stands: str) -> None:
-    case = asked()
-    case.imported(answered, NilReturn(request_id=REQUEST, searched="All."), by=SCHOOL)
-    assert case.stands(f"K17:{REQUEST}", "2024-03-19") == stands
-
-
-def test_what_was_shared_before_a_request_answers_it_once_it_is_said_to() -> None:
-    case = Case()
-    shared = case.live("2024-03-01", a_share(), by=SCHOOL)
-    case.live("2024-03-04", an_information_request(due_on=date(2024, 3, 18)), by=BUSINESS_UNIT)
-    case.live("2024-03-05", a_share(request_id=REQUEST, details=corrects(shared.event_id)), by=SCHOOL)
-    assert case.stands(f"K17:{REQUEST}", "2024-03-19") == "met on time"
-    assert case.clock(f"K17:{REQUEST}").stopped_at == at("2024-03-05")
-
-
 def test_an_answer_of_somebody_else_or_to_nothing_stops_no_request() -> None:
     case = asked()
     case.live("2024-03-05", a_share(request_id=REQUEST), by=ICB)

@@ -67,8 +67,8 @@ from domain.incident.state import (
 )
 from domain.kernel.events import Event, Precision, Recorded, When
 from domain.kernel.ids import AgencyId, CaseId, ChildId
+from domain.partnership.state import Members, partnership_stream
 from domain.partnership.state import Unknown as NoPartnership
-from domain.partnership.state import partnership_stream
 from tests.support.builders import (
     AWARE_AT,
     BUSINESS_UNIT,
@@ -100,6 +100,7 @@ from tests.support.builders import (
     a_harmed_child,
     a_looked_after_death,
     a_notification,
+    a_partnership,
     a_proceeding,
     a_referral,
     a_sibling,
@@ -165,6 +166,7 @@ def test_the_stages_of_a_case() -> None:
 
 ADDED = ChildAdded(child=a_sibling(), reason="A sibling was hurt too.")
 EVERYBODY = (ICB, POLICE, SECOND_COUNCIL)
+PARTNERS = (COUNCIL, ICB, POLICE, SECOND_COUNCIL)
 BEGUN: set[type[Incident]] = {Referred, Assessed, Notified, Withdrawn, Closed}
 PLACES: list[tuple[Event, str, set[type[Incident]]]] = [
     (a_referral(), HOSPITAL, {Unknown, Referred, Assessed, Notified}),
@@ -274,6 +276,15 @@ def test_each_agency_refers_and_confirms_once() -> None:
     SPEC.given(REFERRED).when(a_referral(), by=SCHOOL).refused("incident.contradiction")
     SPEC.given(REFERRED).when(confirmation, by=HOSPITAL).refused("incident.referrer")
     SPEC.given(REFERRED, recorded(confirmation, by=SCHOOL)).when(confirmation, by=SCHOOL).refused("incident.contradiction")
+
+
+def test_history_from_before_a_referral_does_not_confirm_it() -> None:
+    sunday = MONDAY - timedelta(days=1)
+    confirmation = ReferralConfirmedInWriting(confirmation="Confirmed.")
+    SPEC.given(REFERRED).when(replace(confirmation, details=done(sunday)), by=SCHOOL, imported=True).refused("incident.impossible_times")
+    SPEC.given(REFERRED).when(replace(confirmation, details=done(MONDAY)), by=SCHOOL, imported=True).then()
+    by_word = recorded(replace(a_referral(CHILD), details=done(sunday)), by=SCHOOL)
+    SPEC.given(by_word).when(replace(confirmation, details=done(sunday)), by=SCHOOL, imported=True).then()
 
 
 def test_a_referral_names_each_child_once() -> None:
@@ -655,6 +666,9 @@ def test_an_amendment_by_which_another_council_owed_the_notification_is_a_findin
     SPEC.given(NOTIFIED, made).when(told, by=COUNCIL).then().mends("incident.notified_elsewhere")
     SPEC.given(NOTIFIED, recorded(told, by=COUNCIL)).when(elsewhere, by=COUNCIL).then()
     SPEC.given(NOTIFIED, made).when(amended(incident_authority=COUNCIL), by=COUNCIL).then().mends("incident.notified_elsewhere")
+    said = recorded(told, by=COUNCIL, event_id=an_event_id(61))
+    taken_back = replace(told, authority=AgencyId("la-E09999977"), details=corrects(an_event_id(61)))
+    SPEC.given(NOTIFIED, made, said).when(taken_back, by=COUNCIL).then("incident.notified_elsewhere")
     SPEC.given(NOTIFIED, made).when(amended(place=PlaceKind.HOSPITAL), by=COUNCIL).then().mends()
     SPEC.given(NOTIFIED, made).when(a_withdrawal(), by=COUNCIL).then().mends("incident.notified_elsewhere")
 
@@ -738,12 +752,35 @@ def test_a_partner_who_is_not_told_while_others_are_is_a_finding_until_that_part
     SPEC.given(REFERRED, told).when(corrected, by=COUNCIL).then().mends("incident.partners_untold")
 
 
+def test_who_says_something_in_the_case_need_not_be_told_of_it() -> None:
+    by_police = recorded(a_referral(CHILD), by=POLICE)
+    SPEC.given(by_police).when(PartnersInformed(partners=(ICB, SECOND_COUNCIL)), by=COUNCIL).then()
+    SPEC.given(NOTIFIED).when(PartnersInformed(partners=(ICB, POLICE)), by=SECOND_COUNCIL).then()
+
+
+def test_history_is_not_asked_for_partners_who_joined_since() -> None:
+    lists = {
+        an_event_id(70): Members(effective_on=date(2019, 9, 29), business_unit=BUSINESS_UNIT, partners=PARTNERS[:3], relevant_agencies=()),
+        an_event_id(71): Members(effective_on=MONDAY.date(), business_unit=BUSINESS_UNIT, partners=PARTNERS, relevant_agencies=()),
+    }
+    others = {partnership_stream(SHARD): a_partnership(partners=PARTNERS, lists=lists)}
+    told = PartnersInformed(partners=(ICB, POLICE), details=done(MONDAY - timedelta(days=1)))
+    SPEC.given(REFERRED).when(told, by=COUNCIL, imported=True, others=others).then()
+    SPEC.given(REFERRED).when(told, by=COUNCIL, others=others).then("incident.partners_untold")
+    before = recorded(told, by=COUNCIL, imported=True, event_id=an_event_id(8))
+    corrected = replace(told, details=corrects(an_event_id(8)))
+    SPEC.given(REFERRED, before).when(corrected, by=COUNCIL, others=others).then()
+
+
 def test_a_council_of_the_partnership_that_is_told_as_another_area_knows() -> None:
     elsewhere = OtherAreaInformed(authority=SECOND_COUNCIL)
     SPEC.given(REFERRED).when(elsewhere, by=COUNCIL).then()
     told = replace(recorded(PartnersInformed(partners=(ICB, POLICE)), by=COUNCIL), findings=(PARTNERS_UNTOLD.id,))
     SPEC.given(REFERRED, told).when(elsewhere, by=COUNCIL).then().mends("incident.partners_untold")
     SPEC.given(REFERRED, told).when(OtherAreaInformed(authority=OTHER_COUNCIL), by=COUNCIL).then("incident.partners_untold")
+    other = recorded(elsewhere, by=COUNCIL, event_id=an_event_id(9))
+    taken_back = OtherAreaInformed(authority=OTHER_COUNCIL, details=corrects(an_event_id(9)))
+    SPEC.given(REFERRED, told, other).when(taken_back, by=COUNCIL).then("incident.partners_untold")
 
 
 def test_another_area_is_another_council() -> None:
@@ -893,6 +930,8 @@ def test_a_delay_of_publication_is_told_to_panel_and_secretary_of_state_or_is_a_
     SPEC.given(NOTIFIED, whole, recorded(further)).when(replace(a_delay(), expected_on=further.expected_on), by=BUSINESS_UNIT).then().mends(
         "incident.delay_untold"
     )
+    earlier = replace(a_delay(told=()), expected_on=date(2024, 9, 2), details=done(MONDAY - timedelta(days=60)))
+    SPEC.given(NOTIFIED, whole).when(earlier, by=BUSINESS_UNIT, imported=True).then()
     other_clock = replace(a_delay("K5B"), details=corrects(an_event_id(8)))
     SPEC.given(NOTIFIED, told).when(other_clock, by=BUSINESS_UNIT).refused("incident.correction")
 

@@ -229,6 +229,9 @@ def test_a_review_is_decided_after_its_incident_and_published_after_that() -> No
     begun.when(PublicationScheduled(planned_on=INITIATED.decided_on - timedelta(days=1))).refused(rules.IMPOSSIBLE_DAYS)
     scheduled = after(begun, Step(PublicationScheduled(planned_on=INITIATED.decided_on)))
     scheduled.when(replace(RESCHEDULED, planned_on=happened_on)).refused(rules.IMPOSSIBLE_DAYS)
+    later = LocalReviewInitiated(decided_on=INITIATED.decided_on + timedelta(days=1), details=corrects(MISTAKE))
+    scheduled.when(later).refused(rules.IMPOSSIBLE_DAYS)
+    begun.when(later).then()
 
 
 def test_a_flawless_review_is_admitted_without_a_finding_and_ends_published() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -157,7 +157,9 @@ def test_nobody_else_shares(sender: str) -> None:
 def test_a_council_the_case_names_shares() -> None:
     lives_elsewhere = a_notified_incident(a_notification(residence_authority=OTHER_COUNCIL))
     SPEC.given().when(a_share(), by=OTHER_COUNCIL, others={INCIDENT: lives_elsewhere}).then()
-    informed = Facts(informed={an_event_id(9): Informed(council=COUNCIL, told=frozenset({OTHER_COUNCIL}))})
+    informed = Facts(
+        informed={an_event_id(9): Informed(council=COUNCIL, told=frozenset({OTHER_COUNCIL}), partners=False, told_on=MONDAY.date())}
+    )
     SPEC.given().when(a_share(), by=OTHER_COUNCIL, others={INCIDENT: a_notified_incident(facts=informed)}).then()
 
 
@@ -240,6 +242,27 @@ def test_only_the_agency_asked_answers_what_was_asked(answer: Event) -> None:
     SPEC.given(ASKED).when(answer, by=SCHOOL).then()
     SPEC.given(ASKED).when(answer, by=HOSPITAL).refused("sharing.recipient")
     SPEC.given().when(answer, by=SCHOOL).refused("sharing.unknown_request")
+
+
+@pytest.mark.parametrize("answer", [ACKNOWLEDGED, NIL, REFUSED, PARTLY, a_share(request_id=REQUEST)], ids=lambda event: event.EVENT_TYPE)
+def test_history_from_before_a_request_does_not_answer_it(answer: Event) -> None:
+    yesterday, told = MONDAY - timedelta(days=1), SPEC.given(ASKED)
+    told.when(replace(answer, details=done(yesterday)), by=SCHOOL, imported=True).refused("sharing.answered_before")
+    told.when(replace(answer, details=done(MONDAY)), by=SCHOOL, imported=True).then()
+    told.when(replace(answer, details=done(yesterday)), by=SCHOOL).then()
+    by_word = replace(an_information_request(), details=done(yesterday))
+    SPEC.given(recorded(by_word, by=BUSINESS_UNIT)).when(replace(answer, details=done(yesterday)), by=SCHOOL, imported=True).then()
+
+
+def test_a_correction_of_a_request_leaves_the_day_on_which_it_was_made_unless_it_says_another() -> None:
+    asked = recorded(an_information_request(), by=BUSINESS_UNIT, event_id=an_event_id(8))
+    tuesday = MONDAY + timedelta(days=1)
+    corrected = an_information_request(due_on=date(2024, 4, 2), details=corrects(an_event_id(8)))
+    answer = replace(NIL, details=done(MONDAY))
+    SPEC.given(asked, recorded(corrected, by=BUSINESS_UNIT, at=tuesday)).when(answer, by=SCHOOL, imported=True).then()
+    moved = replace(corrected, details=corrects(an_event_id(8), done_at=tuesday))
+    later = SPEC.given(asked, recorded(moved, by=BUSINESS_UNIT, at=tuesday))
+    later.when(answer, by=SCHOOL, imported=True).refused("sharing.answered_before")
 
 
 FULL = a_share(SECOND_ENTRY, request_id=REQUEST)

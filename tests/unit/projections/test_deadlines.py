@@ -263,7 +263,11 @@ def test_a_correction_of_an_older_list_of_members_leaves_the_newest_standing(vie
     view.apply(recorded(terms, by=OPERATOR, stream=f"partnership-{SHARD}", version=8))
     assert partner() == [COUNCIL]
     assert terms_of(view.connection, view.tables, [SHARD])[SHARD].written_confirmation_hours == 24
-    put(9, SECOND_COUNCIL, effective_on=date(2024, 6, 1))
+    gone = recorded(a_partnership_established(), by=OPERATOR, stream=f"partnership-{SHARD}", version=99)
+    put(10, OTHER_COUNCIL, of=gone)
+    assert partner() == [COUNCIL]
+    assert partner(date(2019, 1, 1)) == [COUNCIL, SECOND_COUNCIL], "the first there was"
+    put(11, SECOND_COUNCIL, effective_on=date(2024, 6, 1))
     assert (partner(), partner(date(2024, 5, 31)), partner(date(2024, 6, 1))) == ([COUNCIL], [COUNCIL], [SECOND_COUNCIL])
 
 
