@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,7 +40,7 @@ def backup(
     demand_home(settings)
     if not target.parent.is_dir():
         raise Failure(Exit.UNAVAILABLE, f"missing: {target.parent}", "make the folder, or mount what it lies on: the backup goes into it")
-    if target.absolute().resolve().is_relative_to(settings.home.resolve()):
+    if Path(os.path.realpath(target)).is_relative_to(os.path.realpath(settings.home)):
         raise wrong_usage(f"{target} lies in the home that it is to be a copy of", "name a folder elsewhere, best on another disk")
     _check_wishes(settings, with_kek=with_kek, with_views=with_views)
     try:

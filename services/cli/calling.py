@@ -103,7 +103,7 @@ class Calling:
             try:
                 yield channel
             except grpc.RpcError as error:
-                raise failure_of(error, target) from None
+                raise failure_of(error, target, lapse=credentials.lapse) from None
 
     def call(self, method: Callable[..., T], request: Any) -> T:
         """Call one unary method in bounded time; while the hub says that it cannot answer yet (a view is being built), ask again."""
@@ -211,19 +211,21 @@ def demand_answer(target: str, folder: Path) -> None:
         try:
             HealthStub(channel).Check(HealthCheckRequest(), timeout=CONNECT_MAX_SECONDS)
         except grpc.RpcError as error:
-            raise failure_of(error, target) from None
+            raise failure_of(error, target, lapse=credentials.lapse) from None
 
 
-def _no_answer(target: str, words: str) -> Failure:
+def _no_answer(target: str, words: str, lapse: str) -> Failure:
     """Return the failure of a call that no hub of this home answered; ``words`` are gRPC's."""
+    if lapse:
+        return Failure(Exit.UNAVAILABLE, f"no hub answers at {target}: {lapse}", "hub pki issue AGENCY --renew makes a new certificate")
     if _NOT_ITS_TLS in words:
         hint = "is it the hub of another home? --home names the home, HUB_LISTEN where its hub is to serve"
         return Failure(Exit.UNAVAILABLE, f"what answers at {target} is no hub of this home", hint)
     return Failure(Exit.UNAVAILABLE, f"no hub answers at {target}", "start it with: hub serve; hub doctor says what is wrong")
 
 
-def failure_of(error: grpc.RpcError, target: str) -> Failure:
-    """Return what a failed call means here."""
+def failure_of(error: grpc.RpcError, target: str, *, lapse: str = "") -> Failure:
+    """Return what a failed call means here; ``lapse``: why nobody takes the caller's certificate, if so."""
     code = error.code()
     status = rpc_status.from_call(error) if isinstance(error, grpc.Call) else None
     info, fields = ErrorInfo(), BadRequest()
@@ -237,7 +239,7 @@ def failure_of(error: grpc.RpcError, target: str) -> Failure:
     said = f"{rule}: {words.removeprefix(f'{rule}: ')}" if rule else words
     if code in NOT_NOW:
         if status is None:
-            return _no_answer(target, words)
+            return _no_answer(target, words, lapse)
         return Failure(Exit.UNAVAILABLE, f"the hub cannot answer now: {words}", "try again")
     if code is grpc.StatusCode.INVALID_ARGUMENT:
         wrong = "; ".join(f"{one.field}: {one.description}" for one in fields.field_violations)

@@ -179,7 +179,10 @@ def _certificates(settings: Settings) -> Iterator[Check]:
 
 def _expiry(file: Path, advice: str) -> Check:
     """Say until when a certificate is good."""
-    end = x509.load_pem_x509_certificate(file.read_bytes()).not_valid_after_utc
+    try:
+        end = x509.load_pem_x509_certificate(file.read_bytes()).not_valid_after_utc
+    except ValueError:
+        return Check("certificate", Grade.FAIL, f"{file.parent.name}/{file.name} holds no certificate in PEM", advice)
     what, days = f"{file.parent.name}/{file.name}", (end - now()).days
     if end <= now():
         return Check("certificate", Grade.FAIL, f"{what} expired on {end:%Y-%m-%d}", advice)

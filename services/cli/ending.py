@@ -24,7 +24,7 @@ _HELP_HINT: Final = "--help behind a command says how it is used"
 _HELP: Final = "Usage: "
 _DISK_HINT: Final = "hub doctor says how much room there is, and what may not be written"
 _DAMAGE_HINT: Final = "keep the files as they are; if it is store/views.sqlite, move it away: views are made anew from the log"
-_IDENTITY_HINT: Final = "put that file back as it was, or have the agency's certificate and key made anew: hub pki issue --help"
+_IDENTITY_HINT: Final = "put the file back as it was; hub pki issue AGENCY --renew makes a new certificate with its key"
 _LIBRARY_WORDS: Final = (
     (re.compile(r"\bValue error, "), ""),
     (re.compile(r"Input should be a valid integer\b.*"), "expected a whole number"),
@@ -74,6 +74,7 @@ _FAILURES: Final[tuple[tuple[type[BaseException], Callable[[Any], Failure]], ...
     (OutboxUnusable, lambda error: Failure(Exit.UNAVAILABLE, str(error), f"if another command is at work here, try again; {_DISK_HINT}")),
     (CallFailed, _of_call),
     (HubClientError, lambda error: Failure(Exit.REFUSED, f"refused: {error}")),
+    (UnicodeEncodeError, lambda _: Failure(Exit.USAGE, "what was given is no text in Unicode", _HELP_HINT)),
     (OSError, without_file),
 )
 """What a command may end with, and how it is said; the first kind that fits."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from domain.agency.events import KeyRegistered, KeyRetired, KeyRevoked, RevocationReason
 from domain.kernel.agencies import HUB_ID
@@ -129,12 +130,14 @@ def is_registered(settings: Settings, said: KeyRegistered) -> bool:
 
 
 def registration_in(folder: Path, agency: str) -> KeyRegistered:
-    """Return what registers the key in an agency's folder; fail if the file holds none."""
+    """Return what registers the key in an agency's folder; fail if its files hold none."""
     try:
         key = SigningKey.load(folder / "sign.key")
-    except ValueError as error:
-        raise Failure(Exit.UNAVAILABLE, str(error), "put that file back as it was; a key that is lost is replaced with --rotate") from None
-    return registration(key, agency, (folder / "key_id").read_text().strip())
+        key_id = (folder / "key_id").read_text(encoding="utf-8").strip()
+    except (ValueError, UnsupportedAlgorithm) as error:
+        hint = "put its files back as they were; a key that is lost is replaced with --rotate"
+        raise Failure(Exit.UNAVAILABLE, f"{folder} holds no signing key with its name: {error}", hint) from None
+    return registration(key, agency, key_id)
 
 
 def _register(settings: Settings, agency: str, *, json: bool) -> None:

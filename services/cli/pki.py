@@ -9,7 +9,7 @@ import typer
 
 from services.bootstrap import make_identity, now
 from services.cli.commands import examples
-from services.cli.failures import wrong_usage
+from services.cli.failures import Exit, Failure, wrong_usage
 from services.cli.options import Agency, Home, Json, read_host, settings_of
 from services.cli.output import emit, say
 from services.runtime.settings import Settings
@@ -77,6 +77,9 @@ def _authority(settings: Settings) -> Authority:
         return load_authority(settings.pki_folder)
     except FileNotFoundError as error:
         raise wrong_usage(f"there is no authority: {error.filename}", "hub pki init makes one; is --home right?") from None
+    except ValueError as error:
+        what = f"{settings.pki_folder} holds no authority that can be read: {error}"
+        raise Failure(Exit.UNAVAILABLE, what, "put its files back as they were: what it has issued is not trusted without it") from None
 
 
 def _issue_server(settings: Settings, authority: Authority, names: list[str] | None) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated, Final
 
 import typer
 
+from domain.kernel.agencies import HUB_ID
 from services.cli.calling import read_log
 from services.cli.failures import wrong_usage
 from services.cli.options import Home, Json, read_agency, settings_of
@@ -78,15 +79,18 @@ def sources(
     with_gaps: Annotated[bool, typer.Option("--gaps", help="Only systems of which numbers are missing.")] = False,
     json: Json = False,
 ) -> None:
-    """List the systems that write to the log, and which of their numbers it lacks: something was refused there, or never came.
+    """List the systems of agencies, and which of their numbers the log lacks: something was refused, or never came, or is on its way.
 
-    Every system numbers what it says in each shard. A gap is shown, not judged: its owner alone can say what the number was given to.
+    Every system numbers what it says in each shard. A gap is shown, not judged: its owner alone can say what the number was given to, and
+    whether more was said behind the last one here. Left out unless --of hub asks for it is the hub itself: it numbers what it keeps in
+    reserve, too.
     """
     with read_log(settings_of(home)) as store:
         if shard is not None and shard not in store.shards():
             raise wrong_usage(f"{shard!r} is no shard of this hub", "hub log lists them")
         found = numbers_of(store, store.shards() if shard is None else (shard,))
-    shown = [(source, one) for source, one in sorted(found.items()) if of in {None, source[1]} and (one.gaps or not with_gaps)]
+    wanted = {source: one for source, one in sorted(found.items()) if (source[1] == of if of else source[1] != HUB_ID)}
+    shown = [(source, one) for source, one in wanted.items() if one.gaps or not with_gaps]
     if json:
         emit({"sources": list(starmap(_plain, shown))})
         return

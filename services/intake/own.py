@@ -32,6 +32,7 @@ from services.runtime.errors import IntegrityError, Unavailable
 SPOOL_AFTER_SECONDS: Final = 2.0
 """So long whoever reads waits for the log first; the others, once one has waited in vain, do not."""
 RETRY_SECONDS: Final = 1.0
+REFUSED_RETRY_MAX_SECONDS: Final = 60.0
 _SPOOLED_A_REQUEST: Final = 100
 _KEY_UNFIT: Final = "wire.signature"
 """The next key was taken up when only its name lay there."""
@@ -68,6 +69,7 @@ class OwnEvents:
         self._sequences: Counter[str] = Counter()
         self._spool = spool
         self._emptying: asyncio.Task[None] | None = None
+        self._has_more = asyncio.Event()
 
     def start(self) -> None:
         """Carry on with what an earlier run could not put on the log."""
@@ -123,25 +125,44 @@ class OwnEvents:
 
     def _begin_to_empty(self, spool: Spool) -> None:
         """See to it that what waits comes to the log."""
+        self._has_more.set()
         if self._emptying is None or self._emptying.done():
             self._emptying = asyncio.create_task(self._empty(spool))
 
     async def _empty(self, spool: Spool) -> None:
-        """Put what waits on the log, the oldest first, until nothing does. What is there already is answered with its receipt."""
-        while len(spool):
-            last = 0
+        """Put what waits on the log, the oldest first, until nothing does. What is there already is answered with its receipt.
+
+        While it takes all but what it refuses for good, that is tried ever more rarely, and at once behind what comes to wait.
+        """
+        pause = RETRY_SECONDS
+        while waited := len(spool):
+            last, refused = 0, set[str]()
             while waiting := await asyncio.to_thread(spool.behind, last, _SPOOLED_A_REQUEST):
-                done = await self._try(waiting)
+                done = await self._try(waiting, refused)
                 if done is None:
                     break
                 await asyncio.to_thread(spool.drop, done)
                 last = waiting[-1][0]
+            for rule in sorted(refused):
+                _LOG.error("access.spooled_refused", rule=rule)
             if len(spool):
-                await asyncio.sleep(RETRY_SECONDS)
+                pause = min(2 * pause, REFUSED_RETRY_MAX_SECONDS) if refused and len(spool) == waited else RETRY_SECONDS
+                await self._rest(pause)
         _LOG.info("access.spool_emptied")
 
-    async def _try(self, waiting: Sequence[tuple[int, Spooled]]) -> list[int] | None:
-        """Return the numbers of those that are on the log now; None if it takes nothing now, and those behind need not be tried."""
+    async def _rest(self, seconds: float) -> None:
+        """Wait, but for no longer than ``RETRY_SECONDS`` once more has come to wait."""
+        await asyncio.sleep(RETRY_SECONDS)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds - RETRY_SECONDS):
+                await self._has_more.wait()
+        self._has_more.clear()
+
+    async def _try(self, waiting: Sequence[tuple[int, Spooled]], refused: set[str]) -> list[int] | None:
+        """Return the numbers of those that are on the log now, and add the rules by which others were refused for good to ``refused``.
+
+        None if none of them is, for a reason that holds for those behind them too: the log takes nothing now, or nothing of this key.
+        """
         try:
             refusals = await self._refusals([SignedEvent.FromString(one.event) for _, one in waiting])
             erased = [at for at, refusal in enumerate(refusals) if _is_of_erased(refusal)]
@@ -151,10 +172,9 @@ class OwnEvents:
             return None
         for at, refusal in zip(erased, instead, strict=True):
             refusals[at] = refusal
-        refused = {refusal.rule for refusal in refusals if refusal is not None and not refusal.HasField("retry_after_ms")}
-        for rule in refused:
-            _LOG.error("access.spooled_refused", rule=rule)
-        if not refused and None not in refusals:
+        rules = {refusal.rule for refusal in refusals if refusal is not None and not refusal.HasField("retry_after_ms")}
+        refused |= rules
+        if None not in refusals and rules <= _KEY_ENDED:
             return None
         return [number for (number, _), refusal in zip(waiting, refusals, strict=True) if refusal is None]
 

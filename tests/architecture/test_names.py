@@ -38,6 +38,7 @@ KEPT_INSIDE: Final = {
     "services/eventstore/tables.py": {"WAL_MAX_PAGES"},
     "services/intake/admission.py": {"GROUP_MAX_BYTES", "GROUP_MAX_EVENTS"},
     "services/intake/ahead.py": {"ANSWER_MAX_SECONDS", "EXAMINERS_MAX"},
+    "services/intake/own.py": {"REFUSED_RETRY_MAX_SECONDS"},
     "services/intake/streams.py": {"STREAMS_MAX_KEPT"},
     "services/projector/projector.py": {"BATCH_MAX_EVENTS", "REST_MAX_SECONDS"},
     "services/projector/rebuild.py": {"BEHIND_MAX_SECONDS"},

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from domain.kernel.agencies import OPERATOR_ID
+from services.bootstrap import now
 from services.cli import keys
+from services.runtime.settings import load_settings
+from services.trust.pki import load_authority
 from tests.support.builders import CASE, COUNCIL, SHARD
 from tests.support.command import copied_home, ran, wait_until
 from tests.support.settled import Served, settled_hub
@@ -163,6 +167,30 @@ def test_a_file_of_the_operators_that_proves_nothing_is_named(hub: Served, name:
         file.write_bytes(content)
 
     assert (asked.code, asked.err.startswith(f"hub: {file} holds no ")) == (4, True)
+
+
+def test_a_key_file_that_cannot_be_registered_is_named(hub: Served) -> None:
+    agency = "agency-northmoor-garage"
+    assert hub.ran("pki", "issue", agency).code == 0
+    folder = hub.settings.agency_folder(agency)
+    folder.joinpath("key_id").write_bytes(b"\xff")
+    no_text = hub.ran("keys", "register", agency)
+    folder.joinpath("sign.key").write_text("nothing")
+    no_key = hub.ran("keys", "register", agency)
+
+    assert [(one.code, f"{folder} holds no signing key with its name: " in one.err) for one in (no_text, no_key)] == [(4, True)] * 2
+
+
+def test_an_expired_certificate_is_named_where_no_hub_answers(hub: Served, tmp_path: Path) -> None:
+    home = copied_home(hub.home, tmp_path)
+    settings = load_settings(home=home)
+    past = now() - timedelta(days=4_000)
+    load_authority(settings.pki_folder).issue_agency(
+        settings.agency_folder(OPERATOR_ID), OPERATOR_ID, trust_domain=settings.trust_domain, now=past, replace=True
+    )
+    asked = ran("keys", "list", "--home", home)
+
+    assert (asked.code, "the agency's certificate expired at 20" in asked.err, "hub pki issue" in asked.err) == (4, True, True)
 
 
 def test_a_home_without_the_operator_says_where_its_commands_are_given(hub: Served, tmp_path: Path) -> None:

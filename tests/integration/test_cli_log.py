@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 
 import pytest
 
-from tests.support.builders import CASE, COUNCIL, ICB, SHARD
+from domain.kernel.agencies import HUB_ID
+from domain.sharing.events import NilReturn
+from safeguarding.hub.client.drafts import Draft
+from services.cli.calling import sdk_client
+from services.eventstore.codec import to_message
+from tests.support.builders import CASE, COUNCIL, ICB, SHARD, a_share, an_entry, an_id
 from tests.support.settled import Served, settled_hub
 
 
@@ -36,15 +42,27 @@ def test_a_name_that_is_no_text_is_none_of_the_log(hub: Served) -> None:
     assert (asked.code, "'a\\udcff' is neither a shard nor a stream" in asked.err) == (2, True)
 
 
-def test_the_numbers_that_a_system_never_used_are_shown(hub: Served) -> None:
-    found = hub.ran("sources", SHARD, "--of", COUNCIL, "--json").document["sources"]
-    log = hub.ran("log", SHARD, "--limit", "1000", "--json").document["events"]
-    shown = hub.ran("sources", SHARD)
+def test_a_shard_that_is_no_text_is_wrong_usage(hub: Served) -> None:
+    asked = hub.ran("chronology", CASE, "--shard", "a\udcff", "--as", ICB)
+    assert (asked.code, asked.err.splitlines()[0]) == (2, "hub: what was given is no text in Unicode")
 
-    used = {one["source_sequence"] for one in log if one["agency_id"] == COUNCIL}
-    assert [(one["agency_id"], one["events"], one["last_number"]) for one in found] == [(COUNCIL, len(used), max(used))]
-    assert found[0]["missing"] == max(used) - len(used)
-    assert (shown.code, COUNCIL in shown.out) == (0, True)
+
+def test_the_numbers_that_a_system_never_used_are_shown(hub: Served) -> None:
+    async def told() -> list[str]:
+        async with sdk_client(hub.settings, ICB, shard=SHARD, source="gaps", actor_role="nurse") as client:
+            events = (NilReturn(request_id=an_id(9), searched="All."), a_share(an_entry(an_id(10))))
+            drafts = [Draft(event=to_message(one), case_id=CASE) for one in events]
+            return [type(outcome).__name__ for outcome in await client.append_many(drafts)]
+
+    assert asyncio.run(told()) == ["Refusal", "Receipt"]
+    (found,) = hub.ran("sources", SHARD, "--of", ICB, "--gaps", "--json").document["sources"]
+    shown = hub.ran("sources", SHARD, "--gaps")
+
+    expected = {"shard": SHARD, "agency_id": ICB, "source": "gaps", "events": 1, "last_number": 2, "missing": 1, "repeated": 0}
+    assert found == {**expected, "gaps": [{"first": 1, "last": 1}]}
+    assert (shown.code, " gaps " in shown.out, shown.out.splitlines()[-1]) == (0, True, "1 system with missing numbers")
+    assert [one["agency_id"] for one in hub.ran("sources", "--json").document["sources"] if one["agency_id"] == HUB_ID] == []
+    assert hub.ran("sources", "--of", HUB_ID, "--json").document["sources"]
     assert hub.ran("sources", "nowhere").code == 2
 
 

@@ -89,6 +89,18 @@ def a_fact() -> OwnFact:
     return OwnFact(SHARD, CASE, viewed, CASE)
 
 
+def count_calls(log: Log) -> list[int]:
+    """Count from now on how often anything is put on the log."""
+    calls, append = [0], log.append
+
+    async def counted(caller: str, events: Sequence[SignedEvent]) -> list[Outcome]:
+        calls[0] += 1
+        return await append(caller, events)
+
+    log.append = counted  # type: ignore[method-assign]
+    return calls
+
+
 async def emptied(spool: Spool) -> None:
     async with asyncio.timeout(2):
         while len(spool):  # noqa: ASYNC110  # it tells nobody
@@ -141,6 +153,48 @@ async def test_what_is_refused_for_good_keeps_nothing_behind_it_from_the_log(spo
     await own.close()
 
     assert len(log.events) == 3
+    assert len(spool) == 3
+
+
+async def test_what_is_refused_for_good_is_tried_ever_more_rarely_and_anew_when_more_comes(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "REFUSED_RETRY_MAX_SECONDS", 60.0)
+    log = Log()
+    log.is_away = True
+    own = own_events(log, spool)
+    await own.append([a_fact()])
+    ((_, first),) = spool.behind(0, 1)
+    log.refused, log.is_away = {EventHeader.FromString(SignedEvent.FromString(first.event).header).event_id}, False
+    calls = count_calls(log)
+    await asyncio.sleep(1.0)
+    rare = calls[0]
+    await own.append([a_fact()])
+    async with asyncio.timeout(2):
+        while len(spool) > 1:  # noqa: ASYNC110  # it tells nobody
+            await asyncio.sleep(0.01)
+    await own.close()
+
+    assert rare <= 8, "doubling from 10 ms"
+    assert len(log.events) == 1
+
+
+async def test_while_the_key_has_ended_and_there_is_no_other_nothing_behind_is_tried(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_SPOOLED_A_REQUEST", 1)
+    monkeypatch.setattr(module, "RETRY_SECONDS", 60.0)
+    log = Log()
+    log.is_away = True
+    own = own_events(log, spool)
+    await own.append([a_fact(), a_fact(), a_fact()])
+    await own.close()
+    log.good, log.is_away = "hub:2", False
+    calls = count_calls(log)
+    again = OwnEvents(cast("Intake", log), lambda: KEYS[1], log_origin="hub.test", run="node-2", spool=spool)
+    again.start()
+    await asyncio.sleep(0.5)
+    await again.close()
+
+    assert calls[0] == 1
     assert len(spool) == 3
 
 

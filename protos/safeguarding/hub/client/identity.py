@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from cryptography.x509 import Certificate, load_pem_x509_certificates
+from cryptography.x509 import Certificate, InvalidVersion, load_pem_x509_certificate
 
 PAYLOAD_TYPE: Final = b"application/vnd.safeguarding-hub.event-header.v1+protobuf"
 
@@ -37,15 +37,30 @@ class Credentials:
 
     @classmethod
     def from_files(cls, authority: str | Path, certificate: str | Path, private_key: str | Path) -> Credentials:
-        """Read the three PEM files; raise ``IdentityUnusable`` for what could open no connection: gRPC would not say why."""
+        """Read the three PEM files; raise ``IdentityUnusable`` for what could open no connection: gRPC would not say why.
+
+        A certificate that has expired is taken: what is signed meanwhile is kept, and sent once there is another. ``lapse`` tells.
+        """
         read = cls(Path(authority).read_bytes(), Path(certificate).read_bytes(), Path(private_key).read_bytes())
         _certificate_in(read.authority, authority)
-        own = _certificate_in(read.certificate, certificate)
-        if own.public_key() != _private_key_in(read.private_key, private_key, None).public_key():
-            raise IdentityUnusable(f"{private_key} holds another key than the one that {certificate} was made for")
-        if own.not_valid_after_utc < datetime.now(UTC):
-            raise IdentityUnusable(f"{certificate} expired at {own.not_valid_after_utc.isoformat()}: a new one is needed")
+        _, certified = _certificate_in(read.certificate, certificate)
+        if certified != _private_key_in(read.private_key, private_key, None).public_key():
+            raise IdentityUnusable(f"{private_key} holds another key than the one that the first certificate in {certificate} is of")
         return read
+
+    @property
+    def lapse(self) -> str:
+        """Why nobody takes the agency's certificate now, by this machine's clock; empty if it is good, or not what is read from files."""
+        now = datetime.now(UTC)
+        try:
+            certificate, _ = _certificate_in(self.certificate, "")
+        except IdentityUnusable:
+            return ""
+        if now < certificate.not_valid_before_utc:
+            return f"the agency's certificate is good from {certificate.not_valid_before_utc.isoformat()} on, by this machine's clock"
+        if now > certificate.not_valid_after_utc:
+            return f"the agency's certificate expired at {certificate.not_valid_after_utc.isoformat()}, by this machine's clock"
+        return ""
 
     def for_channel(self) -> grpc.ChannelCredentials:
         """Return them as gRPC takes them."""
@@ -95,17 +110,18 @@ class Identity:
         root = Path(folder)
         return cls(
             credentials=Credentials.from_files(authority or root / "ca.pem", root / "client.pem", root / "client.key"),
-            signing_key=SigningKey.from_file(root / "sign.key", (root / "key_id").read_text().strip()),
+            signing_key=SigningKey.from_file(root / "sign.key", _key_id_in(root / "key_id")),
             outbox=root / "sequence.sqlite",
         )
 
 
-def _certificate_in(pem: bytes, path: str | Path) -> Certificate:
-    """Return the first certificate of a file."""
+def _certificate_in(pem: bytes, path: str | Path) -> tuple[Certificate, Any]:
+    """Return the first certificate of a file, and the public key that it certifies."""
     try:
-        return load_pem_x509_certificates(pem)[0]
-    except ValueError:
-        raise IdentityUnusable(f"{path} holds no certificate in PEM") from None
+        certificate = load_pem_x509_certificate(pem)
+        return certificate, certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm, InvalidVersion):
+        raise IdentityUnusable(f"{path} holds no certificate in PEM that can be read here") from None
 
 
 def _private_key_in(pem: bytes, path: str | Path, password: bytes | None) -> Any:
@@ -114,3 +130,14 @@ def _private_key_in(pem: bytes, path: str | Path, password: bytes | None) -> Any
         return load_pem_private_key(pem, password)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         raise IdentityUnusable(f"{path} holds no private key in PEM that can be read here; is it encrypted?") from None
+
+
+def _key_id_in(path: Path) -> str:
+    """Return the key id that a file names."""
+    try:
+        key_id = path.read_text(encoding="utf-8").strip()
+    except UnicodeDecodeError:
+        key_id = ""
+    if not key_id:
+        raise IdentityUnusable(f"{path} names no key")
+    return key_id

@@ -59,6 +59,11 @@ class Nodes:
         """The agency's append service on that node."""
         return self._stub_class(self.channel)
 
+    @property
+    def lapse(self) -> str:
+        """Why no node takes the agency's certificate now; empty if it is good."""
+        return self._credentials.lapse
+
     def leave(self, address: str) -> None:
         """Go on with the next node, unless somebody has left this one already."""
         if address == self.address:

@@ -151,7 +151,8 @@ class Sending:
                 if error.code() in _FINAL_CODES:
                     self._fail_all(CallFailed(error.code(), error.details() or ""))
                 else:
-                    await self._retry(address, f"{error.code().name}: {error.details()}")
+                    why = (f"{error.code().name}: {error.details()}", self._nodes.lapse)
+                    await self._retry(address, "; ".join(filter(None, why)))
             except (TimeoutError, BrokenAnswer) as error:
                 await self._retry(address, str(error) or "the hub did not answer in time")
             except Exception as error:  # noqa: BLE001  # a full disk, say: whoever waits must hear it, and the next may fare better

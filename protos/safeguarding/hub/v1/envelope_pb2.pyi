@@ -120,7 +120,7 @@ class EventHeader(_message.Message):
     source: _builtins.str
     """The agency system that sent it."""
     source_sequence: _builtins.int
-    """Counts up from 1 per (agency, source, shard). A gap is shown to the agency and its partners, not judged."""
+    """Counts up from 1 per (agency, source, shard). A gap is shown to whoever runs the hub, not judged."""
     shard: _builtins.str
     """The safeguarding partnership whose log this belongs to, or "national"."""
     stream: _builtins.str
