@@ -61,6 +61,7 @@ def test_the_numbers_that_a_system_never_used_are_shown(hub: Served) -> None:
     expected = {"shard": SHARD, "agency_id": ICB, "source": "gaps", "events": 1, "last_number": 2, "missing": 1, "repeated": 0}
     assert found == {**expected, "gaps": [{"first": 1, "last": 1}]}
     assert (shown.code, " gaps " in shown.out, shown.out.splitlines()[-1]) == (0, True, "1 system with missing numbers")
+    hub.ran("chronology", CASE, "--as", ICB)
     assert [one["agency_id"] for one in hub.ran("sources", "--json").document["sources"] if one["agency_id"] == HUB_ID] == []
     assert hub.ran("sources", "--of", HUB_ID, "--json").document["sources"]
     assert hub.ran("sources", "nowhere").code == 2

@@ -145,8 +145,8 @@ async def live(_node):
 serve._Node.live = live
 main.run()
 """
-    command = [sys.executable, "-c", program, "serve", "--found", "--home", str(tmp_path / "hub")]
-    ended = subprocess.run(command, env=environment(), timeout=START_MAX_SECONDS, check=False)  # noqa: S603
+    command = [sys.executable, "-c", program, "serve", "--found", "--home", str(tmp_path / "hub"), "--listen", "127.0.0.1:0"]
+    ended = subprocess.run(command, env=environment() | {"HUB_METRICS_LISTEN": ""}, timeout=START_MAX_SECONDS, check=False)  # noqa: S603
     assert ended.returncode == 5
 
 

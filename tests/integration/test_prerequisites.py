@@ -53,6 +53,7 @@ from tests.support.builders import (
     an_information_request,
     corrects,
     done,
+    on,
 )
 from tests.support.command import ran
 from tests.support.hub import RunningHub, running_hub
@@ -107,7 +108,7 @@ class Review:
 async def a_review(hub: RunningHub, *events: Event, begins: tuple[Event, ...] = BEGINS) -> Review:
     """Have a case told until a local review begins, and then its business unit say more."""
     review = Review(hub)
-    await review.said(a_notification(), a_proceeding(), by=COUNCIL)
+    await review.said(a_notification(incident_on=on(date(2023, 5, 1))), a_proceeding(), by=COUNCIL)
     await review.said(an_information_request(a_uuid(), due_on=now().date()))
     await review.said(RapidReviewOpened(), DecisionMade(decision=Decision.LOCAL_REVIEW, rationale="Synthetic."))
     await review.said(*begins, *events)
