@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import sqlite3
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Final
 
 SECRET_MODE: Final = 0o600
 PUBLIC_MODE: Final = 0o644
 _BUSY_TIMEOUT_MS: Final = 5_000
+_BUSY_PAUSE_SECONDS: Final = 0.01
 _PRIMARY_CODE: Final = 0xFF
 _OF_DISK: Final = frozenset(
     {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY}
@@ -32,12 +34,28 @@ def secret_database(path: Path) -> sqlite3.Connection:
     path.touch(mode=SECRET_MODE)
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
-        for pragma in (f"busy_timeout={_BUSY_TIMEOUT_MS}", "journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
+        connection.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")
+        _to_write_ahead(connection)
+        for pragma in ("synchronous=FULL", "secure_delete=ON"):
             connection.execute(f"PRAGMA {pragma}")
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _to_write_ahead(connection: sqlite3.Connection) -> None:
+    """Have the file keep a write-ahead log. Of several who are the first to open it, SQLite turns all but one away without waiting."""
+    deadline = monotonic() + _BUSY_TIMEOUT_MS / 1_000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if _code_of(error) != sqlite3.SQLITE_BUSY or monotonic() > deadline:
+                raise
+            sleep(_BUSY_PAUSE_SECONDS)
+        else:
+            return
 
 
 def is_damage(error: BaseException | None) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import stat
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from sqlalchemy.engine import make_url
 
 from services.runtime.errors import IntegrityError
 from services.trust import key_schema, keystore, sealing
+from services.trust.files import secret_database
 from services.trust.key_places import open_key_store
 from services.trust.keystore import DESTROYED, KeyStore, case_key_id, create_kek, load_kek, parse_kek
 from services.trust.postgresql_keys import PostgresqlKeyStore
@@ -204,6 +206,19 @@ def test_the_tables_are_those_of_the_last_migration_and_a_newer_programs_are_lef
         connection.execute(text("UPDATE alembic_version SET version_num='9999'"))
     with pytest.raises(IntegrityError, match="the key store is of a newer program: upgrade this node"):
         place.reopen()
+
+
+def test_a_new_file_of_secrets_is_opened_by_all_who_come_first(tmp_path: Path) -> None:
+    for turn in range(40):
+        together = threading.Barrier(8)
+
+        def opened(path: Path = tmp_path / f"{turn}.sqlite", together: threading.Barrier = together) -> str:
+            together.wait()
+            with closing(secret_database(path)) as connection:
+                return str(connection.execute("PRAGMA journal_mode").fetchone()[0])
+
+        with ThreadPoolExecutor(8) as pool:
+            assert [one.result() for one in [pool.submit(opened) for _ in range(8)]] == ["wal"] * 8
 
 
 def test_nodes_that_open_a_new_store_at_once_make_it_once(place: Place) -> None:
