@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime
 from typing import Final, assert_never
 
 from domain.incident.children import CARE_LEAVER_YEARS
@@ -48,14 +48,14 @@ from domain.incident.state import (
     with_facts,
 )
 from domain.kernel.copies import replace
-from domain.kernel.corrections import placed
+from domain.kernel.corrections import placed, root_in
 from domain.kernel.decider import Context
 from domain.kernel.events import Recorded, london_day
-from domain.kernel.facts import scoring_day
+from domain.kernel.facts import scoring_day, scoring_instant
 from domain.kernel.ids import AgencyId, ChildId, EventId
 from domain.kernel.rules import Finding
 from domain.kernel.times import done_on
-from domain.partnership.state import Established, Partnership, is_council, leads, partnership_in
+from domain.partnership.state import Established, Partnership, in_force, is_council, leads
 
 CLOCKS: Final = frozenset({f"K{number}" for number in range(1, 20) if number != 5} | {"K5A", "K5B"})
 PUBLICATION_CLOCK: Final = "K10"
@@ -73,7 +73,7 @@ def admit(state: Incident, event: Telling, context: Context, partnership: Partne
     match event:
         case PartnersInformed() | OtherAreaInformed():
             _check_informed(state, event, context, partnership)
-            return _judge_informed(state, event, context)
+            return _judge_informed(state, event, context, partnership)
         case LookedAfterChildDeathNotified() | CareLeaverDeathNotified():
             return _judge_death(state, event, context)
         case DelayExplained():
@@ -96,28 +96,28 @@ def _check_informed(state: Incident, event: PartnersInformed | OtherAreaInformed
     check_first(told <= frozenset().union(*before), event, CHANGES_NOTHING)
 
 
-def _judge_informed(state: Incident, event: PartnersInformed | OtherAreaInformed, context: Context) -> tuple[Finding, ...]:
+def _judge_informed(
+    state: Incident, event: PartnersInformed | OtherAreaInformed, context: Context, partnership: Partnership
+) -> tuple[Finding, ...]:
     """Judge whether all safeguarding partners know, once some were told as such, and the council that owes the notification."""
     facts = facts_of(state)
-    corrected = _corrected(facts, event)
-    informed = _informed(event, facts.informed.get(corrected or context.event_id), context.agency_id, scoring_day(event, context))
-    after = with_facts(state, replace(facts, informed={**facts.informed, corrected or context.event_id: informed}))
+    root = root_in(facts.said, event, context)
+    informed = _informed(event, facts.informed.get(root), context.agency_id, scoring_day(event, context))
+    after = with_facts(state, replace(facts, informed={**facts.informed, root: informed}))
     tells_elsewhere = is_notified_elsewhere(after) and not is_notified_elsewhere(state)
-    found = (PARTNERS_UNTOLD, _leaves_partner_untold(after, informed.told_on, context)), (NOTIFIED_ELSEWHERE, tells_elsewhere)
+    leaves_untold = _leaves_partner_untold(after, informed.told_on, context, partnership)
+    found = (PARTNERS_UNTOLD, leaves_untold), (NOTIFIED_ELSEWHERE, tells_elsewhere)
     return tuple(Finding(rule=rule) for rule, is_broken in found if is_broken)
 
 
-def _leaves_partner_untold(state: Incident, told_on: date, context: Context) -> bool:
+def _leaves_partner_untold(state: Incident, told_on: date, context: Context, partnership: Partnership) -> bool:
     """Tell whether a partner both of today and of the day on which others were told neither was told nor says anything in the case."""
     told = list(facts_of(state).informed.values())
-    if not any(informed.partners for informed in told):
+    if not any(informed.partners for informed in told) or not isinstance(partnership, Established):
         return False
     knows = speakers(state).union({context.agency_id}, *(informed.told for informed in told))
-    today = partnership_in(context.others, context.shard, context.now)
-    that_day = partnership_in(context.others, context.shard, datetime.combine(told_on, time(12), UTC))
-    if not isinstance(today, Established) or not isinstance(that_day, Established) or today.business_unit in knows:
-        return False
-    return not knows >= set(today.partners) & set(that_day.partners)
+    that_day = in_force(partnership.lists.values(), told_on) or partnership
+    return partnership.business_unit not in knows and not knows >= set(partnership.partners) & set(that_day.partners)
 
 
 def _informed(event: PartnersInformed | OtherAreaInformed, before: Informed | None, council: AgencyId, day: date) -> Informed:
@@ -136,7 +136,8 @@ def _judge_death(state: Incident, event: DeathTold, context: Context) -> tuple[F
     if isinstance(event, CareLeaverDeathNotified):
         refuse_if(event.age_years not in CARE_LEAVER_YEARS, CARE_LEAVER_AGE)
     facts = facts_of(state)
-    corrected = facts.deaths.get(_corrected(facts, event) or context.event_id)
+    root = root_in(facts.said, event, context)
+    corrected = facts.deaths.get(root)
     told_on = _told_on(corrected, event, done_on(event, context), imported=context.imported)
     known_by = min(told_on, _notified_dead_on(state, event, context) or told_on)
     refuse_if(not event.died_on.day <= london_day(event.aware_at) <= known_by, IMPOSSIBLE_TIMES)
@@ -146,7 +147,7 @@ def _judge_death(state: Incident, event: DeathTold, context: Context) -> tuple[F
     said = (isinstance(event, CareLeaverDeathNotified), event.died_on)
     contradicts = any((death.care_leaver, death.died_on) != said for death in before)
     check_first(bool(before) and (contradicts or frozenset(event.told) <= known), event, CONTRADICTION)
-    missing = DEATH_RECIPIENTS - told_of_death(facts, event.child_id, but=_corrected(facts, event)) - frozenset(event.told)
+    missing = DEATH_RECIPIENTS - told_of_death(facts, event.child_id, but=root) - frozenset(event.told)
     return (Finding(rule=DEATH_UNTOLD),) if missing else ()
 
 
@@ -197,10 +198,8 @@ def _judge_delay(state: Incident, event: DelayExplained, context: Context) -> tu
     if event.clock != PUBLICATION_CLOCK:
         return ()
     facts = facts_of(state)
-    root = _corrected(facts, event) or context.event_id
-    said_at = None if event.details is None else event.details.done_at
-    at = said_at if context.imported and said_at is not None else context.now
-    return (Finding(rule=DELAY_UNTOLD),) if _not_told(_with_delay(facts, root, event, at)) else ()
+    delays = _with_delay(facts, root_in(facts.said, event, context), event, scoring_instant(event, context))
+    return (Finding(rule=DELAY_UNTOLD),) if _not_told(delays) else ()
 
 
 def _with_delay(facts: Facts, root: EventId, event: DelayExplained, at: datetime) -> Mapping[EventId, Delay]:
@@ -219,13 +218,6 @@ def _not_told(delays: Mapping[EventId, Delay]) -> frozenset[Recipient]:
 def told_of_death(facts: Facts, child_id: ChildId, but: EventId | None = None) -> frozenset[Recipient]:
     """Return who was told of a child's death, by every event ``but`` one."""
     return frozenset[Recipient]().union(*(death.told for root, death in facts.deaths.items() if death.child_id == child_id and root != but))
-
-
-def _corrected(facts: Facts, event: Telling) -> EventId | None:
-    """Return the first event of the chain that this one corrects: what it said no longer counts."""
-    if event.details is None or event.details.corrects is None:
-        return None
-    return facts.said[EventId(event.details.corrects.event_id)].root
 
 
 def deaths_untold(facts: Facts) -> bool:

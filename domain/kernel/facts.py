@@ -164,7 +164,12 @@ def counting(versions: Sequence[V]) -> V:
     return next((version for version in reversed(versions) if version.imported), first) if first.imported else first
 
 
-def scoring_day(event: Event, context: Context) -> date:
-    """Return the London day on which an event would count: when recorded if live, when done (as asserted) if imported."""
+def scoring_instant(event: Event, context: Context) -> datetime:
+    """Return the instant at which an event would count: when recorded if live, when done (as asserted) if imported."""
     done_at = None if event.details is None else event.details.done_at
-    return london_day(done_at if context.imported and done_at is not None else context.now)
+    return done_at if context.imported and done_at is not None else context.now
+
+
+def scoring_day(event: Event, context: Context) -> date:
+    """Return the London day that ``scoring_instant`` bears."""
+    return london_day(scoring_instant(event, context))

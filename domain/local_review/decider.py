@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Final, assert_never, cast, get_args
 
 from domain.incident.state import incident_in, incident_stream, is_withdrawn, notification_of
@@ -51,6 +50,7 @@ from domain.local_review.state import (
     Published,
     Unknown,
     begun,
+    decided_on,
     facts_of,
     is_report_complete,
     planned,
@@ -120,22 +120,19 @@ def _check_day(facts: Facts, event: LocalReviewEvent, context: Context) -> None:
 
 def _check_said_days(facts: Facts, event: LocalReviewEvent, context: Context) -> None:
     """Refuse a decision of a day before the incident, and a plan for a day before the decision; either may be said anew."""
-    decided = next((initiated.values for initiated in facts.of(LocalReviewInitiated)), ())
-    decided_on = date.fromisoformat(decided[0]) if decided else None
-    plan = planned_on(facts)
-    if isinstance(event, LocalReviewInitiated):
-        decided_on = event.decided_on
-        notification = notification_of(incident_in(context.others, identity_of(context.stream)))
-        if notification is not None and decided_on < notification.incident_on.day:
-            raise Refused(
-                rules.IMPOSSIBLE_DAYS, f"decided_on is before {notification.incident_on.day.isoformat()}, the day of the incident"
-            )
-    elif isinstance(event, PublicationScheduled | PublicationRescheduled):
-        plan = event.planned_on
-    else:
-        return
-    if decided_on is not None and plan is not None and plan < decided_on:
-        raise Refused(rules.IMPOSSIBLE_DAYS, f"planned for {plan.isoformat()}, decided on {decided_on.isoformat()}")
+    decision, plan = decided_on(facts), planned_on(facts)
+    match event:
+        case LocalReviewInitiated():
+            decision = event.decided_on
+            notification = notification_of(incident_in(context.others, identity_of(context.stream)))
+            if notification is not None and decision < (happened_on := notification.incident_on.day):
+                raise Refused(rules.IMPOSSIBLE_DAYS, f"decided_on is before {happened_on.isoformat()}, the day of the incident")
+        case PublicationScheduled() | PublicationRescheduled():
+            plan = event.planned_on
+        case _:
+            return
+    if decision is not None and plan is not None and plan < decision:
+        raise Refused(rules.IMPOSSIBLE_DAYS, f"planned for {plan.isoformat()}, decided on {decision.isoformat()}")
 
 
 def _check_step(state: LocalReview, event: LocalReviewEvent, context: Context) -> None:

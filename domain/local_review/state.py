@@ -13,6 +13,7 @@ from domain.local_review.events import (
     ConflictDeclared,
     ImprovementsOnlyPublished,
     LocalReviewDrafted,
+    LocalReviewInitiated,
     LocalReviewPublished,
     LocalReviewUnpublished,
     NonPublicationJustified,
@@ -138,6 +139,12 @@ def _is_worked_on(facts: Facts) -> bool:
 def planned(facts: Facts) -> Fact | None:
     """Return what was scheduled, if publication is planned and has neither happened nor been declined since."""
     return facts.since(*ENDS_PLAN).last(PublicationScheduled)
+
+
+def decided_on(facts: Facts) -> date | None:
+    """Return the day on which it was decided to hold the review; None if it was not, or the day cannot be read."""
+    initiated = facts.last(LocalReviewInitiated)
+    return None if initiated is None or initiated.gist is None else date.fromisoformat(initiated.values[0])
 
 
 def planned_on(facts: Facts) -> date | None:

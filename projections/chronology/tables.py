@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Boolean, Column, Date, Index, Integer, LargeBinary, MetaData, Table, Text
 
-from projections.kernel.columns import Instant, Json
+from projections.kernel.columns import Instant, Json, event_place
 from projections.kernel.view import Tables
 
 
@@ -22,8 +22,7 @@ def define(metadata: MetaData, prefix: str) -> Tables:
 def _place() -> tuple[Column[str], Column[int], Column[int]]:
     """Return the key of a row: its event's place, and a number among the rows of that event."""
     return (
-        Column("shard", Text, primary_key=True),
-        Column("position", BigInteger, primary_key=True, autoincrement=False),
+        *event_place(),
         Column("ordinal", Integer, primary_key=True, autoincrement=False),
     )
 

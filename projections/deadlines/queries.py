@@ -61,7 +61,7 @@ class DeadlineReader:
         """
         if not 1 <= limit <= PAGE_LIMIT:
             raise ValueError(f"a page has 1 to {PAGE_LIMIT} deadlines, not {limit}")
-        members = members_of(self.connection, self.tables, london_day(self.as_of))
+        members = self._members()
         anew = sorted(self._set_anew(wanted, members), key=lambda deadline: deadline.key)
         later = (deadline for deadline in anew if after is None or deadline.key > after)
         found = list(islice(merge(self._as_stored(wanted, members, after, limit + 1), later, key=lambda deadline: deadline.key), limit + 1))
@@ -69,7 +69,7 @@ class DeadlineReader:
 
     def count_bands(self, wanted: DeadlineFilter) -> dict[Band, int]:
         """Count deadlines by band; every band is there."""
-        members = members_of(self.connection, self.tables, london_day(self.as_of))
+        members = self._members()
         rows = self._stored(wanted, members).subquery()
         statement = select(rows.c.rank, func.count()).group_by(rows.c.rank)
         counts = Counter({RANKS[rank]: count for rank, count in self.connection.execute(statement)})
@@ -78,7 +78,7 @@ class DeadlineReader:
 
     def list_due(self, first: date, last: date, wanted: DeadlineFilter) -> Iterator[Deadline]:
         """Yield, in no order and however many, the deadlines whose due day lies from ``first`` to ``last``, both included."""
-        members = members_of(self.connection, self.tables, london_day(self.as_of))
+        members = self._members()
         due_on = self.tables[INSTANCES].c.due_on
         statement = self._stored(wanted, members).where(due_on.between(first.isoformat(), last.isoformat()))
         for row in self.connection.execute(statement, execution_options={"yield_per": _FETCH_ROWS}):
@@ -93,6 +93,10 @@ class DeadlineReader:
             if instance.instance_id == instance_id:
                 return explain(instance, self.as_of, self.rulebook.calendar, self.rulebook.rules)
         return None
+
+    def _members(self) -> Members:
+        """Return who the partners and business units are on the day that is looked at."""
+        return members_of(self.connection, self.tables, london_day(self.as_of))
 
     def _stored(self, wanted: DeadlineFilter, members: Members) -> Select[Any]:
         """Select the stored instances that hold at the moment, with their place in the order."""

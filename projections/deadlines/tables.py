@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import BigInteger, Boolean, Column, Date, Index, MetaData, Table, Text
 
-from projections.kernel.columns import Instant, Json
+from projections.kernel.columns import Instant, Json, event_place
 from projections.kernel.view import WHILE_BUILDING, Tables
 
 FACTS: Final = "facts"
@@ -37,8 +37,7 @@ def _facts(metadata: MetaData, prefix: str) -> Table:
     return Table(
         f"{prefix}{FACTS}",
         metadata,
-        Column("shard", Text, primary_key=True),
-        Column("position", BigInteger, primary_key=True, autoincrement=False),
+        *event_place(),
         Column("case_id", Text, nullable=False),
         Column("event_id", Text, nullable=False),
         Column("event_type", Text, nullable=False),
@@ -97,8 +96,7 @@ def _members(metadata: MetaData, prefix: str) -> Table:
     return Table(
         f"{prefix}{MEMBERS}",
         metadata,
-        Column("shard", Text, primary_key=True),
-        Column("position", BigInteger, primary_key=True, autoincrement=False),
+        *event_place(),
         Column("agency_id", Text, primary_key=True),
         Column("is_business_unit", Boolean, nullable=False),
         Column("effective_on", Date, nullable=False),

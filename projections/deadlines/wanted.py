@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Final
@@ -23,8 +24,8 @@ _BUSINESS_UNIT: Final = "business_unit"
 class Members:
     """In which shards an agency is one of the partners (the business unit acts for them), and in which it is the business unit."""
 
-    partner_in: Mapping[str, frozenset[str]]
-    business_unit_in: Mapping[str, frozenset[str]]
+    partner_in: Mapping[str, AbstractSet[str]]
+    business_unit_in: Mapping[str, AbstractSet[str]]
 
     def shards_for(self, party: str, agencies: frozenset[str]) -> frozenset[str]:
         """Return the shards in which one of the agencies belongs to a party that is named by its part, not by an id."""
@@ -60,11 +61,7 @@ def members_of(connection: Connection, tables: Tables, day: date) -> Members:
             for agency in members.agencies:
                 partner_in[agency].add(shard)
             business_unit_in[members.business_unit].add(shard)
-    return Members(partner_in=_frozen(partner_in), business_unit_in=_frozen(business_unit_in))
-
-
-def _frozen(sets: Mapping[str, set[str]]) -> dict[str, frozenset[str]]:
-    return {name: frozenset(members) for name, members in sets.items()}
+    return Members(partner_in=partner_in, business_unit_in=business_unit_in)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

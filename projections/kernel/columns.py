@@ -1,4 +1,4 @@
-"""Column types that mean the same in every database, so that a row's digest does too."""
+"""Columns and column types that mean the same in every database, so that a row's digest does too."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import BigInteger, Dialect, Text
+from sqlalchemy import BigInteger, Column, Dialect, Text
 from sqlalchemy.types import TypeDecorator
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -42,6 +42,11 @@ class Json(TypeDecorator[Any]):
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:  # noqa: ARG002 (likewise)
         """Return the value; tuples come back as lists."""
         return None if value is None else orjson.loads(value)
+
+
+def event_place() -> tuple[Column[str], Column[int]]:
+    """Return the columns that say where an event lies, part of the key of a row that is about it."""
+    return Column("shard", Text, primary_key=True), Column("position", BigInteger, primary_key=True, autoincrement=False)
 
 
 def microseconds(value: datetime | None) -> int | None:

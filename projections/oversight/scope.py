@@ -45,7 +45,7 @@ COMPOSED: Final = _names(
     local_review.NonPublicationJustified,
     local_review.LocalReviewUnpublished,
 )
-"""What a case is composed of."""
+"""What these say is kept: cases, and the councils there are, are composed of it."""
 
 JUDGED: Final = _names(
     incident.CareLeaverDeathNotified,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Boolean, Column, Date, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import Boolean, Column, Date, Integer, LargeBinary, MetaData, Table, Text
 
-from projections.kernel.columns import Instant, Json
+from projections.kernel.columns import Instant, Json, event_place
 from projections.kernel.view import Tables
 
 FACTS: Final = "facts"
@@ -32,8 +32,7 @@ def _facts(metadata: MetaData, prefix: str) -> Table:
     return Table(
         f"{prefix}{FACTS}",
         metadata,
-        Column("shard", Text, primary_key=True),
-        Column("position", BigInteger, primary_key=True, autoincrement=False),
+        *event_place(),
         Column("case_id", Text, nullable=False),
         Column("event_type", Text, nullable=False),
         Column("event_id", LargeBinary, nullable=False),
@@ -54,8 +53,7 @@ def _notices(metadata: MetaData, prefix: str) -> Table:
     return Table(
         f"{prefix}{NOTICES}",
         metadata,
-        Column("shard", Text, primary_key=True),
-        Column("position", BigInteger, primary_key=True, autoincrement=False),
+        *event_place(),
         Column("notification_type", Text),
         Column("occurred_on", Date),
         Column("occurred_exactly", Boolean),
@@ -73,8 +71,7 @@ def _children(metadata: MetaData, prefix: str) -> Table:
     return Table(
         f"{prefix}{CHILDREN}",
         metadata,
-        Column("shard", Text, primary_key=True),
-        Column("position", BigInteger, primary_key=True, autoincrement=False),
+        *event_place(),
         Column("place", Integer, primary_key=True, autoincrement=False),
         Column("child_id", Text, nullable=False),
         Column("index_child", Boolean, nullable=False),
@@ -96,8 +93,7 @@ def _councils(metadata: MetaData, prefix: str) -> Table:
     return Table(
         f"{prefix}{COUNCILS}",
         metadata,
-        Column("shard", Text, primary_key=True),
-        Column("position", BigInteger, primary_key=True, autoincrement=False),
+        *event_place(),
         Column("agency_id", Text, nullable=False),
         Column("name", Text, nullable=False),
     )
@@ -108,8 +104,7 @@ def _findings(metadata: MetaData, prefix: str) -> Table:
     return Table(
         f"{prefix}{FINDINGS}",
         metadata,
-        Column("shard", Text, primary_key=True),
-        Column("position", BigInteger, primary_key=True, autoincrement=False),
+        *event_place(),
         Column("rule", Text, primary_key=True),
         Column("is_mended", Boolean, primary_key=True),
         Column("case_id", Text, nullable=False),

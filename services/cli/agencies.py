@@ -32,7 +32,6 @@ from services.cli.output import cell, emit, plain, say, show, tell
 from services.cli.stores import opened_keys
 from services.eventstore.opening import Opener
 from services.runtime.settings import Settings
-from services.trust.possession import registration
 
 PAGE_ROWS: Final = 1_000
 T = TypeVar("T")
@@ -206,8 +205,8 @@ def _unregistered(settings: Settings, agency: str) -> KeyRegistered | None:
     if keys_of(settings, agency):
         hint = f"without --with-key it stays; for another: hub pki issue {agency}, then hub keys register {agency} --rotate"
         raise Failure(Exit.REFUSED, f"{agency} has a key already, which is not in {folder}", hint)
-    key = make_identity(settings, agency)
-    return registration(key, agency, (folder / "key_id").read_text().strip())
+    make_identity(settings, agency)
+    return registration_in(folder, agency)
 
 
 def _warn_of_unknown(settings: Settings, shards: Sequence[Shard]) -> None:

@@ -97,13 +97,8 @@ class Calling:
     def channel(self) -> Iterator[grpc.Channel]:
         """Give a channel with the agency's certificate; a call that fails inside becomes a ``Failure``."""
         folder = agency_folder(self.settings, self.agency_id)
-        credentials = Credentials.from_files(folder / "ca.pem", folder / "client.pem", folder / "client.key")
-        target = address_of(self.settings)
-        with grpc.secure_channel(target, credentials.for_channel(), options=CHANNEL_OPTIONS) as channel:
-            try:
-                yield channel
-            except grpc.RpcError as error:
-                raise failure_of(error, target, lapse=credentials.lapse) from None
+        with channel_to(address_of(self.settings), folder) as channel:
+            yield channel
 
     def call(self, method: Callable[..., T], request: Any) -> T:
         """Call one unary method in bounded time; while the hub says that it cannot answer yet (a view is being built), ask again."""
@@ -206,12 +201,19 @@ def settle(outcomes: Sequence[Outcome], *, json: bool, **more: Any) -> None:
 
 def demand_answer(target: str, folder: Path) -> None:
     """Fail at once, and before anything is signed, if no hub answers."""
+    with channel_to(target, folder) as channel:
+        HealthStub(channel).Check(HealthCheckRequest(), timeout=CONNECT_MAX_SECONDS)
+
+
+@contextmanager
+def channel_to(target: str, folder: Path) -> Iterator[grpc.Channel]:
+    """Give a channel with the certificate in an agency's folder; a call that fails inside becomes a ``Failure``."""
     credentials = Credentials.from_files(folder / "ca.pem", folder / "client.pem", folder / "client.key")
     with grpc.secure_channel(target, credentials.for_channel(), options=CHANNEL_OPTIONS) as channel:
         try:
-            HealthStub(channel).Check(HealthCheckRequest(), timeout=CONNECT_MAX_SECONDS)
+            yield channel
         except grpc.RpcError as error:
-            raise failure_of(error, target, lapse=credentials.lapse) from None
+            raise failure_of(error, target, credentials.lapse) from None
 
 
 def _no_answer(target: str, words: str, lapse: str) -> Failure:
@@ -224,8 +226,8 @@ def _no_answer(target: str, words: str, lapse: str) -> Failure:
     return Failure(Exit.UNAVAILABLE, f"no hub answers at {target}", "start it with: hub serve; hub doctor says what is wrong")
 
 
-def failure_of(error: grpc.RpcError, target: str, *, lapse: str = "") -> Failure:
-    """Return what a failed call means here; ``lapse``: why nobody takes the caller's certificate, if so."""
+def failure_of(error: grpc.RpcError, target: str, lapse: str) -> Failure:
+    """Return what a failed call means here; ``lapse``: why nobody takes the caller's certificate, empty if it is good."""
     code = error.code()
     status = rpc_status.from_call(error) if isinstance(error, grpc.Call) else None
     info, fields = ErrorInfo(), BadRequest()
