@@ -162,9 +162,13 @@ def test_writers_of_all_nodes_take_turns(database: ViewDatabase, other: ViewData
 
     generation = made_live(database)
     database._views["words"] = replace(VIEW, apply=slowly)
-    applied: list[bool] = []
-    first = threading.Thread(target=lambda: applied.append(database.apply("words", generation, SHARD, [happened(1)], 1)))
-    second = threading.Thread(target=lambda: applied.append(other.apply("words", generation, SHARD, [happened(1)], 1)))
+    applied: dict[str, bool] = {}
+
+    def apply(turn: str, views: ViewDatabase) -> None:
+        applied[turn] = views.apply("words", generation, SHARD, [happened(1)], 1)
+
+    first = threading.Thread(target=apply, args=("first", database))
+    second = threading.Thread(target=apply, args=("second", other))
     first.start()
     assert begun.wait(10)
     second.start()
@@ -173,7 +177,7 @@ def test_writers_of_all_nodes_take_turns(database: ViewDatabase, other: ViewData
     go_on.set()
     first.join()
     second.join()
-    assert applied == [True, False]
+    assert applied == {"first": True, "second": False}
     assert database.parked("words", generation) == ()
 
 
