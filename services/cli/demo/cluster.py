@@ -21,6 +21,7 @@ from services.cli.demo import cluster_report
 from services.cli.demo.callers import Tally
 from services.cli.demo.deployed import Deployed, demand
 from services.cli.demo.england import Report
+from services.cli.demo.interruption import undisturbed
 from services.cli.demo.proof import NodeLog, broken_promises, come_level, differences, read_whole
 from services.cli.demo.serving import Served, founded
 from services.cli.demo.trial import BROKER_SHARE, NODE_SHARE, Blow, Trial, Victim
@@ -86,8 +87,8 @@ class Cluster:
         """Serve on both nodes."""
         with ExitStack() as ending:
             for node in self._nodes:
-                node.start()
                 ending.callback(node.stop)
+                node.start()
             yield
 
     def target(self) -> str:
@@ -203,12 +204,14 @@ def a_cluster(folder: Path, database_url: str | None, news: News, *, kept: bool)
         folder.chmod(0o711)  # PostgreSQL then runs as another user, who must come as far as its own folder in this one
     with ExitStack() as ending:
         news("starting three Kafka brokers, PostgreSQL and two nodes")
-        kafka = _deployed(_KAFKA, "HUB_KAFKA_BOOTSTRAP=", folder, ["--brokers", str(BROKERS)], kept=kept)
-        ending.callback(kafka.stop)
+        with undisturbed():
+            kafka = _deployed(_KAFKA, "HUB_KAFKA_BOOTSTRAP=", folder, ["--brokers", str(BROKERS)], kept=kept)
+            ending.callback(kafka.stop)
         url = database_url
         if url is None:
-            server = _deployed(_POSTGRESQL, "HUB_DATABASE_URL=", folder, [], kept=kept)
-            ending.callback(server.stop)
+            with undisturbed():
+                server = _deployed(_POSTGRESQL, "HUB_DATABASE_URL=", folder, [], kept=kept)
+                ending.callback(server.stop)
             url = server.address()
         lines_next = partial(cluster_report.what_next, folder if kept else None, NODES, own_server=database_url is None)
         yield Cluster(folder, kafka, url, news, lines_next)

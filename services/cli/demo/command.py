@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -12,6 +11,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from services.cli.demo.interruption import interruptible
 from services.cli.demo.serving import OneHub, Stage
 from services.cli.demo.showing import Showing, prepared
 from services.cli.failures import Exit, wrong_usage
@@ -64,7 +64,7 @@ def demo(
         raise wrong_usage("--database-url names a cluster's database", "give --cluster too")
     if incidents is not None and cluster:
         raise wrong_usage("--cluster shows the England of the Panel's report", "leave out --incidents, or --cluster")
-    with _interruptible(), _home(keep) as home, ExitStack() as ending:
+    with interruptible(), _home(keep) as home, ExitStack() as ending:
         if cluster:
             stage = ending.enter_context(_cluster(home, database_url, kept=keep is not None, json=json))
         else:
@@ -80,17 +80,6 @@ def demo(
         for problem in showing.tally.unexpected[:20]:
             warn(f"hub: not as it should be: {problem}")
         raise typer.Exit(Exit.UNSOUND)
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let whoever tells the demo to end have it end what it has started, as Ctrl-C does."""
-    before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from safeguarding.hub.client.drafts import Draft
 from safeguarding.hub.client.outcomes import Receipt
 from services.bootstrap import make_identity
 from services.cli.demo.callers import Callers, Tally, draft
+from services.cli.demo.interruption import undisturbed
 from services.cli.demo.saying import Cast
 from services.cli.synthetic.england import Area
 from services.cli.synthetic.generator import Population
@@ -54,10 +55,15 @@ def members(areas: Sequence[Area], cast: Cast) -> dict[AgencyId, tuple[Shard, ..
 def make_identities(settings: Settings, agencies: Sequence[AgencyId], report: Report) -> dict[AgencyId, SigningKey]:
     """Make every agency's certificate and signing key; most of the time is the disk's."""
     keys: dict[AgencyId, SigningKey] = {}
-    with ThreadPoolExecutor(IDENTITIES_AT_ONCE) as threads:
-        for agency, key in zip(agencies, threads.map(lambda one: make_identity(settings, one), agencies), strict=True):
+    threads = ThreadPoolExecutor(IDENTITIES_AT_ONCE)
+    try:
+        with undisturbed():
+            made = threads.map(lambda one: make_identity(settings, one), agencies)
+        for agency, key in zip(agencies, made, strict=True):
             keys[agency] = key
             report(len(keys), len(agencies))
+    finally:
+        threads.shutdown(cancel_futures=True)  # whoever is interrupted waits for those that write, and for no more
     return keys
 
 

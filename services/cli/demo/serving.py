@@ -13,6 +13,7 @@ from services.bootstrap import found_home
 from services.cli.demo import report
 from services.cli.demo.callers import Tally
 from services.cli.demo.england import Report
+from services.cli.demo.interruption import undisturbed
 from services.cli.demo.processes import Process
 from services.cli.failures import Exit, Failure, wrong_usage
 from services.cli.verify import verdict_of
@@ -71,7 +72,8 @@ class Served:
             if not self._is_over:
                 self._address = ""
                 environment = child_environment() | {"HUB_METRICS_LISTEN": ""}
-                self._process = Process(self._command, self._log, environment, takes_orders=self._apart)
+                with undisturbed():
+                    self._process = Process(self._command, self._log, environment, takes_orders=self._apart)
 
     def is_alive(self) -> bool:
         """Tell whether it is started and has not ended."""
@@ -113,8 +115,8 @@ class OneHub:
     @contextmanager
     def served(self) -> Iterator[None]:
         """Serve on a free port."""
-        self._hub.start()
         try:
+            self._hub.start()
             yield
         finally:
             self._hub.stop()

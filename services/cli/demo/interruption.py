@@ -1,0 +1,42 @@
+"""How the demo is told to end: at once, but never between beginning a thing and knowing of it."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import current_thread, main_thread
+from typing import Final
+
+_ORDERS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let whoever tells the demo to end have it end what it has started, as Ctrl-C does."""
+    before = {number: signal.signal(number, signal.default_int_handler) for number in _ORDERS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Put off being told to end: a process or thread that is interrupted while it starts may live, and nobody knows of it to end it.
+
+    Raise ``KeyboardInterrupt`` on leaving if that came meanwhile. Only the main thread is ever interrupted.
+    """
+    if current_thread() is not main_thread():
+        yield
+        return
+    told: list[int] = []
+    before = {number: signal.signal(number, lambda heard, _frame: told.append(heard)) for number in _ORDERS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if told:
+        raise KeyboardInterrupt
