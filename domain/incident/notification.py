@@ -118,7 +118,8 @@ def _judge_notification(state: Incident, event: IncidentNotified, context: Conte
     refuse_if(not is_council(event.incident_authority) or not is_council(event.residence_authority), NOT_A_COUNCIL)
     _check_awareness(state, event, context)
     judgement = _judgement(state, event, context)
-    first = _first(event, judgement.limb, done_on(event, context))
+    told_on = done_on(event, context)
+    first = _first(event, judgement.limb, told_on, knew_by=told_on)
     expected = first.owing_council
     refuse_if(context.agency_id != expected, AUTHORITY, f"notifying council: expected {expected}, found {context.agency_id}")
     check_named_once(event.children)
@@ -191,11 +192,11 @@ def _check_amended_times(state: Incident, event: NotificationAmended, after: Inc
         refuse_if(not part.imported, NOTIFIED_AT, "the notification was not imported")
         is_live = context.live_from is None or london_day(event.notified_at) >= context.live_from
         refuse_if(is_live, NOTIFIED_AT, "the instant is not before the live day")
-    moved = (aware_at, amended.done_on) != (was_aware_at, before.done_on)
-    refuse_if(moved and amended.done_on < aware_on, IMPOSSIBLE_TIMES)
+    moved = (aware_at, amended.knew_by) != (was_aware_at, before.knew_by)
+    refuse_if(moved and amended.knew_by < aware_on, IMPOSSIBLE_TIMES)
 
 
-def _first(event: IncidentNotified, limb: Limb | None, day: date) -> Notification:
+def _first(event: IncidentNotified, limb: Limb | None, day: date, *, knew_by: date) -> Notification:
     return Notification(
         notification_type=event.notification_type,
         incident_on=event.incident_on,
@@ -204,6 +205,7 @@ def _first(event: IncidentNotified, limb: Limb | None, day: date) -> Notificatio
         residence_authority=event.residence_authority,
         children=by_id(event.children),
         done_on=day,
+        knew_by=knew_by,
         aware_at=None if event.awareness is None else event.awareness.aware_at,
         care_leaver_only=event.care_leaver_only,
         limb=limb,
@@ -250,9 +252,11 @@ def _evolve_notified(state: Incident, event: IncidentNotified, recorded: Recorde
     if event.criteria is not None:
         facts = with_judgement(facts, event.criteria, recorded)
     judgement = judgement_for(facts, recorded.agency_id)
+    limb = None if judgement is None else judgement.limb
+    told_on, scored_on = london_day(recorded.asserted_at), london_day(recorded.scored_at)
     return Notified(
         facts=facts,
         by=recorded.agency_id,
         imported=recorded.imported,
-        first=_first(event, None if judgement is None else judgement.limb, london_day(recorded.asserted_at)),
+        first=_first(event, limb, told_on, knew_by=max(told_on, scored_on)),
     )

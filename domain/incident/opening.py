@@ -92,7 +92,7 @@ def _check_awareness(state: Incident, event: IncidentBecameKnown, context: Conte
     notification = notification_of(state)
     if notification is not None:
         aware_on = london_day(event.awareness.aware_at)
-        notified_before = context.agency_id == notifying_council(state) and aware_on > notification.done_on
+        notified_before = context.agency_id == notifying_council(state) and aware_on > notification.knew_by
         refuse_if(aware_on < notification.incident_on.day or notified_before, IMPOSSIBLE_TIMES)
 
 

@@ -120,6 +120,9 @@ class Notification:
     children: Mapping[ChildId, Child]
     done_on: date
     """The London day on which the council says it notified."""
+    knew_by: date
+    """The last London day on which it can have come to know. What was notified live counts when recorded: a day mistyped in it, which
+    nothing amends, holds up no awareness."""
     aware_at: datetime | None = None
     """Since when the council says here that it knew or suspected."""
     care_leaver_only: bool = False
@@ -143,6 +146,7 @@ class Notification:
             residence_authority=change.residence_authority or self.residence_authority,
             children=by_id([*{**self.children, **{child.child_id: child for child in change.children}}.values()]),
             done_on=change.done_on or self.done_on,
+            knew_by=change.done_on or self.knew_by,
             aware_at=change.aware_at or self.aware_at,
         )
 

@@ -139,7 +139,7 @@ def _judge_death(state: Incident, event: DeathTold, context: Context) -> tuple[F
     root = root_in(facts.said, event, context)
     corrected = facts.deaths.get(root)
     told_on = _told_on(corrected, event, done_on(event, context), imported=context.imported)
-    known_by = min(told_on, _notified_dead_on(state, event, context) or told_on)
+    known_by = min(told_on, _knew_dead_by(state, event, context) or told_on)
     refuse_if(not event.died_on.day <= london_day(event.aware_at) <= known_by, IMPOSSIBLE_TIMES)
     _check_child_died(state, event)
     before = [death for death in facts.deaths.values() if death.child_id == event.child_id]
@@ -164,8 +164,8 @@ def _told_on(corrected: Death | None, event: DeathTold, said_on: date, *, import
     return min(said_on, corrected.recorded_on)
 
 
-def _notified_dead_on(state: Incident, event: DeathTold, context: Context) -> date | None:
-    """Return the day on which the sender notified the child's death, if its notification did and stood by it: it knew then."""
+def _knew_dead_by(state: Incident, event: DeathTold, context: Context) -> date | None:
+    """Return the day by which the sender knew of the child's death, if its notification said so and stood by it."""
     part = notified_part(state)
     if part is None or part.by != context.agency_id or part.first is None:
         return None
@@ -176,7 +176,7 @@ def _notified_dead_on(state: Incident, event: DeathTold, context: Context) -> da
         or any(named.child_id == event.child_id and named.death_category is None for named in change.children)
         for change in part.changes.values()
     )
-    return part.notification.done_on if is_dead and not was_alive and part.notification is not None else None
+    return part.notification.knew_by if is_dead and not was_alive and part.notification is not None else None
 
 
 def _check_child_died(state: Incident, event: DeathTold) -> None:

@@ -8,7 +8,7 @@ from typing import Final, TypeAlias, assert_never, cast, get_args
 
 from domain.kernel.agencies import STATUTORY_PARTNERS, AgencyKind, is_agency_id, kind_of
 from domain.kernel.copies import replace
-from domain.kernel.corrections import NOTHING_SAID, check_correction, is_correction, noted, placed
+from domain.kernel.corrections import NOTHING_SAID, check_correction, is_correction, noted, placed, root_in
 from domain.kernel.decider import Context, Decider, reads_nothing
 from domain.kernel.events import Event, Recorded
 from domain.kernel.ids import NATIONAL, identity_of
@@ -37,7 +37,9 @@ EVERY_KIND: Final = rule(
 KINDS: Final = rule("partnership.kinds", "The business unit is a partnership's, the relevant agencies are relevant agencies.", _S16E)
 LISTED_ONCE: Final = rule("partnership.listed_once", "Each agency is listed once.", "Hub rule: a list names each member once")
 EFFECTIVE: Final = rule(
-    "partnership.effective", "A change has effect on or after the start of the arrangements and the change before it.", _S16E
+    "partnership.effective",
+    "Lists of members have effect in the order in which they were recorded, the first from the start of the arrangements on.",
+    _S16E,
 )
 HOURS: Final = rule(
     "partnership.written_confirmation",
@@ -75,20 +77,28 @@ def admit(state: Partnership, said: Event, context: Context) -> tuple[Finding, .
                 raise Refused(ESTABLISHED_ONCE)
             if not 1 <= event.written_confirmation_hours <= 744:
                 raise Refused(HOURS)
+            if isinstance(state, Established):
+                _check_order(state, event, event.arrangements_start_on, context)
         case MembershipChanged():
-            _check_change(state, event)
+            if isinstance(state, Unknown):
+                raise Refused(NOT_ESTABLISHED)
+            _check_order(state, event, event.effective_on, context)
         case _:
             assert_never(event)
     _check_lists(event)
     return ()
 
 
-def _check_change(state: Partnership, event: MembershipChanged) -> None:
-    if isinstance(state, Unknown):
-        raise Refused(NOT_ESTABLISHED)
-    earliest = state.arrangements_start_on if state.changed_on is None or is_correction(event) else state.changed_on
-    if event.effective_on < earliest:
-        raise Refused(EFFECTIVE, f"effective_on: expected {earliest.isoformat()} or later, found {event.effective_on.isoformat()}")
+def _check_order(state: Established, event: PartnershipEvent, day: date, context: Context) -> None:
+    """Refuse a day before that of the list recorded before this one, or after that of the one recorded after it."""
+    root = root_in(state.said, event, context)
+    days = {identity: one.effective_on for identity, one in placed(state.said, state.lists, root, _members(event, day)).items()}
+    place = list(days).index(root)
+    before, after = list(days.values())[:place][-1:], list(days.values())[place + 1 :][:1]
+    if before and day < before[0]:
+        raise Refused(EFFECTIVE, f"expected {before[0].isoformat()} or later, found {day.isoformat()}")
+    if after and day > after[0]:
+        raise Refused(EFFECTIVE, f"expected {after[0].isoformat()} or earlier, found {day.isoformat()}: correct the later change first")
 
 
 def _check_lists(event: PartnershipEvent) -> None:
@@ -130,7 +140,7 @@ def _established(state: Partnership, event: PartnershipEstablished, recorded: Re
         written_confirmation_hours=event.written_confirmation_hours,
     )
     if isinstance(state, Established):
-        before = replace(before, changed_on=state.changed_on, said=state.said, lists=state.lists)
+        before = replace(before, said=state.said, lists=state.lists)
     return _with_lists(before, members, recorded)
 
 
@@ -141,8 +151,7 @@ def _changed(state: Partnership, event: MembershipChanged, recorded: Recorded) -
     said = noted(state.said, recorded, "")
     if is_correction(event) and said[recorded.event_id].root not in state.lists:
         return replace(state, said=said)
-    changed = _with_lists(state, _members(event, event.effective_on), recorded)
-    return replace(changed, changed_on=list(changed.lists.values())[-1].effective_on)
+    return _with_lists(state, _members(event, event.effective_on), recorded)
 
 
 def _with_lists(state: Established, members: Members, recorded: Recorded) -> Established:

@@ -39,8 +39,6 @@ class Established:
     relevant_agencies: tuple[AgencyId, ...]
     arrangements_start_on: date
     written_confirmation_hours: int
-    changed_on: date | None = None
-    """From when the newest change of membership has effect; None before the first."""
     lists: Mapping[EventId, Members] = field(default_factory=dict)
     """All lists there were, by the event that said them, in order; a correction replaces in place."""
     said: SaidSoFar = field(default_factory=lambda: NOTHING_SAID)

@@ -268,6 +268,7 @@ def a_notified_incident(notified: IncidentNotified | None = None, *, facts: Fact
             residence_authority=said.residence_authority,
             children={child.child_id: child for child in said.children},
             done_on=MONDAY.date(),
+            knew_by=MONDAY.date(),
             care_leaver_only=said.care_leaver_only,
             limb=None if said.criteria is None else said.criteria.limb,
         ),

@@ -637,6 +637,21 @@ def test_an_amendment_corrects_the_awareness_that_the_notification_gave() -> Non
     SPEC.given(NOTIFIED).when(moved, by=COUNCIL).then()
 
 
+def test_a_day_mistyped_in_a_live_notification_holds_up_no_awareness() -> None:
+    first, wrong, right = (datetime(2024, 2, day, 9, tzinfo=UTC) for day in (28, 28, 29))
+    mistyped = recorded(a_notification(awareness=an_awareness(first), details=done(wrong)), by=COUNCIL)
+    state = SPEC.given(mistyped).when(amended(awareness=an_awareness(right)), by=COUNCIL).then().state
+    assert awareness_of(state) == {COUNCIL: right}
+    apart = recorded(a_notification(awareness=None, details=done(wrong)), by=COUNCIL, event_id=an_event_id(4))
+    known = recorded(became_known(first), by=COUNCIL, event_id=an_event_id(2))
+    corrected = replace(became_known(right), details=corrects(an_event_id(2)))
+    SPEC.given(known, apart).when(corrected, by=COUNCIL).then()
+    notice = a_looked_after_death(aware_at=right, details=done(MONDAY))
+    SPEC.given(mistyped).when(notice, by=COUNCIL).then()
+    after = amended(awareness=an_awareness(MONDAY + timedelta(days=1)))
+    SPEC.given(mistyped).when(after, by=COUNCIL, at=MONDAY + timedelta(days=2)).refused("incident.impossible_times")
+
+
 def test_an_awareness_recorded_apart_is_corrected_where_it_was_recorded() -> None:
     other = amended(awareness=an_awareness(AWARE_AT + timedelta(hours=1)))
     SPEC.given(KNOWN, NOTIFIED).when(other, by=COUNCIL).refused("incident.contradiction")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -67,6 +68,11 @@ def _established(number: int = 1) -> Recorded:
     return recorded(a_partnership_established(), by=OPERATOR, event_id=an_event_id(number))
 
 
+def effective_on(state: Established) -> date:
+    """Return the day from which the newest lists have effect."""
+    return list(state.lists.values())[-1].effective_on
+
+
 def test_the_operator_establishes_a_partnership() -> None:
     state = SPEC.given().when(a_partnership_established(), by=OPERATOR).then().state
     assert isinstance(state, Established)
@@ -121,7 +127,7 @@ def test_a_correction_points_at_an_event_of_its_type() -> None:
 def test_members_change_and_the_lists_replace_the_former_ones() -> None:
     state = SPEC.given(_established()).when(a_change(), by=OPERATOR).then().state
     assert isinstance(state, Established)
-    assert (state.partners, state.relevant_agencies, state.changed_on) == ((COUNCIL, "icb-QZ10", POLICE), (SCHOOL,), date(2022, 7, 1))
+    assert (state.partners, state.relevant_agencies, effective_on(state)) == ((COUNCIL, "icb-QZ10", POLICE), (SCHOOL,), date(2022, 7, 1))
     assert state.name == "Northmoor Safeguarding Children Partnership"
 
 
@@ -141,7 +147,7 @@ def test_a_correction_of_an_earlier_change_leaves_the_newest_lists() -> None:
     corrected = a_change(effective_on=date(2022, 7, 2), details=corrects(an_event_id(2)))
     state = SPEC.given(_established(), first, second).when(corrected, by=OPERATOR).then().state
     assert isinstance(state, Established)
-    assert (state.partners, state.changed_on) == ((SECOND_COUNCIL, ICB, POLICE), date(2023, 4, 1))
+    assert (state.partners, effective_on(state)) == ((SECOND_COUNCIL, ICB, POLICE), date(2023, 4, 1))
 
 
 def test_an_earlier_change_stays_earlier_however_often_it_is_corrected() -> None:
@@ -150,7 +156,20 @@ def test_an_earlier_change_stays_earlier_however_often_it_is_corrected() -> None
     once = recorded(a_change(details=corrects(an_event_id(2))), by=OPERATOR, event_id=an_event_id(4))
     state = SPEC.given(_established(), first, second, once).when(a_change(details=corrects(an_event_id(4))), by=OPERATOR).then().state
     assert isinstance(state, Established)
-    assert (state.partners, state.changed_on) == ((SECOND_COUNCIL, ICB, POLICE), date(2023, 4, 1))
+    assert (state.partners, effective_on(state)) == ((SECOND_COUNCIL, ICB, POLICE), date(2023, 4, 1))
+
+
+def test_a_correction_moves_no_list_past_the_one_recorded_before_or_after_it() -> None:
+    first = recorded(a_change(), by=OPERATOR, event_id=an_event_id(2))
+    second = recorded(a_change(effective_on=date(2023, 4, 1)), by=OPERATOR, event_id=an_event_id(3))
+    given = SPEC.given(_established(), first, second)
+    given.when(a_change(effective_on=date(2023, 4, 1), details=corrects(an_event_id(2))), by=OPERATOR).then()
+    given.when(a_change(effective_on=date(2023, 4, 2), details=corrects(an_event_id(2))), by=OPERATOR).refused(rules.EFFECTIVE)
+    given.when(a_change(effective_on=date(2022, 7, 1), details=corrects(an_event_id(3))), by=OPERATOR).then()
+    given.when(a_change(effective_on=date(2022, 6, 30), details=corrects(an_event_id(3))), by=OPERATOR).refused(rules.EFFECTIVE)
+    begun = a_partnership_established(details=corrects(an_event_id(1)), arrangements_start_on=date(2022, 7, 1))
+    given.when(begun, by=OPERATOR).then()
+    given.when(replace(begun, arrangements_start_on=date(2022, 7, 2)), by=OPERATOR).refused(rules.EFFECTIVE)
 
 
 def test_a_correction_of_the_newest_change_replaces_it() -> None:

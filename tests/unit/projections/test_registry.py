@@ -222,7 +222,7 @@ def test_a_partnership_stands_as_those_who_judge_events_have_it(database: ViewDa
                 name=state.name,
                 starts_on=state.arrangements_start_on,
                 members=(state.business_unit, *state.partners, *state.relevant_agencies),
-                members_since=state.changed_on or state.arrangements_start_on,
+                members_since=list(state.lists.values())[-1].effective_on,
             ),
         )
     )
