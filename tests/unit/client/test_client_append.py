@@ -309,7 +309,7 @@ async def test_a_refusal_that_comes_when_nobody_waits_any_more_is_told_to_whoeve
     assert [found.rule for found in told if isinstance(found, Refusal)] == ["incident.notifier"] * late
 
 
-@pytest.mark.parametrize("why", ["closed", "left by the hub"])
+@pytest.mark.parametrize("why", ["closed", "closed when the hub was given up", "left by the hub"])
 async def test_a_refusal_that_is_being_written_down_is_told_whatever_comes_between(
     why: str, hub: LoopbackHub, sender: Sender, identity: Identity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -325,11 +325,14 @@ async def test_a_refusal_that_is_being_written_down_is_told_whatever_comes_betwe
     async with client(hub, sender, identity) as opened:
         waiting = asyncio.create_task(opened.append_many([draft(refused=True)], deadline_seconds=0.4))
         await asyncio.to_thread(begun.wait)
+        if why == "closed when the hub was given up":
+            await asyncio.sleep(2 * sending.ANSWER_MAX_SECONDS)
         if why == "left by the hub":
             hub.stop()
             await asyncio.wait([waiting], timeout=5)
     (outcome,) = await asyncio.wait_for(waiting, 5)
     assert isinstance(outcome, Refusal)
+    assert len(hub.requests) == 1
     async with client(hub, sender, identity) as again:
         assert await again.pending() == []
 

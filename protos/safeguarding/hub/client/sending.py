@@ -80,19 +80,19 @@ class Parcel:
         """Tell whether nobody waits any more."""
         return self.waiting.is_over(self.place)
 
-    def finish(self, outcomes: list[Outcome]) -> None:
+    def end(self, result: list[Outcome] | Exception) -> None:
         """Tell who waits, unless its patience was over."""
-        self.waiting.end(self.place, outcomes)
+        self.waiting.end(self.place, result)
 
     def fail(self, error: Exception) -> None:
-        """Tell who waits that there will be no outcome."""
-        self.waiting.end(self.place, error)
+        """Tell who waits that there will be no outcome, unless it is about to be told of one."""
+        if not self.is_refused:
+            self.end(error)
 
     def expire(self) -> None:
         """End the waiting: the deadline is over. What is in flight may still be decided; the outbox keeps it."""
-        if self.is_refused:
-            return
-        self.finish([Unresolved(event.event_id, event.shard, self.trouble) for event in self.events])
+        if not self.is_refused:
+            self.end([Unresolved(event.event_id, event.shard, self.trouble) for event in self.events])
 
 
 def backoff_seconds(attempt: int, least: float = 0.0) -> float:
@@ -118,6 +118,8 @@ class Sending:
         self._progress_at = 0.0
         self._failures = 0
         self._later: set[asyncio.Task[None]] = set()
+        self._forgetting: set[asyncio.Future[None]] = set()
+        """What is being written to the outbox of refusals that are told behind it."""
         self._undecided: list[Parcel] = []
         """What the node that is being left could not have decided, in order: the next node gets it before anything else."""
         self._task = asyncio.create_task(self._run())
@@ -128,6 +130,8 @@ class Sending:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._forgetting:
+            await asyncio.wait(self._forgetting)
         self._fail_all(ClientClosed("closed while events were being sent; they are kept in the outbox"))
 
     def submit(self, parcels: Iterable[Parcel]) -> None:
@@ -239,7 +243,7 @@ class Sending:
         events = size = 0
         while self._ready:
             parcel = self._ready[0]
-            if parcel.is_over:
+            if parcel.is_over or parcel.is_refused:
                 self._ready.popleft()
                 continue
             events, size = events + len(parcel.events), size + parcel.size
@@ -280,7 +284,7 @@ class Sending:
             refusals = [outcome for outcome in own if isinstance(outcome, Refusal)]
             if not refusals:
                 self._settle_soon([event.event_id for event in parcel.events])
-                parcel.finish([*own])
+                parcel.end([*own])
             elif any(refusal.helps_to_retry for refusal in refusals):
                 self._send_later(parcel, refusals)
             else:
@@ -319,16 +323,17 @@ class Sending:
             return
         parcel.is_refused = True
         forgetting = asyncio.ensure_future(self._settle([event.event_id for event in parcel.events]))
-        try:
-            await asyncio.shield(forgetting)
-        finally:
-            # Cut short, by closing or by a hub that is left, the write goes on in its thread: what comes of it is told all the same.
-            await asyncio.wait([forgetting])
-            error = forgetting.exception()
-            if isinstance(error, Exception):
-                parcel.fail(error)
-            else:
-                parcel.finish(outcomes)
+        self._forgetting.add(forgetting)
+        # Cut short, by closing or by a hub that is left, the write goes on in its thread: what comes of it is told all the same.
+        forgetting.add_done_callback(partial(self._tell_refused, parcel, outcomes))
+        await asyncio.shield(forgetting)
+
+    def _tell_refused(self, parcel: Parcel, outcomes: list[Outcome], forgotten: asyncio.Future[None]) -> None:
+        """Tell who waits of a refusal that was written down, or what kept it from being written."""
+        self._forgetting.discard(forgotten)
+        if not forgotten.cancelled():  # with the whole event loop: nobody is left to be told
+            error = forgotten.exception()
+            parcel.end(error if isinstance(error, Exception) else outcomes)
 
     async def _resolve(self, outcome: Receipt | Refusal, event: Signed) -> Outcome:
         """Look whether an earlier sending was accepted after all; if that is not to be seen, say that it is open."""
