@@ -21,7 +21,7 @@ from services.cli.demo import cluster_report
 from services.cli.demo.callers import Tally
 from services.cli.demo.deployed import Deployed, demand
 from services.cli.demo.england import Report
-from services.cli.demo.interruption import undisturbed
+from services.runtime.interruption import undisturbed
 from services.cli.demo.proof import NodeLog, broken_promises, come_level, differences, read_whole
 from services.cli.demo.serving import Served, founded
 from services.cli.demo.trial import BROKER_SHARE, NODE_SHARE, Blow, Trial, Victim

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from services.cli.demo.interruption import interruptible
+from services.runtime.interruption import interruptible
 from services.cli.demo.serving import OneHub, Stage
 from services.cli.demo.showing import Showing, prepared
 from services.cli.failures import Exit, wrong_usage

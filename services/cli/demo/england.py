@@ -18,7 +18,7 @@ from safeguarding.hub.client.drafts import Draft
 from safeguarding.hub.client.outcomes import Receipt
 from services.bootstrap import make_identity
 from services.cli.demo.callers import Callers, Tally, draft
-from services.cli.demo.interruption import undisturbed
+from services.runtime.interruption import undisturbed
 from services.cli.demo.saying import Cast
 from services.cli.synthetic.england import Area
 from services.cli.synthetic.generator import Population

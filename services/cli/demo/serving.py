@@ -13,7 +13,7 @@ from services.bootstrap import found_home
 from services.cli.demo import report
 from services.cli.demo.callers import Tally
 from services.cli.demo.england import Report
-from services.cli.demo.interruption import undisturbed
+from services.runtime.interruption import undisturbed
 from services.cli.demo.processes import Process
 from services.cli.failures import Exit, Failure, wrong_usage
 from services.cli.verify import verdict_of

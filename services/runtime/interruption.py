@@ -1,4 +1,4 @@
-"""How the demo is told to end: at once, but never between beginning a thing and knowing of it."""
+"""How a command is told to end: at once, but never between beginning a thing and knowing of it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ _ORDERS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let whoever tells the demo to end have it end what it has started, as Ctrl-C does."""
-    before = {number: signal.signal(number, signal.default_int_handler) for number in _ORDERS}
+    """Let whoever tells a command to end have it end what it has started, as Ctrl-C does; what it was started to ignore it ignores."""
+    heeded = [number for number in _ORDERS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, signal.default_int_handler) for number in heeded}
     try:
         yield
     finally:
@@ -32,7 +33,8 @@ def undisturbed() -> Iterator[None]:
         yield
         return
     told: list[int] = []
-    before = {number: signal.signal(number, lambda heard, _frame: told.append(heard)) for number in _ORDERS}
+    heeded = [number for number in _ORDERS if signal.getsignal(number) is signal.default_int_handler]
+    before = {number: signal.signal(number, lambda heard, _frame: told.append(heard)) for number in heeded}
     try:
         yield
     finally:
