@@ -21,7 +21,6 @@ from services.cli.demo import cluster_report
 from services.cli.demo.callers import Tally
 from services.cli.demo.deployed import Deployed, demand
 from services.cli.demo.england import Report
-from services.runtime.interruption import undisturbed
 from services.cli.demo.proof import NodeLog, broken_promises, come_level, differences, read_whole
 from services.cli.demo.serving import Served, founded
 from services.cli.demo.trial import BROKER_SHARE, NODE_SHARE, Blow, Trial, Victim
@@ -32,6 +31,7 @@ from services.eventstore.brokers import Kafka
 from services.eventstore.topic import leaders, make_topic
 from services.projector.verification import Verdict
 from services.runtime.interpreter import child_environment, program
+from services.runtime.interruption import undisturbed
 from services.runtime.settings import FILE_NAME, PREFIX
 from services.trust.files import write_secret
 

@@ -11,7 +11,6 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from services.runtime.interruption import interruptible
 from services.cli.demo.serving import OneHub, Stage
 from services.cli.demo.showing import Showing, prepared
 from services.cli.failures import Exit, wrong_usage
@@ -19,6 +18,7 @@ from services.cli.options import Json, settings_of
 from services.cli.output import emit, plain, say
 from services.cli.output import tell as warn
 from services.cli.synthetic.generator import DEFAULT_SEED
+from services.runtime.interruption import interruptible
 
 INCIDENTS_MAX: Final = 5_000
 """All that is to be sent is held in memory, some 50 MiB for a thousand, and each table is counted within the time of one call."""

@@ -18,12 +18,12 @@ from safeguarding.hub.client.drafts import Draft
 from safeguarding.hub.client.outcomes import Receipt
 from services.bootstrap import make_identity
 from services.cli.demo.callers import Callers, Tally, draft
-from services.runtime.interruption import undisturbed
 from services.cli.demo.saying import Cast
 from services.cli.synthetic.england import Area
 from services.cli.synthetic.generator import Population
 from services.cli.synthetic.lives import STAGES, Step
 from services.eventstore.codec import to_message
+from services.runtime.interruption import undisturbed
 from services.runtime.settings import Settings
 from services.trust.possession import registration
 from services.trust.signing import SigningKey

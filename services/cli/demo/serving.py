@@ -13,12 +13,12 @@ from services.bootstrap import found_home
 from services.cli.demo import report
 from services.cli.demo.callers import Tally
 from services.cli.demo.england import Report
-from services.runtime.interruption import undisturbed
 from services.cli.demo.processes import Process
 from services.cli.failures import Exit, Failure, wrong_usage
 from services.cli.verify import verdict_of
 from services.projector.verification import Verdict
 from services.runtime.interpreter import child_environment, program
+from services.runtime.interruption import undisturbed
 from services.runtime.settings import Settings
 
 START_MAX_SECONDS: Final = 120.0

@@ -12,9 +12,9 @@ import pytest
 
 from domain.kernel.ids import AgencyId
 from services.cli.demo.england import make_identities
-from services.runtime.interruption import interruptible, undisturbed
 from services.cli.demo.processes import Process
 from services.cli.demo.serving import OneHub
+from services.runtime.interruption import interruptible, undisturbed
 from services.runtime.settings import Settings, load_settings
 
 ORDERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
