@@ -171,7 +171,12 @@ def operator_appends(settings: Settings, events: Sequence[Event], *, shard: str 
         for outcome in client.resume(deadline_seconds=APPEND_MAX_SECONDS):
             tell(f"hub: an event of an earlier command, sent again: {said_of(outcome)}")
         drafts = [Draft(event=to_message(event)) for event in events]
-        return client.append_many(drafts, atomic=len(drafts) > 1, deadline_seconds=APPEND_MAX_SECONDS)
+        try:
+            return client.append_many(drafts, atomic=len(drafts) > 1, deadline_seconds=APPEND_MAX_SECONDS)
+        except KeyboardInterrupt:
+            if client.pending():
+                tell("hub: what was signed is kept, and may be recorded already; the operator's next command sends it again")
+            raise
 
 
 def said_of(outcome: Outcome) -> str:

@@ -65,7 +65,7 @@ def _of_call(error: CallFailed) -> Failure:
 _FAILURES: Final[tuple[tuple[type[BaseException], Callable[[Any], Failure]], ...]] = (
     (Failure, lambda error: error),
     (typer.TyperException, lambda error: Failure(Exit.USAGE, _plainly(error.format_message()), _HELP_HINT)),
-    (typer.Abort, lambda _: Failure(Exit.UNEXPECTED, "ended: nothing was changed")),
+    (typer.Abort, lambda _: Failure(Exit.INTERRUPTED, "ended: nothing was changed")),
     (SettingsError, lambda error: Failure(Exit.USAGE, f"the settings are wrong: {error}", "hub doctor explains every setting")),
     (Unavailable, lambda error: Failure(Exit.UNAVAILABLE, str(error), "hub doctor says what is wrong")),
     (IntegrityError, lambda error: Failure(Exit.UNSOUND, str(error), "keep the files as they are; hub verify says more")),

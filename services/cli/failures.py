@@ -29,7 +29,7 @@ MEANINGS = {
     Exit.REFUSED: "refused by the hub; the rule and the reason are printed",
     Exit.UNAVAILABLE: "the hub, its home, its port or a file or folder is not available",
     Exit.UNSOUND: "verify, doctor, demo, backup or restore found something wrong, or the hub met it when asked",
-    Exit.INTERRUPTED: "interrupted; serve, and whatever runs with --watch, is ended so, with 0",
+    Exit.INTERRUPTED: "interrupted, or answered with no; serve, and whatever runs with --watch, is ended so, with 0",
 }
 """Each exit code in words."""
 

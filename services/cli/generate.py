@@ -46,14 +46,27 @@ def generate(
         printed.flush()
     else:
         try:
-            with out.open("w", encoding="utf-8") as file, progress("writing") as written:
-                for number, line in enumerate(_lines(told), 1):
-                    file.write(line)
-                    written(number, len(told))
+            _write(out, told)
         except OSError as error:
             hint = "--out names a file in a folder that is there and may be written to"
             raise Failure(Exit.UNAVAILABLE, f"{out} cannot be written: {error.strerror}", hint) from None
     tell(f"hub: {len(drawn.incidents)} synthetic incidents, {len(told)} events in {STAGES} stages, seed {seed}")
+
+
+def _write(out: Path, told: list[Step]) -> None:
+    """Write a file whole or not at all; a device or a pipe is written to as it is."""
+    beside = out.with_name(f".{out.name}.partial") if out.is_file() or not out.exists() else out
+    try:
+        with beside.open("w", encoding="utf-8") as file, progress("writing") as written:
+            for number, line in enumerate(_lines(told), 1):
+                file.write(line)
+                written(number, len(told))
+        if beside != out:
+            beside.replace(out)
+    except BaseException:
+        if beside != out:
+            beside.unlink(missing_ok=True)
+        raise
 
 
 def _lines(told: list[Step]) -> Iterator[str]:

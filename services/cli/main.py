@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from services.cli.failures import MEANINGS, Exit
 from services.runtime import interpreter
+from services.runtime.interruption import interruptible
 
 _HELP: Final = (
     "A hub for sharing information about serious child-safeguarding incidents: signed facts in, chronologies, deadlines and tables out."
@@ -31,18 +32,27 @@ def main(arguments: list[str]) -> int:
     if arguments[:1] != ["serve"]:
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what a call ended with is said in words, once
     try:
+        with interruptible():
+            result = _ran(arguments)
+    except KeyboardInterrupt:
+        sys.stderr.write("hub: interrupted\n")
+        return Exit.INTERRUPTED
+    return int(result) if isinstance(result, int) else Exit.OK
+
+
+def _ran(arguments: list[str]) -> Any:
+    """Run one command and return what it ended with: an exit code, or nothing if all went well. Raise ``KeyboardInterrupt`` if told to."""
+    try:
         result = _command().main(arguments, prog_name="hub", standalone_mode=False)
     except SystemExit as end:  # typer's answer to a reader of the output that has had enough
         return Exit.OK if isinstance(end.__context__, BrokenPipeError) else Exit.UNEXPECTED
-    except KeyboardInterrupt:  # while the code was being loaded; later typer returns the exit code instead
-        result = Exit.INTERRUPTED
     except Exception as error:  # noqa: BLE001  # the last place that can turn it into words
         from services.cli.ending import ended_by  # noqa: PLC0415  # it knows everybody's errors, and so loads nearly everything
 
         return ended_by(error)
-    if result == Exit.INTERRUPTED:
-        sys.stderr.write("hub: interrupted\n")
-    return int(result) if isinstance(result, int) else Exit.OK
+    if result == Exit.INTERRUPTED:  # so typer says it
+        raise KeyboardInterrupt
+    return result
 
 
 def _command() -> Any:

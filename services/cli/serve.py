@@ -45,7 +45,7 @@ def serve(
     listen: Annotated[str | None, typer.Option("--listen", metavar="HOST:PORT", help="Where to serve; else HUB_LISTEN.")] = None,
     json: Json = False,
 ) -> None:
-    """Serve a hub until SIGTERM or SIGINT; then answer what was accepted, and end.
+    """Serve a hub until SIGTERM, SIGINT or SIGHUP; then answer what was accepted, and end.
 
     It says "serving on ADDRESS" when it answers calls. Stopping takes at most half a minute; further signals change nothing.
     """
@@ -117,7 +117,8 @@ class _Node:
     async def live(self) -> bool:
         """Serve until a signal comes or the node cannot go on; tell whether to begin anew, to fold the log anew."""
         settings, loop = self._settings, asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        is_to_outlive_its_terminal = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN  # started by nohup
+        for number in (signal.SIGTERM, signal.SIGINT, *([] if is_to_outlive_its_terminal else [signal.SIGHUP])):
             loop.add_signal_handler(number, self._stop, number)
         interpreter.settle()
         entrance = Entrance(settings, self._metrics, CONTRACT, self._why)

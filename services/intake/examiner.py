@@ -31,7 +31,8 @@ _Read = tuple[PublicKey, EventHeader, SignedEvent]
 
 def main() -> None:
     """Answer requests until the input ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to the whole group: the hub still drains then
+    for number in (signal.SIGINT, signal.SIGHUP):  # a terminal sends them to the whole group: the hub still drains then
+        signal.signal(number, signal.SIG_IGN)
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
     while len(size := requests.read(U32.size)) == U32.size:
         verdicts = verdicts_on(jobs_in(requests.read(*U32.unpack(size))))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.builders import CASE, COUNCIL, OTHER_CASE, SHARD
-from tests.support.command import START_MAX_SECONDS, copied_home, environment, ran, start, stop
+from tests.support.command import HUB, START_MAX_SECONDS, copied_home, environment, ran, start, stop
 from tests.support.settled import Served, free_port, settled_hub
 
 COMMANDS = (
@@ -150,20 +153,26 @@ def test_the_hub_of_another_home_is_told_from_none(hub: Served, tmp_path: Path) 
     [
         "import services.cli.verify; services.cli.verify.verdict_of = end",  # at work
         "import services.cli.commands; services.cli.commands._imported = end",  # while its code is loaded
-        "sys.meta_path.insert(0, Ending())",  # while typer is loaded
+        "Ending('typer')",  # while typer is loaded
+        "import services.cli.verify; services.cli.verify.verdict_of = None; Ending('services.cli.ending')",  # while a failure is said
     ],
 )
-def test_an_interrupted_command_says_so_and_ends_with_130(hub: Served, program: str) -> None:
+@pytest.mark.parametrize("order", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_an_interrupted_command_says_so_and_ends_with_130(hub: Served, program: str, order: str) -> None:
     code = f"""
 import os, signal, sys, time
 
 def end(*_):
-    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), signal.{order})
     time.sleep({START_MAX_SECONDS})
 
 class Ending:
+    def __init__(self, module):
+        self.module = module
+        sys.meta_path.insert(0, self)
+
     def find_spec(self, name, *_):
-        if name == "typer":
+        if name == self.module:
             end()
 
 import services.cli.main
@@ -174,6 +183,27 @@ services.cli.main.run()
     ended = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=START_MAX_SECONDS, check=False)  # noqa: S603
 
     assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "hub: interrupted\n")
+
+
+@pytest.mark.parametrize("answer", [b"n\n", b"\x04", None], ids=["no", "Ctrl-D", "Ctrl-C"])
+def test_a_question_answered_with_no_changes_nothing_and_ends_with_130(hub: Served, answer: bytes | None) -> None:
+    command = [*HUB, "keys", "retire", "hub:1", "--home", str(hub.home)]
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(command, env=environment(), stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)  # noqa: S603
+    try:
+        os.close(theirs)
+        asked = b""
+        while b"[y/N]" not in asked:
+            asked += os.read(ours, 4096)
+        if answer is None:
+            process.send_signal(signal.SIGINT)
+        else:
+            os.write(ours, answer)
+        assert process.wait(START_MAX_SECONDS) == 130
+    finally:
+        process.kill()
+        os.close(ours)
+    assert hub.ran("keys", "list", "--of", "hub", "--json").document["keys"][0]["state"] == "active"
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])

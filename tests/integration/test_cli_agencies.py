@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from domain.kernel.agencies import OPERATOR_ID
+from safeguarding.hub.client.blocking import BlockingHubClient
+from safeguarding.hub.client.drafts import Draft
 from services.bootstrap import now
 from services.cli import keys
 from services.runtime.settings import load_settings
@@ -255,6 +257,25 @@ def test_of_two_rotations_at_once_one_is_refused_and_the_key_that_is_registered_
     assert "another process is making the next key there" in others[0].err
     again = hub.ran("keys", "register", agency)
     assert (again.code, again.out) == (0, f"{agency}:2 is registered already: nothing was sent\n")
+
+
+def test_an_interrupted_command_says_that_what_it_signed_is_kept_and_the_next_one_sends_it(
+    hub: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agency = "agency-northmoor-cutshort"
+
+    def interrupted(client: BlockingHubClient, drafts: list[Draft], **_: Any) -> None:
+        client.sign(drafts)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(BlockingHubClient, "append_many", interrupted)
+        answer = hub.ran("agencies", "enrol", agency, "--name", "Cut short (synthetic)", "--shard", SHARD)
+    assert (answer.code, answer.out) == (130, "")
+    kept = "hub: what was signed is kept, and may be recorded already; the operator's next command sends it again"
+    assert answer.err.splitlines() == [kept, "hub: interrupted"]
+    next_one = hub.ran("agencies", "suspend", agency, "--reason", "Synthetic.", "--yes")
+    assert (next_one.code, "hub: an event of an earlier command, sent again: recorded at" in next_one.err) == (0, True)
 
 
 def test_a_refusal_names_its_rule_and_ends_with_3(hub: Served) -> None:

@@ -70,6 +70,21 @@ def test_a_hub_told_twice_to_stop_ends_once_with_0_and_serves_again(tmp_path: Pa
     assert stop(again, signal.SIGINT) == 0
 
 
+def test_a_hub_whose_terminal_is_closed_drains_unless_it_was_started_to_outlive_it(tmp_path: Path) -> None:
+    home = tmp_path / "hub"
+    assert stop(start(home, "--found"), signal.SIGHUP) == 0
+    assert not (home / "address").exists()
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        lasting = start(home)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    lasting.send_signal(signal.SIGHUP)
+    assert ran("agencies", "list", "--home", home).code == 0
+    assert stop(lasting, signal.SIGTERM) == 0
+
+
 def test_a_port_of_metrics_that_the_system_chose_is_told(tmp_path: Path) -> None:
     command = [*HUB, "serve", "--found", "--home", str(tmp_path / "hub"), "--listen", "127.0.0.1:0", "--json"]
     settings = environment(HUB_METRICS_LISTEN="127.0.0.1:0")

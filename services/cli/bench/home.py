@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -30,6 +30,7 @@ from services.cli.bench.measuring import cpu_seconds_of, thread_cpu_seconds_of
 from services.cli.synthetic.england import Area, england
 from services.eventstore.codec import to_message
 from services.runtime.interpreter import child_environment, program
+from services.runtime.interruption import undisturbed
 from services.runtime.settings import FILE_NAME, Settings, load_settings
 from services.trust.possession import registration
 
@@ -147,20 +148,26 @@ def serving(home: Home) -> Iterator[Served]:
     began = time.perf_counter()
     command = [*program("services.cli.main"), "serve", "--home", str(home.settings.home), "--listen", "127.0.0.1:0", "--json"]
     variables = {"HUB_METRICS_LISTEN": "", "HUB_AGENCY_EVENTS_PER_SECOND": "0", "HUB_LOG_LEVEL": "warning"}
-    with subprocess.Popen(command, env=child_environment() | variables, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603  # our own program
-        try:
-            said = "" if process.stdout is None else process.stdout.readline()
-            if not said:
-                raise RuntimeError("the bench's own hub did not come up; what it said is above")
-            address = json.loads(said)["serving"].replace("127.0.0.1", "localhost")
-            _demand_health(home, address)
-            yield Served(address, process.pid, time.perf_counter() - began)
-        finally:
-            process.terminate()
-            try:
-                process.wait(STOP_MAX_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
+    with ExitStack() as ending:
+        with undisturbed():
+            process = subprocess.Popen(command, env=child_environment() | variables, stdout=subprocess.PIPE, text=True)  # noqa: S603  # our own program
+            ending.enter_context(process)
+            ending.callback(_end, process)
+        said = "" if process.stdout is None else process.stdout.readline()
+        if not said:
+            raise RuntimeError("the bench's own hub did not come up; what it said is above")
+        address = json.loads(said)["serving"].replace("127.0.0.1", "localhost")
+        _demand_health(home, address)
+        yield Served(address, process.pid, time.perf_counter() - began)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Have it drain and end; kill it if it does not."""
+    process.terminate()
+    try:
+        process.wait(STOP_MAX_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
 
 
 def _demand_health(home: Home, address: str) -> None:

@@ -18,7 +18,7 @@ from services.cli.options import Json, settings_of
 from services.cli.output import emit, plain, say
 from services.cli.output import tell as warn
 from services.cli.synthetic.generator import DEFAULT_SEED
-from services.runtime.interruption import interruptible
+from services.runtime.interruption import undisturbed
 
 INCIDENTS_MAX: Final = 5_000
 """All that is to be sent is held in memory, some 50 MiB for a thousand, and each table is counted within the time of one call."""
@@ -64,7 +64,7 @@ def demo(
         raise wrong_usage("--database-url names a cluster's database", "give --cluster too")
     if incidents is not None and cluster:
         raise wrong_usage("--cluster shows the England of the Panel's report", "leave out --incidents, or --cluster")
-    with interruptible(), _home(keep) as home, ExitStack() as ending:
+    with _home(keep) as home, ExitStack() as ending:
         if cluster:
             stage = ending.enter_context(_cluster(home, database_url, kept=keep is not None, json=json))
         else:
@@ -92,8 +92,12 @@ def _home(keep: Path | None) -> Iterator[Path]:
             warn(f"hub: what the demo came to lies in {keep}: remove it before --keep names it again")
             raise
         return
-    with TemporaryDirectory(prefix="hub-demo-") as folder:
-        yield Path(folder) / "hub"
+    folder = TemporaryDirectory(prefix="hub-demo-")
+    try:
+        yield Path(folder.name) / "hub"
+    finally:
+        with undisturbed():
+            folder.cleanup()
 
 
 def _cluster(folder: Path, database_url: str | None, *, kept: bool, json: bool) -> AbstractContextManager[Stage]:

@@ -36,8 +36,8 @@ class Process:
         if self._process.stdout is None:
             return ""
         patience = Timer(within_seconds, self._process.kill)
-        patience.start()
         try:
+            patience.start()
             return self._process.stdout.readline().decode(errors="replace").strip()
         finally:
             patience.cancel()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,13 +13,12 @@ from pathlib import Path
 import pytest
 
 from domain.kernel.ids import AgencyId
+from services.cli.demo import command
 from services.cli.demo.england import make_identities
 from services.cli.demo.processes import Process
 from services.cli.demo.serving import OneHub
-from services.runtime.interruption import interruptible, undisturbed
+from services.runtime.interruption import interruptible
 from services.runtime.settings import Settings, load_settings
-
-ORDERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @pytest.fixture(autouse=True)
@@ -29,41 +30,6 @@ def told_to_end_as_the_demo_is() -> Iterator[None]:
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return load_settings(home=tmp_path / "home")
-
-
-@pytest.mark.parametrize("number", ORDERS)
-def test_told_to_end_is_put_off_until_what_was_begun_is_known(number: signal.Signals) -> None:
-    known = []
-
-    def begin() -> None:
-        os.kill(os.getpid(), number)
-        known.append("begun")
-
-    with pytest.raises(KeyboardInterrupt), undisturbed():
-        begin()
-    assert known == ["begun"]
-    with pytest.raises(KeyboardInterrupt):
-        os.kill(os.getpid(), number)
-
-
-def test_what_fails_meanwhile_is_said_and_the_next_order_is_heard() -> None:
-    with pytest.raises(OSError, match="no such program"), undisturbed():
-        raise OSError("no such program")
-    with pytest.raises(KeyboardInterrupt):
-        os.kill(os.getpid(), signal.SIGTERM)
-
-
-def test_another_thread_leaves_the_main_thread_as_easily_told() -> None:
-    heard = []
-
-    def begin() -> None:
-        with undisturbed():
-            heard.append(signal.getsignal(signal.SIGTERM))
-
-    thread = threading.Thread(target=begin)
-    thread.start()
-    thread.join(10)
-    assert heard == [signal.default_int_handler]
 
 
 def test_told_to_end_while_a_thread_starts_none_writes_afterwards(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,3 +72,41 @@ def test_told_to_end_while_the_hub_starts_it_is_stopped(settings: Settings, monk
     finally:
         for process in started:
             process.kill()
+
+
+def test_told_to_end_while_the_patience_with_a_program_begins_it_does_not_wait_for_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[threading.Thread] = []
+    start = threading.Thread.start
+
+    def told_behind(thread: threading.Thread) -> None:
+        begun.append(thread)
+        start(thread)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    process = Process([sys.executable, "-c", "import time; time.sleep(60)"], tmp_path / "log", dict(os.environ))
+    try:
+        monkeypatch.setattr(threading.Thread, "start", told_behind)
+        with pytest.raises(KeyboardInterrupt):
+            process.line(60)
+        (patience,) = begun
+        patience.join(10)
+        assert not patience.is_alive()
+        assert process.is_alive()
+    finally:
+        process.kill()
+
+
+def test_told_to_end_while_the_folder_is_removed_it_is_removed_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    cleanup = tempfile.TemporaryDirectory.cleanup
+
+    def told_before(folder: tempfile.TemporaryDirectory[str]) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        cleanup(folder)
+
+    monkeypatch.setattr(tempfile.TemporaryDirectory, "cleanup", told_before)
+    with pytest.raises(KeyboardInterrupt), command._home(None) as home:
+        home.mkdir()
+    assert list(tmp_path.iterdir()) == []
