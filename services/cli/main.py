@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -31,6 +32,7 @@ def main(arguments: list[str]) -> int:
     """Run one command and return its exit code; every failure is said on standard error, with what to do."""
     if arguments[:1] != ["serve"]:
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what a call ended with is said in words, once
+        logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)  # and so is an interruption, also of closing a connection
     try:
         with interruptible():
             result = _ran(arguments)
