@@ -13,7 +13,7 @@ import pytest
 
 from domain.incident.events import ParallelProceedingUpdated
 from domain.kernel.agencies import PANEL_ID
-from domain.kernel.events import Event
+from domain.kernel.events import Event, london_day
 from domain.kernel.ids import AgencyId
 from domain.kernel.rules import Rule
 from domain.local_review import rules
@@ -60,7 +60,7 @@ from tests.support.hub import RunningHub, running_hub
 from tests.support.reading import Queries, a_uuid, queries, refusal
 
 REVIEWER: Final = an_id(41)
-DAY: Final = now().date() + timedelta(days=60)
+DAY: Final = london_day(now()) + timedelta(days=60)
 BEGINS: Final[tuple[Event, ...]] = (
     LocalReviewInitiated(decided_on=date(2023, 6, 1)),
     ReviewerAppointed(reviewer_id=REVIEWER, experience="Synthetic experience."),
@@ -109,7 +109,7 @@ async def a_review(hub: RunningHub, *events: Event, begins: tuple[Event, ...] = 
     """Have a case told until a local review begins, and then its business unit say more."""
     review = Review(hub)
     await review.said(a_notification(incident_on=on(date(2023, 5, 1))), a_proceeding(), by=COUNCIL)
-    await review.said(an_information_request(a_uuid(), due_on=now().date()))
+    await review.said(an_information_request(a_uuid(), due_on=london_day(now())))
     await review.said(RapidReviewOpened(), DecisionMade(decision=Decision.LOCAL_REVIEW, rationale="Synthetic."))
     await review.said(*begins, *events)
     return review
@@ -146,7 +146,7 @@ async def test_each_is_told_with_what_is_so_what_mends_it_and_the_planned_day(hu
 
 
 async def test_copies_that_went_too_late_for_the_planned_day_stand_before_it_until_a_later_day_is_planned(hub: RunningHub) -> None:
-    soon, later = now().date() + timedelta(days=5), now().date() + timedelta(days=30)
+    soon, later = london_day(now()) + timedelta(days=5), london_day(now()) + timedelta(days=30)
     review = await a_review(hub, REPORT, APPROVED, PublicationScheduled(planned_on=soon), *COPIES)
     await review.said(CLEARED, by=COUNCIL)
     async with queries(hub, BUSINESS_UNIT) as unit:

@@ -19,7 +19,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 
 from domain.kernel.agencies import PANEL_ID
-from domain.kernel.events import Details, Marking
+from domain.kernel.events import Details, Marking, london_day
 from domain.kernel.ids import NATIONAL, RequestId
 from domain.rapid_review.events import Decision, DecisionMade, RapidReviewOpened
 from domain.sharing.events import Caveat, InformationCorrected, InformationDisputed, InformationQueried, Significance, Tone
@@ -436,7 +436,7 @@ async def test_significant_lines_are_shown_first_and_all_on_request(hub: Running
 async def test_findings_are_said_until_they_are_mended_and_not_to_those_who_are_only_linked(hub: RunningHub) -> None:
     case_id, request_id = a_uuid(), a_uuid()
     await hub.said(COUNCIL, a_notification(), case_id=case_id)
-    await hub.said(BUSINESS_UNIT, an_information_request(request_id, due_on=now().date()), case_id=case_id)
+    await hub.said(BUSINESS_UNIT, an_information_request(request_id, due_on=london_day(now())), case_id=case_id)
     await hub.said(BUSINESS_UNIT, RapidReviewOpened(), case_id=case_id)
     decided = DecisionMade(decision=Decision.NO_LOCAL_REVIEW, rationale="Synthetic.")
     (receipt,) = await hub.said(BUSINESS_UNIT, decided, case_id=case_id)
@@ -477,7 +477,7 @@ VIEWERS: Final = {"author": ICB, "partner": COUNCIL, "police": POLICE, "linked":
 async def test_a_caveat_narrows_what_each_viewer_sees_in_the_chronology_and_in_the_log(hub: RunningHub, caveat: Caveat | None) -> None:
     case_id, secret = a_uuid(), f"secret {uuid.uuid4()}"
     await hub.said(COUNCIL, a_notification(), case_id=case_id)
-    await hub.said(BUSINESS_UNIT, an_information_request(a_uuid(), due_on=now().date()), case_id=case_id)
+    await hub.said(BUSINESS_UNIT, an_information_request(a_uuid(), due_on=london_day(now())), case_id=case_id)
     entry = an_entry(a_uuid(), fact=secret, outcome=secret, caveats=() if caveat is None else (caveat,))
     (receipt,) = await hub.said(ICB, a_share(entry), case_id=case_id)
     for viewer, agency_id in VIEWERS.items():
@@ -634,7 +634,7 @@ async def test_a_deadline_explains_itself_and_one_that_does_not_run_is_not_found
         assert found.skipped_days
         assert (await refusal(asks.explained(case_id, "K10"))).code == "NOT_FOUND"
         for _ in range(2):
-            request = an_information_request(a_uuid(), due_on=now().date())
+            request = an_information_request(a_uuid(), due_on=london_day(now()))
             (receipt,) = await hub.said(BUSINESS_UNIT, request, case_id=case_id)
         several = await failed(asks.explained(case_id, "K17", min_position=receipt.position))
         assert fields_of(several) == ["instance"]

@@ -11,7 +11,7 @@ import pytest
 
 from domain.agency.events import AgencyEnrolled, AgencySuspended
 from domain.kernel.agencies import OPERATOR_ID, PANEL_ID, AgencyKind
-from domain.kernel.events import Marking, Purpose
+from domain.kernel.events import Marking, Purpose, london_day
 from domain.kernel.ids import NATIONAL, AgencyId, ChildId, RequestId, Shard
 from domain.partnership.events import MembershipChange, MembershipChanged
 from domain.rapid_review.events import (
@@ -168,7 +168,7 @@ async def test_being_asked_is_a_link_whether_or_not_the_agency_answers(hub: Runn
     case_id = a_uuid()
     await hub.said(COUNCIL, a_notification(), case_id=case_id)
     assert await readable(hub, HOSPITAL, case_id) == set()
-    asked = an_information_request(a_uuid(), recipient=HOSPITAL, due_on=now().date())
+    asked = an_information_request(a_uuid(), recipient=HOSPITAL, due_on=london_day(now()))
     (receipt,) = await hub.said(BUSINESS_UNIT, asked, case_id=case_id)
     await caught_up(hub, receipt.position)
     assert await readable(hub, HOSPITAL, case_id) == set(EVERY_CALL) - {"ReadStream access"}
@@ -193,7 +193,7 @@ async def test_the_panel_reads_every_case_in_national_fields_save_what_was_sent_
         assert list((await asks.stream(f"sharing-{case_id}")).entries) == []
     request_id = a_uuid()
     await hub.said(
-        PANEL_ID, an_information_request(request_id, recipient=SCHOOL, gate=LegalGate.S16D_PANEL, due_on=now().date()), case_id=case_id
+        PANEL_ID, an_information_request(request_id, recipient=SCHOOL, gate=LegalGate.S16D_PANEL, due_on=london_day(now())), case_id=case_id
     )
     (answer,) = await hub.said(SCHOOL, a_share(an_entry(a_uuid(), fact="To the Panel."), request_id=request_id), case_id=case_id)
     async with queries(hub, PANEL_ID) as asks:
@@ -282,7 +282,7 @@ async def test_not_there_and_not_yours_are_told_apart_by_nothing(hub: RunningHub
 async def test_the_moment_of_asking_decides_not_the_moment_that_is_asked_for(hub: RunningHub) -> None:
     shard_members = MembershipChanged(
         change=MembershipChange.OTHER,
-        effective_on=now().date(),
+        effective_on=london_day(now()),
         business_unit=BUSINESS_UNIT,
         partners=(COUNCIL, ICB, POLICE),
         relevant_agencies=(SCHOOL, HOSPITAL),
@@ -299,7 +299,7 @@ async def test_the_moment_of_asking_decides_not_the_moment_that_is_asked_for(hub
     finally:
         back = MembershipChanged(
             change=MembershipChange.OTHER,
-            effective_on=now().date(),
+            effective_on=london_day(now()),
             business_unit=BUSINESS_UNIT,
             partners=(COUNCIL, SECOND_COUNCIL, ICB, POLICE),
             relevant_agencies=(SCHOOL, HOSPITAL),

@@ -18,7 +18,7 @@ from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
 from domain.kernel.agencies import OPERATOR_ID, PANEL_ID
-from domain.kernel.events import Marking
+from domain.kernel.events import Marking, london_day
 from domain.kernel.ids import NATIONAL, RequestId
 from domain.partnership.events import MembershipChange, MembershipChanged
 from domain.sharing.events import InformationCorrected, InformationDisputed, InformationRestricted
@@ -165,7 +165,7 @@ async def test_a_watch_ends_when_its_agency_leaves_the_partnership(hub: RunningH
     def members(*councils: str) -> MembershipChanged:
         return MembershipChanged(
             change=MembershipChange.OTHER,
-            effective_on=now().date(),
+            effective_on=london_day(now()),
             business_unit=BUSINESS_UNIT,
             partners=(*councils, ICB, POLICE),  # type: ignore[arg-type]
             relevant_agencies=(SCHOOL, HOSPITAL),
@@ -193,7 +193,7 @@ async def test_a_watch_of_deadlines_hears_of_every_shard_and_of_what_becomes_rea
         before = [await first(watch) for watch in watches]
         case_id = a_uuid()
         await hub.said(COUNCIL, a_notification(), case_id=case_id)
-        await hub.said(BUSINESS_UNIT, an_information_request(a_uuid(), recipient=HOSPITAL, due_on=now().date()), case_id=case_id)
+        await hub.said(BUSINESS_UNIT, an_information_request(a_uuid(), recipient=HOSPITAL, due_on=london_day(now())), case_id=case_id)
         after = [await first(watch) for watch in watches]
     for former, latter in zip(before, after, strict=True):
         assert [one.case_id for one in latter.deadlines if one not in former.deadlines] == [case_id]
