@@ -271,20 +271,14 @@ async def test_a_caller_that_gave_up_does_not_keep_the_answer_from_the_others() 
 
 
 def test_an_append_cancelled_while_it_waits_is_never_proposed(path: Path) -> None:
-    Gate.opened.set()
-    store = LocalEventStore(path, connect=through(Gate))
-    shard = store.create_shard("north")
-    Gate.opened.clear()
-    first = shard.append(numbered(1))
-    while first.cancel() is False and not first.running():
-        time.sleep(0.001)
-    second = shard.append(numbered(2))
-    assert second.cancel()
+    store, (shard,) = held_up(path, "north")
+    waiting = shard.append(numbered(1))
+    assert waiting.cancel()
     Gate.opened.set()
     with pytest.raises(CancelledError):
-        second.result(SECONDS)
-    assert isinstance(decided(shard, numbered(3)), Accepted)
-    assert shard.find(numbered(2).events[0].event_id) is None
+        waiting.result(SECONDS)
+    assert isinstance(decided(shard, numbered(2)), Accepted)
+    assert shard.find(numbered(1).events[0].event_id) is None
     store.close()
 
 
