@@ -28,7 +28,9 @@ from safeguarding.hub.v1.append_pb2_grpc import AdminServiceStub
 from safeguarding.hub.v1.envelope_pb2 import SignedEvent
 from services.bootstrap import DRAIN_MAX_SECONDS, now
 from services.intake.intake import Intake
+from services.queries import watching
 from services.runtime import limits
+from services.runtime.errors import Exhausted
 from tests.support.builders import (
     BUSINESS_UNIT,
     COUNCIL,
@@ -45,7 +47,7 @@ from tests.support.builders import (
     an_information_request,
 )
 from tests.support.hub import RunningHub, running_hub
-from tests.support.reading import ASKS, a_told_case, a_uuid, access_events, code_of, detail, first, queries
+from tests.support.reading import ASKS, a_told_case, a_uuid, access_events, caught_up, code_of, detail, first, queries
 
 QUIET_SECONDS: Final = 0.7
 TAKES_LITTLE: Final = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 65_536))
@@ -273,14 +275,25 @@ async def test_a_subscription_to_the_national_shard_gives_the_registry_and_nobod
 # ── how they end, and what they hold ──
 
 
-async def test_a_watcher_that_does_not_keep_up_is_ended_with_where_to_resume(hub: RunningHub) -> None:
+async def test_a_watcher_that_does_not_keep_up_is_ended_with_where_to_resume(hub: RunningHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    ends: list[Exhausted] = []
+
+    def noted(*words: str, **options: str) -> Exhausted:
+        ends.append(Exhausted(*words, **options))
+        return ends[-1]
+
+    async def are_ended() -> bool:
+        return len(ends) == 2
+
+    monkeypatch.setattr(watching, "Exhausted", noted)
     case_id, start = await a_bulky_case(hub)
     async with queries(hub, COUNCIL, TAKES_LITTLE) as asks:
         subscription, watch = asks.subscribe(start), asks.watch(case_id, after_position=start)
         seen = [entry.position for entry in (await first(subscription)).entries]
         await first(watch)
         await a_flood(hub, limits.WATCH_BUFFER_MAX_EVENTS + 500)
-        await asyncio.sleep(2.5)
+        await caught_up(hub, hub.parts.store.shard(SHARD).head().position)
+        assert await eventually(are_ended)  # read on sooner, they might keep up
         rest, error = await read_to_the_end(subscription)
         assert_exhausted(error, rest)
         assert_exhausted(*reversed(await read_to_the_end(watch)))
