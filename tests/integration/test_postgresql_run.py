@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 from pathlib import Path
 
@@ -69,15 +70,18 @@ def test_a_run_that_is_killed_leaves_no_server_behind(tmp_path: Path) -> None:
     need_postgresql()
     test = """
         import pathlib, time
-        def test_it(postgresql_server):
-            pathlib.Path("found").write_text(postgresql_server + "\\n")
+        from tests.support.keeping import _RUN
+        def test_it(postgresql_server, pytestconfig):
+            pathlib.Path("found").write_text(f"{pytestconfig.stash[_RUN].folder} {postgresql_server}\\n")
             time.sleep(100)
     """
     found = tmp_path / "found"
     with a_run(tmp_path, PLUGINS, test) as run:
         assert eventually(lambda: run.poll() is not None or (found.exists() and found.read_text().endswith("\n")), WITHIN_SECONDS)
         assert run.poll() is None, run.communicate()[0]
-        port = int(found.read_text().rpartition("/")[0].rpartition(":")[2])
+        folder, server = found.read_text().split()
+        port = int(server.rpartition("/")[0].rpartition(":")[2])
         assert is_listening(port)
         run.kill()
         assert eventually(lambda: not is_listening(port), WITHIN_SECONDS)
+    shutil.rmtree(folder)  # which the run itself could not; in the test's own folder PostgreSQL's user could not come to its data
