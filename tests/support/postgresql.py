@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, LiteralString
 
 import psycopg
 import pytest
@@ -41,10 +41,13 @@ def postgresql_server(pytestconfig: pytest.Config) -> str:
 
 
 @contextmanager
-def a_database(server: str) -> Iterator[str]:
-    """Give the URL of an empty database, which is dropped with the context, whoever is still connected."""
+def a_database(server: str, *, made: LiteralString = "") -> Iterator[str]:
+    """Give the URL of an empty database, which is dropped with the context, whoever is still connected.
+
+    ``made``: how it is to be made, as PostgreSQL's CREATE DATABASE has it.
+    """
     name = f"hubtest_{uuid.uuid4().hex}"
-    directly(server, sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+    directly(server, sql.SQL("CREATE DATABASE {} TEMPLATE template0 " + made).format(sql.Identifier(name)))
     try:
         yield make_url(server).set(database=name).render_as_string(hide_password=False)
     finally:

@@ -20,7 +20,7 @@ from projections.kernel.database import GenerationGone, Move, ViewDatabase
 from projections.kernel.rows import insert_tuples
 from projections.kernel.view import Tables, View
 from tests.support.eventually import eventually
-from tests.support.postgresql import end_tenures
+from tests.support.postgresql import a_database, end_tenures
 from tests.support.small_events import FINE, SHARD, happened
 
 WORDS = ["Zoë", "a", "B", "b", "É", "e", "_", "-a", "😀", "\uffff", "\\N", "tab\tnew\nline", ""]
@@ -252,13 +252,9 @@ def test_hubs_in_schemas_of_their_own_do_not_meet(database: ViewDatabase, postgr
 
 
 def test_a_database_that_cannot_hold_every_text_is_refused(postgresql_server: str) -> None:
-    with psycopg.connect(postgresql_server.replace("+psycopg", ""), autocommit=True) as connection:
-        connection.execute("CREATE DATABASE hubtest_narrow ENCODING LATIN1 LOCALE_PROVIDER libc LOCALE 'C' TEMPLATE template0")
-        try:
-            with pytest.raises(ValueError, match="encoding UTF8, not LATIN1"):
-                ViewDatabase(make_url(postgresql_server).set(database="hubtest_narrow").render_as_string(hide_password=False), [VIEW])
-        finally:
-            connection.execute("DROP DATABASE hubtest_narrow WITH (FORCE)")
+    narrow = a_database(postgresql_server, made="ENCODING LATIN1 LOCALE_PROVIDER libc LOCALE 'C'")
+    with narrow as url, pytest.raises(ValueError, match="encoding UTF8, not LATIN1"):
+        ViewDatabase(url, [VIEW])
 
 
 def test_a_server_that_ends_no_silent_session_is_refused(postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
