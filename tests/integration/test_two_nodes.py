@@ -67,7 +67,9 @@ def started(processes: Processes, home: Path, port: int, agencies: Settings) -> 
 
 
 @pytest.fixture
-def homes(tmp_path: Path, kafka_bootstrap: str, postgresql_server: str) -> Iterator[Homes]:
+def homes(tmp_path: Path, kafka_bootstrap: str, postgresql_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Homes]:
+    monkeypatch.setenv("HUB_LISTEN", f"127.0.0.1:{free_port(Random())}")  # where nothing is said: somebody else's hub may have the usual
+    monkeypatch.setenv("HUB_METRICS_LISTEN", "")
     kafka = Kafka(bootstrap=tuple(kafka_bootstrap.split(",")), topic=f"hub.events.test.{uuid.uuid4().hex}")
     make_topic(kafka, partitions=3, replication=1)
     one, other = tmp_path / "one", tmp_path / "other"
@@ -118,7 +120,7 @@ async def a_case(node: Node) -> Case:
 
 
 async def test_any_node_serves_anybody_and_one_goes_on_without_the_other(homes: Homes, tmp_path: Path) -> None:
-    settings, random = load_settings(home=homes.one), Random(tmp_path.name)
+    settings, random = load_settings(home=homes.one), Random()
     with Processes(tmp_path, tmp_path / "compiled") as processes:
         one = started(processes, homes.one, free_port(random), settings)
         await enrol(one.calls)
