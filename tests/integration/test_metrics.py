@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import socket
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -59,16 +58,13 @@ PROMISED: Final = {
 @pytest.fixture(scope="module")
 def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHub]:
     """A hub whose metrics are served over HTTP."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = "{}:{}".format(*free.getsockname())
-    with running_hub(tmp_path_factory.mktemp("hub"), metrics_listen=address) as hub:
+    with running_hub(tmp_path_factory.mktemp("hub"), metrics_listen="127.0.0.1:0") as hub:
         yield hub
 
 
 def scrape(hub: RunningHub) -> Samples:
     """Return what ``/metrics`` shows."""
-    with urllib.request.urlopen(f"http://{hub.settings.metrics_listen}/metrics", timeout=5) as answer:
+    with urllib.request.urlopen(f"http://{hub.metrics}/metrics", timeout=5) as answer:
         text = answer.read().decode()
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
@@ -231,7 +227,7 @@ async def test_every_promised_name_is_there_and_every_label_is_of_a_closed_set(o
 def test_metrics_are_at_their_path_alone(observed: RunningHub) -> None:
     for path in ("/", "/health", "/favicon.ico", "/metrics/health"):
         with pytest.raises(urllib.error.HTTPError) as refused:
-            urllib.request.urlopen(f"http://{observed.settings.metrics_listen}{path}", timeout=5)
+            urllib.request.urlopen(f"http://{observed.metrics}{path}", timeout=5)
         with refused.value as answer:
             assert (answer.code, answer.read().decode()) == (404, "there is only /metrics here; health is asked over gRPC\n")
     assert scrape(observed)

@@ -64,6 +64,8 @@ class RunningHub:
     parts: Parts
     address: str
     loop: asyncio.AbstractEventLoop
+    metrics: str = ""
+    """Where its metrics are; empty for nowhere."""
     _source: int = field(default=0)
 
     def run(self, work: Coroutine[Any, Any, T], timeout_seconds: float = 60.0) -> T:
@@ -103,8 +105,8 @@ def running_hub(home: Path, *, populate: bool = True, **overrides: Any) -> Itera
     is_new = not settings.is_founded
     if is_new:
         found_home(settings)
-    with open_parts(settings) as parts, _serving(parts) as (address, loop):
-        hub = RunningHub(settings, parts, address.replace("127.0.0.1", "localhost"), loop)
+    with open_parts(settings) as parts, _serving(parts) as (served, loop):
+        hub = RunningHub(settings, parts, served.address.replace("127.0.0.1", "localhost"), loop, served.metrics_address)
         if is_new and populate:
             asyncio.run(enrol(hub))
         yield hub
@@ -126,7 +128,7 @@ async def enrol(hub: RunningHub) -> None:
 
 
 @contextmanager
-def _serving(parts: Parts) -> Iterator[tuple[str, asyncio.AbstractEventLoop]]:
+def _serving(parts: Parts) -> Iterator[tuple[Hub, asyncio.AbstractEventLoop]]:
     """Serve on a thread with an event loop of its own."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="hub", daemon=True)
@@ -146,7 +148,7 @@ def _serving(parts: Parts) -> Iterator[tuple[str, asyncio.AbstractEventLoop]]:
     try:
         hub = on_loop(make)
         try:
-            yield hub.address, loop
+            yield hub, loop
         finally:
             on_loop(hub.stop)
     finally:
