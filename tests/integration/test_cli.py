@@ -9,12 +9,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from tests.support.builders import CASE, COUNCIL, OTHER_CASE, SHARD
 from tests.support.command import HUB, START_MAX_SECONDS, copied_home, environment, ran, start, stop
-from tests.support.settled import Served, free_port, settled_hub
+from tests.support.killing import free_port
+from tests.support.settled import Served, settled_hub
 
 COMMANDS = (
     "demo",
@@ -129,7 +131,7 @@ def test_a_group_without_a_command_is_answered_with_its_help(arguments: tuple[st
 
 def test_where_no_hub_answers_commands_end_with_4(hub: Served, tmp_path: Path) -> None:
     home = copied_home(hub.home, tmp_path)
-    (home / "hub.toml").write_text(f'listen = "127.0.0.1:{free_port()}"\n')
+    (home / "hub.toml").write_text(f'listen = "127.0.0.1:{free_port(Random())}"\n')
 
     for arguments in (("agencies", "list"), ("chronology", CASE, "--as", COUNCIL), ("keys", "register", COUNCIL)):
         answer = ran(*arguments, "--home", home)

@@ -6,7 +6,6 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 import sqlite3
 import threading
 import uuid
@@ -15,6 +14,7 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import grpc
@@ -48,6 +48,7 @@ from tests.support.appends import an_append, an_event
 from tests.support.builders import BUSINESS_UNIT, COUNCIL, ICB, POLICE, SHARD, a_notification
 from tests.support.command import ran, serving, start, stop, wait_until
 from tests.support.eventually import eventually
+from tests.support.killing import free_port
 from tests.support.newer_rules import RETIRED, judge_v2
 
 pytestmark = pytest.mark.timeout(240)
@@ -165,9 +166,7 @@ def a_second_home(home: Path, folder: Path) -> Path:
 async def test_until_it_has_come_to_the_end_of_its_log_a_node_says_so_and_then_serves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port(Random())
     settings = load_settings(home=tmp_path / "hub", listen=f"127.0.0.1:{port}", metrics_listen="")
     await asyncio.to_thread(found_home, settings)
     for file in settings.store_folder.glob("events.sqlite*"):

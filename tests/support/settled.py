@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from typing import Final
 
 from safeguarding.hub.client.drafts import Draft
@@ -18,6 +18,7 @@ from services.eventstore.codec import to_message
 from services.runtime.settings import Settings, load_settings
 from tests.support.builders import BUSINESS_UNIT, CASE, COUNCIL, ICB, MONDAY, PANEL, POLICE, SHARD, a_notification, a_share, an_entry, done
 from tests.support.command import Ran, ran, serving, wait_until
+from tests.support.killing import free_port
 
 FORMULA: Final = "=HYPERLINK(synthetic)"
 """What an entry of the case says."""
@@ -44,18 +45,11 @@ class Served:
 @contextmanager
 def settled_hub(home: Path) -> Iterator[Served]:
     """Serve a hub from ``home`` with all that ``Served`` says, its views built."""
-    metrics = f"127.0.0.1:{free_port()}"
+    metrics = f"127.0.0.1:{free_port(Random())}"
     with serving(home, HUB_METRICS_LISTEN=metrics) as process:
         served = Served(load_settings(home=home), metrics, process)
         _settle(served)
         yield served
-
-
-def free_port() -> int:
-    """Return a port of the loopback interface that nobody listens on."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def _settle(hub: Served) -> None:
