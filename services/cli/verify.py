@@ -47,6 +47,7 @@ def verdict_of(settings: Settings) -> Verdict:
             keys=keys,
             registry=RegistryState(*trust_root(settings)),
             log_origin=settings.log_origin,
+            scratch_folder=settings.store_folder,
             progress=lambda made: report(made.applied, made.total),
         ).run(views)
 

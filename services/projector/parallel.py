@@ -7,8 +7,6 @@ whole shards and nothing half. The process that rebuilds fills shards itself mea
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 import threading
 from collections import deque
@@ -16,17 +14,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from projections.kernel.database import Generation, ViewDatabase
+from services.projector.scratch import scratch
 from services.runtime.interpreter import child_environment, program, usable_cores
 
 PARALLEL_MIN_EVENTS: Final = 20_000
 """A process takes about a second of a core to start, in which this one fills some thousands of events."""
 SHARE_MIN_EVENTS: Final = 2_000
 """Smaller shards are filled together: a file of its own for each would take longer than its events."""
-_FOLDER: Final = "rebuild"
 
 
 class WorkerFailed(Exception):
@@ -95,7 +92,7 @@ class _Filling:
     def run(self, fill: Callable[[str], None]) -> None:
         """Fill all shares, some of them here."""
         count = min(workers_max(), len(self._shares) - 1)
-        with _scratch(self._workplace.scratch_folder) as folder:
+        with scratch(self._workplace.scratch_folder) as folder:
             threads = [threading.Thread(target=self._employ, args=(folder / str(number),), daemon=True) for number in range(count)]
             try:
                 for thread in threads:
@@ -201,24 +198,3 @@ def _shares(heads: Mapping[str, int]) -> list[list[str]]:
         shares[-1].append(shard)
         events += heads[shard]
     return shares
-
-
-@contextmanager
-def _scratch(parent: Path) -> Iterator[Path]:
-    """Give a folder that is removed afterwards; remove those of processes that were killed, for they hold bodies in the clear."""
-    for left in parent.glob(f"{_FOLDER}-*-*"):
-        if not _lives(int(left.name.split("-")[1])):
-            shutil.rmtree(left, ignore_errors=True)
-    with TemporaryDirectory(prefix=f"{_FOLDER}-{os.getpid()}-", dir=parent) as folder:
-        yield Path(folder)
-
-
-def _lives(pid: int) -> bool:
-    """Tell whether there is such a process."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -13,6 +13,7 @@ from services.eventstore.opening import Opener
 from services.eventstore.port import EventStore
 from services.projector.filling import REBUILD_BATCH_EVENTS, fill_shard
 from services.projector.parallel import PARALLEL_MIN_EVENTS, Workplace, fill_in_parallel
+from services.projector.scratch import clear_left
 from services.projector.source import FollowedStore
 from services.runtime.errors import Unavailable
 
@@ -70,6 +71,7 @@ class Rebuild:
         """
         building = [self.database.begin_build(view) for view in views]
         if self.workplace is not None:
+            clear_left(self.workplace.scratch_folder)
             self._fill_in_parallel(building, self.workplace)
         before, missing = None, self._missing(building)
         while missing and (before is None or REBUILD_BATCH_EVENTS < missing < before):  # what comes meanwhile is much after a long fill

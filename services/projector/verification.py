@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import gettempdir
 from typing import Final, cast
 
 from google.protobuf.message import DecodeError
@@ -23,6 +25,7 @@ from services.eventstore.opening import DataKeys, Opener, UnreadableEvent
 from services.eventstore.port import EventStore, Head, ShardStore, Stored
 from services.eventstore.read_only import ReadOnlyEventStore
 from services.projector.rebuild import Progress, Rebuild
+from services.projector.scratch import scratch
 from services.runtime.errors import HubError, IntegrityError, SignatureInvalid
 from services.trust.keystore import Destroyed
 from services.trust.registry import RegistryState
@@ -81,16 +84,28 @@ class _Wrong(Exception):
 
 
 class Verification:
-    """Re-reads a whole log. It writes nothing to the hub, and may run beside it."""
+    """Re-reads a whole log. It changes nothing of the hub's, and may run beside it."""
 
     def __init__(
-        self, *, store: ReadOnlyEventStore, keys: DataKeys, registry: RegistryState, log_origin: str, progress: Callable[[Progress], None]
+        self,
+        *,
+        store: ReadOnlyEventStore,
+        keys: DataKeys,
+        registry: RegistryState,
+        log_origin: str,
+        scratch_folder: Path,
+        progress: Callable[[Progress], None],
     ) -> None:
-        """``registry`` holds the trust root alone: the rest is read from the log."""
+        """``registry`` holds the trust root alone: the rest is read from the log.
+
+        Views are rebuilt for a while in ``scratch_folder``, which is as safe as the view database's own; for whoever may not write there,
+        in the system's folder for passing files.
+        """
         self._store = store
         self._keys = keys
         self._registry = registry
         self._log_origin = log_origin
+        self._scratch_folder = scratch_folder
         self._progress = progress
         self._events = 0
         self._destroyed = 0
@@ -209,14 +224,19 @@ class Verification:
 
     def _rebuilt(self, views: Sequence[View], positions: dict[str, int]) -> dict[str, bytes]:
         """Rebuild views up to these positions in a file of their own and return the digests of their rows."""
-        with TemporaryDirectory(prefix="hub-verify-") as folder:
-            beside = ViewDatabase(f"sqlite:///{Path(folder) / 'views.sqlite'}", views)
+        with self._scratch() as folder:
+            beside = ViewDatabase(f"sqlite:///{folder / 'views.sqlite'}", views)
             try:
                 generations = [beside.begin_build(view.name) for view in views]
                 Rebuild(cast(EventStore, _Upto(self._store, positions)), Opener(self._keys), beside, self._progress).fill(generations)
                 return {one.view: beside.digest(one.view, one.generation) for one in generations}
             finally:
                 beside.close()
+
+    def _scratch(self) -> AbstractContextManager[Path]:
+        """Give a folder to rebuild views in."""
+        is_ours = os.access(self._scratch_folder, os.W_OK | os.X_OK)
+        return scratch(self._scratch_folder) if is_ours else scratch(Path(gettempdir()), "hub-verify")
 
     @staticmethod
     def _verdict(views: ViewDatabase, name: str, still: dict[str, tuple[dict[str, int], bytes]], rebuilt: dict[str, bytes]) -> ViewVerdict:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sqlite3
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,8 +15,9 @@ import pytest
 
 from services.eventstore import fold
 from services.eventstore.read_only import open_read_only
+from services.projector import verification
 from tests.support.builders import CASE, COUNCIL, SHARD, a_notification, a_share
-from tests.support.command import copied_home, ran
+from tests.support.command import ROOT, copied_home, environment, ran
 from tests.support.hub import RunningHub
 
 pytestmark = pytest.mark.parametrize("hub", ["embedded"], indirect=True, scope="module")
@@ -153,3 +158,53 @@ def test_a_file_that_is_damaged_is_named_with_what_to_do(hub: RunningHub, tmp_pa
 
     assert answer.code == 5
     assert answer.err.startswith(f"hub: {file} is damaged: file is not a database; {advice}")
+
+
+def cut_short(home: Path, temporary: Path, *more: str) -> None:
+    """Verify a home in a process that kills itself when a view was rebuilt beside."""
+    code = f"""
+import os, services.cli.main, projections.kernel.database as views
+from services.projector import verification
+{"; ".join(more)}
+fill = verification.Rebuild.fill
+verification.Rebuild.fill = lambda *given: (fill(*given), os.kill(os.getpid(), 9))
+services.cli.main.main({["verify", "--home", str(home)]})
+"""
+    temporary.mkdir(exist_ok=True)
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment(TMPDIR=str(temporary)), timeout=100, check=False)  # noqa: S603
+    assert ended.returncode == -signal.SIGKILL
+
+
+def views_in(folder: Path) -> list[Path]:
+    """Return the databases of views in a folder, of whatever depth."""
+    return sorted(folder.rglob("views.sqlite"))
+
+
+@pytest.mark.parametrize("command", ["verify", "rebuild"])
+def test_what_a_killed_verify_rebuilt_lies_with_the_views_and_is_cleared_away_by_the_next(
+    hub: RunningHub, tmp_path: Path, command: str
+) -> None:
+    home, temporary = copied_home(hub.settings.home, tmp_path), tmp_path / "temporary"
+    cut_short(home, temporary)
+    assert list(temporary.iterdir()) == []
+    own = home / "store" / "views.sqlite"
+    (left,) = set(views_in(home)) - {own}
+    assert left.parent.parent == home / "store"
+    assert left.parent.stat().st_mode & 0o777 == 0o700
+
+    assert ran(command, "--home", home).code == 0
+    assert views_in(home) == [own]
+    assert not left.parent.exists()
+
+
+def test_who_may_not_write_where_the_views_lie_verifies_in_the_systems_own_folder(hub: RunningHub, tmp_path: Path) -> None:
+    home, temporary = copied_home(hub.settings.home, tmp_path), tmp_path / "temporary"
+    cut_short(home, temporary, "verification.os.access = lambda *_: False")
+    assert views_in(home) == [home / "store" / "views.sqlite"]
+    (left,) = views_in(temporary)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(temporary))
+        patch.setattr(verification.os, "access", lambda *_: False)
+        assert ran("verify", "--home", home).code == 0
+    assert not left.exists()
+    assert list(temporary.iterdir()) == []

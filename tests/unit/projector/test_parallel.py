@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from services.eventstore.opening import Opener
 from services.projector import parallel, rebuild, worker
 from services.projector.parallel import WorkerFailed, Workplace
 from services.projector.rebuild import Progress, Rebuild, Stopped
+from services.projector.scratch import scratch
 from services.trust.postgresql_keys import PostgresqlKeyStore
 from services.trust.sqlite_keys import SqliteKeyStore
 from tests.support.builders import CASE, OTHER_CASE, a_partnership_established, a_share
@@ -239,8 +241,18 @@ def test_folders_that_killed_processes_left_are_removed(setting: Setting) -> Non
     left = setting.folder / "rebuild-999999999-left"
     left.mkdir()
     (left / "0.sqlite").write_bytes(b"in the clear")
-    with parallel._scratch(setting.folder) as folder:
+    with scratch(setting.folder) as folder:
         assert [path.name for path in setting.folder.glob("rebuild-*")] == [folder.name]
+
+
+def test_no_folder_is_removed_but_what_a_killed_process_left(tmp_path: Path) -> None:
+    others = {f"rebuild-{name}" for name in ("of-somebody", "99999999999999999999-x", "999999999", f"{os.getpid()}-at-work")}
+    for name in others:
+        (tmp_path / name).mkdir()
+    with scratch(tmp_path) as folder:
+        assert {path.name for path in tmp_path.iterdir()} == others | {folder.name}
+        assert folder.stat().st_mode & 0o777 == 0o700
+    assert {path.name for path in tmp_path.iterdir()} == others
 
 
 def test_a_worker_fills_what_it_is_told_and_says_how_far_it_is(setting: Setting) -> None:
