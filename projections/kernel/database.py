@@ -317,15 +317,16 @@ class ViewDatabase:
         """Take over all that another database holds of some views, rows, parked streams and tracking, in ONE transaction.
 
         ``file``: a closed SQLite database in which whole shards were projected from their beginning, into one generation of each of
-        these views. False, and nothing written, if one of ``generations`` has come anywhere in one of its shards already: then they
-        are to be filled from there on. Raise ``GenerationGone`` if one of ``generations`` is not being built any more.
+        these views. False, and nothing written, if one of ``generations`` has come anywhere in one of its shards already, or was swapped
+        in by another process that was filling it too: then they are to be filled from there on. Raise ``GenerationGone`` if one is gone.
         """
         with self._turn, self._backend.beside(self._writer, file) as beside:
             connection, shards = beside.connection, set(beside.look(select(TRACKING.c.shard)).scalars())
             for one in generations:
-                if self._state(connection, one.view, one.generation) is not State.BUILDING:
-                    raise GenerationGone(f"generation {one.generation} of view {one.view} is not being built")
-                if shards & _positions(connection, one.view, one.generation).keys():
+                state = self._state(connection, one.view, one.generation)
+                if state not in {State.BUILDING, State.LIVE}:
+                    raise GenerationGone(f"view {one.view} has no generation {one.generation}")
+                if state is State.LIVE or shards & _positions(connection, one.view, one.generation).keys():
                     return False
             for one in generations:
                 _copy(beside, one)

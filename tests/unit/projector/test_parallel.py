@@ -237,6 +237,27 @@ def test_what_is_begun_here_is_not_taken_over_from_elsewhere(setting: Setting) -
     assert one.absorb(file, here[1:]) is True
 
 
+@pytest.mark.usefixtures("alongside")
+def test_a_rebuild_that_another_process_was_faster_with_ends_well(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    url, absorb = setting.new_url(), ViewDatabase.absorb
+    one, faster = ViewDatabase(url, VIEWS), ViewDatabase(url, VIEWS)
+    setting.opened += [one, faster]
+    absorbed: list[bool] = []
+
+    def absorb_too_late(self: ViewDatabase, *given: Any) -> bool:
+        if not absorbed:
+            setting.rebuild(faster)
+        absorbed.append(absorb(self, *given))
+        return absorbed[-1]
+
+    monkeypatch.setattr(ViewDatabase, "absorb", absorb_too_late)
+    setting.rebuild(one, workplace=setting.workplace())
+    assert absorbed[0] is False
+    assert {name: live.generation for name in NAMES if (live := one.live(name)) is not None} == dict.fromkeys(NAMES, 1)
+    monkeypatch.undo()
+    assert digests(one) == digests(setting.rebuild(setting.database("alone")))
+
+
 def test_folders_that_killed_processes_left_are_removed(setting: Setting) -> None:
     left = setting.folder / "rebuild-999999999-left"
     left.mkdir()
