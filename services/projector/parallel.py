@@ -19,6 +19,7 @@ from typing import Any, Final
 from projections.kernel.database import Generation, ViewDatabase
 from services.projector.scratch import scratch
 from services.runtime.interpreter import child_environment, program, usable_cores
+from services.runtime.interruption import undisturbed
 
 PARALLEL_MIN_EVENTS: Final = 20_000
 """A process takes about a second of a core to start, in which this one fills some thousands of events."""
@@ -93,10 +94,13 @@ class _Filling:
         """Fill all shares, some of them here."""
         count = min(workers_max(), len(self._shares) - 1)
         with scratch(self._workplace.scratch_folder) as folder:
-            threads = [threading.Thread(target=self._employ, args=(folder / str(number),), daemon=True) for number in range(count)]
+            threads: list[threading.Thread] = []
             try:
-                for thread in threads:
-                    thread.start()
+                for number in range(count):
+                    thread = threading.Thread(target=self._employ, args=(folder / str(number),), daemon=True)
+                    with undisturbed():
+                        thread.start()
+                        threads.append(thread)
                 for share in self._taken():
                     for shard in share:
                         fill(shard)

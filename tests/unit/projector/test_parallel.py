@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from services.projector import parallel, rebuild, worker
 from services.projector.parallel import WorkerFailed, Workplace
 from services.projector.rebuild import Progress, Rebuild, Stopped
 from services.projector.scratch import scratch
+from services.runtime.interruption import interruptible
 from services.trust.postgresql_keys import PostgresqlKeyStore
 from services.trust.sqlite_keys import SqliteKeyStore
 from tests.support.builders import CASE, OTHER_CASE, a_partnership_established, a_share
@@ -177,6 +179,24 @@ def test_a_process_that_dies_fails_the_rebuild_and_the_next_one_succeeds(
     assert digests(database) == {}
     monkeypatch.setattr(parallel.subprocess, "Popen", start)
     assert digests(setting.rebuild(database, workplace=setting.workplace())) == digests(setting.rebuild(setting.database("one")))
+
+
+def test_an_interrupt_while_a_thread_starts_ends_the_rebuild_and_the_thread(
+    setting: Setting, alongside: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, started = threading.Thread.start, []
+
+    def interrupted(self: threading.Thread) -> None:
+        signal.raise_signal(signal.SIGINT)
+        start(self)
+        started.append(self)
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    alongside.set()
+    with interruptible(), pytest.raises(KeyboardInterrupt):
+        setting.rebuild(setting.database("two"), workplace=setting.workplace())
+    assert [thread.is_alive() for thread in started] == [False]
+    assert list(setting.folder.glob("rebuild-*")) == []
 
 
 def test_a_process_that_fails_says_with_what(setting: Setting, alongside: threading.Event) -> None:
