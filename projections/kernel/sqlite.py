@@ -22,6 +22,7 @@ from sqlalchemy.sql import Executable
 
 from projections.kernel.backend import Access
 from projections.kernel.view import Tables
+from projections.kernel.write_ahead import to_write_ahead
 
 BUSY_TIMEOUT_MS: Final = 30_000
 """How long a statement waits for another process that writes; a batch of the projector takes far less."""
@@ -56,6 +57,8 @@ def engine(url: str, access: Access) -> Engine:
         dbapi_connection.isolation_level = None  # the driver's own transaction handling breaks savepoints
         for pragma in _pragmas(access):
             dbapi_connection.execute(f"PRAGMA {pragma}").fetchall()
+        if access is Access.WRITE:
+            to_write_ahead(dbapi_connection, BUSY_TIMEOUT_MS / 1_000)
 
     @event.listens_for(made, "begin")
     def begin(connection: Connection) -> None:
@@ -153,7 +156,6 @@ def _pragmas(access: Access) -> tuple[str, ...]:
         return (*writing, "journal_mode=MEMORY", "synchronous=OFF", "secure_delete=OFF")
     return (
         *writing,
-        "journal_mode=WAL",
         "synchronous=NORMAL",
         "secure_delete=ON",  # what a view no longer holds is overwritten: it may be of a person
         f"wal_autocheckpoint={CHECKPOINT_PAGES}",

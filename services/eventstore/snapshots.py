@@ -11,6 +11,7 @@ from uuid import UUID
 
 from eventsourcing.persistence import AggregateRecorder, IntegrityError, OperationalError, StoredEvent
 
+from projections.kernel.write_ahead import to_write_ahead
 from services.eventstore import tables
 from services.eventstore.fold import INTEGER_MAX
 from services.runtime.errors import Unavailable
@@ -56,7 +57,7 @@ class Snapshots:
     def _open(self) -> sqlite3.Connection:
         """Open or create the file."""
         connection = tables.connect(str(self._path))
-        connection.execute("PRAGMA journal_mode=WAL")
+        to_write_ahead(connection, tables.LOCK_WAIT_SECONDS)
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute(_TABLE)
         return connection

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import sqlite3
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Final
+
+from projections.kernel.write_ahead import code_of, to_write_ahead
 
 SECRET_MODE: Final = 0o600
 PUBLIC_MODE: Final = 0o644
 _BUSY_TIMEOUT_MS: Final = 5_000
-_BUSY_PAUSE_SECONDS: Final = 0.01
-_PRIMARY_CODE: Final = 0xFF
 _OF_DISK: Final = frozenset(
     {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY}
 )
@@ -35,7 +34,7 @@ def secret_database(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
         connection.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}")
-        _to_write_ahead(connection)
+        to_write_ahead(connection, _BUSY_TIMEOUT_MS / 1_000)
         for pragma in ("synchronous=FULL", "secure_delete=ON"):
             connection.execute(f"PRAGMA {pragma}")
     except BaseException:
@@ -44,34 +43,14 @@ def secret_database(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _to_write_ahead(connection: sqlite3.Connection) -> None:
-    """Have the file keep a write-ahead log. Of several who are the first to open it, SQLite turns all but one away without waiting."""
-    deadline = monotonic() + _BUSY_TIMEOUT_MS / 1_000
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError as error:
-            if _code_of(error) != sqlite3.SQLITE_BUSY or monotonic() > deadline:
-                raise
-            sleep(_BUSY_PAUSE_SECONDS)
-        else:
-            return
-
-
 def is_damage(error: BaseException | None) -> bool:
     """Tell whether SQLite found that a file is not what it wrote."""
-    return _code_of(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+    return code_of(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 
 def is_of_disk(error: BaseException | None) -> bool:
     """Tell whether SQLite cannot write or read a file now: no room, no right, or somebody else has it."""
-    return _code_of(error) in _OF_DISK
-
-
-def _code_of(error: BaseException | None) -> int:
-    """Return SQLite's primary result code, 0 for what is no error of SQLite's."""
-    code: int = getattr(error, "sqlite_errorcode", 0)
-    return code & _PRIMARY_CODE
+    return code_of(error) in _OF_DISK
 
 
 def _write(path: Path, content: bytes, mode: int, *, replace: bool) -> None:

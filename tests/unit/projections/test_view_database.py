@@ -4,8 +4,10 @@ import itertools
 import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,6 +17,8 @@ from sqlalchemy.engine.interfaces import ReflectedIndex
 from sqlalchemy.exc import OperationalError
 
 from domain.kernel.events import Recorded
+from projections.kernel import sqlite
+from projections.kernel.backend import Access
 from projections.kernel.batch import Unreadable
 from projections.kernel.columns import Instant, Json, json_text
 from projections.kernel.database import Behind, GenerationGone, NotLive, OtherLog, State, ViewDatabase
@@ -116,6 +120,22 @@ def test_a_database_is_of_the_log_that_first_said_so_and_of_no_other(database: V
             beside.belong_to(None)
     finally:
         beside.close()
+
+
+def test_a_new_file_of_views_is_opened_by_all_who_come_first(tmp_path: Path) -> None:
+    for turn in range(100):
+        together = threading.Barrier(8)
+
+        def opened(file: Path = tmp_path / f"{turn}.sqlite", together: threading.Barrier = together) -> str:
+            engine = sqlite.engine(f"sqlite:///{file}", Access.WRITE)
+            together.wait()
+            with engine.connect() as connection:
+                mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
+            engine.dispose()
+            return str(mode)
+
+        with ThreadPoolExecutor(8) as pool:
+            assert [one.result() for one in [pool.submit(opened) for _ in range(8)]] == ["wal"] * 8
 
 
 def test_a_view_that_was_never_built_cannot_be_read(database: ViewDatabase) -> None:
