@@ -170,7 +170,11 @@ class KeptKeys:
                 self._keys.popitem(last=False)
 
     def learn(self, destructions: int) -> None:
-        """Take note of a store's count; forget everything, the ciphers too, if it is another than before."""
+        """Take note of a store's count; forget everything, the ciphers too, if it is another than before.
+
+        A store says its counts in the order in which it read them: an old one said late would let what was read with it be kept again. A
+        smaller one is news like any other, since a database may have been restored from a backup.
+        """
         with self._lock:
             if destructions == self._destructions:
                 return

@@ -58,6 +58,10 @@ _Connection = psycopg.Connection[tuple[Any, ...]]
 T = TypeVar("T")
 
 
+def _ignore(_answer: object) -> None:
+    """Do nothing with an answer before it is returned."""
+
+
 class PostgresqlKeyStore:
     """A ``KeyStore`` in a PostgreSQL database that nodes share; of several that ask for a new key at once all get the same.
 
@@ -144,7 +148,7 @@ class PostgresqlKeyStore:
     def destroy(self, key_id: str) -> None:
         """As ``KeyStore.destroy``. Its wrapped bytes stay on the server's disk for a while: see docs/runbooks/postgresql.md."""
         demand_id(key_id)
-        self._kept.learn(self._ask(self._writing, lambda connection: _destroy(connection, key_id), WRITE_SECONDS))
+        self._ask(self._writing, lambda connection: _destroy(connection, key_id), WRITE_SECONDS, self._kept.learn)
 
     def take_over(self, rows: Mapping[str, Row], log: str | None) -> None:
         """Take the keys of another store of the same log and key-encryption key, as they are wrapped: all of them, or none.
@@ -152,7 +156,7 @@ class PostgresqlKeyStore:
         What is here already stays, and what is destroyed in either store is destroyed here. Raises ``IntegrityError`` if a key is another
         one here.
         """
-        self._kept.learn(self._ask(self._writing, lambda connection: _take_over(connection, rows, log), TAKE_OVER_SECONDS))
+        self._ask(self._writing, lambda connection: _take_over(connection, rows, log), TAKE_OVER_SECONDS, self._kept.learn)
 
     def close(self) -> None:
         """As ``KeyStore.close``."""
@@ -166,16 +170,16 @@ class PostgresqlKeyStore:
         """Return a key that is kept, if it was just seen that no key was destroyed."""
         return self._kept.get(key_id) if monotonic() < self._fresh_until else None
 
-    def _ask(self, session: _Session, question: Callable[[_Connection], T], seconds: float) -> T:
+    def _ask(self, session: _Session, question: Callable[[_Connection], T], seconds: float, heard: Callable[[T], None] = _ignore) -> T:
         """Ask the server, unless it did not answer when it was asked last."""
         if self._is_away:
             raise _NoAnswer(f"{_WORDS} does not answer")
-        return self._answered(session, question, seconds)
+        return self._answered(session, question, seconds, heard)
 
-    def _answered(self, session: _Session, question: Callable[[_Connection], T], seconds: float) -> T:
+    def _answered(self, session: _Session, question: Callable[[_Connection], T], seconds: float, heard: Callable[[T], None]) -> T:
         """Return the server's answer, and note whether there was one."""
         try:
-            answer = session.ask(question, seconds)
+            answer = session.ask(question, seconds, heard)
         except _NoAnswer as error:
             if not self._is_away and not self._closing.is_set():
                 _LOG.error("keystore.away", reason=str(error))
@@ -199,7 +203,7 @@ class PostgresqlKeyStore:
     def _look(self) -> None:
         """See whether a key was destroyed."""
         began = monotonic()
-        self._kept.learn(self._answered(self._writing, _destructions, WRITE_SECONDS))
+        self._answered(self._writing, _destructions, WRITE_SECONDS, self._kept.learn)
         self._fresh_until = began + STALE_SECONDS
 
 
@@ -217,10 +221,11 @@ class _Session:
         self._lock = threading.Lock()
         self._connection: _Connection | None = None
 
-    def ask(self, question: Callable[[_Connection], T], seconds: float) -> T:
+    def ask(self, question: Callable[[_Connection], T], seconds: float, heard: Callable[[T], None] = _ignore) -> T:
         """Return the answer, in a transaction of its own; raise ``Unavailable`` without one within ``seconds`` and what connecting takes.
 
-        A question may be asked twice, when its connection was lost meanwhile: it must not matter.
+        A question may be asked twice, when its connection was lost meanwhile: it must not matter. ``heard`` is given the answer before the
+        next question is asked, so that of two answers the later is heard last.
         """
         deadline = monotonic() + seconds
         if not self._lock.acquire(timeout=seconds):
@@ -229,7 +234,7 @@ class _Session:
             while True:
                 was_connected = self._connection is not None
                 try:
-                    return self._answer(question, deadline)
+                    answer = self._answer(question, deadline)
                 except psycopg.Error as error:
                     code = error.sqlstate or type(error).__name__  # whose text may quote a password that was mistaken for the host
                     if self._connection is not None and _is_of_use(self._connection):
@@ -237,6 +242,9 @@ class _Session:
                     self._hang_up()
                     if not was_connected or monotonic() >= deadline:
                         raise _NoAnswer(f"{_WORDS} does not answer ({code})") from None
+                else:
+                    heard(answer)
+                    return answer
         finally:
             self._lock.release()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -19,6 +20,7 @@ from tests.support.postgresql import directly, end_sessions
 KEK = bytes(range(32))
 LOG, OTHER_LOG = "aa" * 32, "bb" * 32
 LONG_SECONDS = 60.0
+SOON_SECONDS = 0.5
 Open = Callable[[], PostgresqlKeyStore]
 
 
@@ -106,6 +108,48 @@ def test_a_key_destroyed_while_this_node_could_not_look_is_not_given_out_afterwa
         one.destroy("case-1")
         other._fresh_until = 0.0
         assert other.get("case-1") is DESTROYED
+
+
+def test_a_look_from_before_a_key_was_destroyed_brings_nothing_back_however_late_it_is(
+    store: PostgresqlKeyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = store.create(["case-1"])
+    before = store._kept._destructions
+    looked, go_on, learnt = threading.Event(), threading.Event(), threading.Event()
+    learn = store._kept.learn
+
+    def learn_late(destructions: int) -> None:
+        if threading.current_thread() is not store._watching:
+            learn(destructions)
+            return
+        looked.set()
+        go_on.wait(LONG_SECONDS)
+        learn(destructions)
+        learnt.set()
+
+    monkeypatch.setattr(store._kept, "learn", learn_late)
+    assert looked.wait(LONG_SECONDS)
+    destroying = threading.Thread(target=store.destroy, args=["case-1"])
+    destroying.start()
+    destroying.join(SOON_SECONDS)  # it need not wait for the look; if it does, it comes after it
+    monkeypatch.setattr(postgresql_keys, "LOOK_SECONDS", LONG_SECONDS)
+    go_on.set()
+    destroying.join()
+    assert learnt.wait(LONG_SECONDS)
+    store._kept.keep(made, before)  # what a slow reader had read at the old count
+    assert store.get("case-1") is DESTROYED
+
+
+def test_a_database_that_was_restored_is_believed(store: PostgresqlKeyStore, postgresql_url: str) -> None:
+    store.create(["case-1", "case-2"])
+    store.destroy("case-1")
+    assert store.get("case-2") is not DESTROYED
+    directly(postgresql_url, "UPDATE key_store SET destructions = 0")  # as in an older copy
+    store._look()
+    directly(postgresql_url, "UPDATE data_key SET nonce = NULL, wrapped = NULL WHERE id = 'case-2'")
+    directly(postgresql_url, "UPDATE key_store SET destructions = 1")
+    store._look()
+    assert store.get("case-2") is DESTROYED
 
 
 def test_a_server_that_says_nothing_is_waited_for_until_the_deadline_and_then_hung_up_on(store: PostgresqlKeyStore) -> None:
