@@ -4,15 +4,35 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from services.runtime.errors import Unavailable
 
 FOLDER_MODE: Final = 0o700
+_PARTIAL: Final = ".{}.partial"
+_HELD: Final = re.compile(r"agencies|pki|store|trust|hub\.toml|manifest\.(json|sha256)|\.(hub\.toml|manifest\..+)\.[0-9]+\.new")
+"""The names in a home or a backup, finished or being written: a folder that holds another was not filled here, whatever it is called."""
+
+
+@contextmanager
+def appearing(target: Path) -> Iterator[Path]:
+    """Give an empty folder to fill, which has the name ``target`` once it is filled, durable, and until then a passing one beside it.
+
+    What killed processes left of such folders beside ``target`` is removed. Raises as ``staged`` does, and ``OSError`` if there is
+    something of that name at the end.
+    """
+    for left in target.parent.glob(_PARTIAL.format("*")):
+        _remove_if_left(left)
+    with staged(target.with_name(_PARTIAL.format(target.name))) as folder:
+        yield folder
+        settle_tree(folder)
+        folder.rename(target)  # which fails if somebody put anything there meanwhile
+        settle(target.parent)
 
 
 @contextmanager
@@ -23,12 +43,12 @@ def staged(folder: Path) -> Iterator[Path]:
     """
     folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
     try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = _open(folder)
     except OSError as error:
         raise Unavailable(f"{folder} is not a folder to write to, or only leads to one: {error.strerror}") from None
     try:
         if os.fstat(descriptor).st_uid != os.geteuid():
-            raise Unavailable(f"{folder} is somebody else's folder: take the backup where only the hub's user may write")
+            raise Unavailable(f"{folder} is somebody else's folder: name one where only the hub's user may write")
         os.fchmod(descriptor, FOLDER_MODE)
         _take(descriptor, folder)
         _empty(folder)
@@ -39,6 +59,28 @@ def staged(folder: Path) -> Iterator[Path]:
                 shutil.rmtree(folder, ignore_errors=True)
     finally:
         os.close(descriptor)
+
+
+def _remove_if_left(folder: Path) -> None:
+    """Remove a folder that was filled here by a process that ended before it was done; one that is empty may be about to be filled."""
+    try:
+        descriptor = _open(folder)
+    except OSError:  # no folder, or no more, or not ours to look at
+        return
+    try:
+        with os.scandir(descriptor) as entries:
+            names = [entry.name for entry in entries]
+        if names and all(map(_HELD.fullmatch, names)) and os.fstat(descriptor).st_uid == os.geteuid():
+            with suppress(Unavailable):
+                _take(descriptor, folder)
+                shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        os.close(descriptor)
+
+
+def _open(folder: Path) -> int:
+    """Open a folder, and nothing that only leads to one."""
+    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
 
 
 def _take(descriptor: int, folder: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Final
 from services.backup import checking
 from services.backup.copying import Progress, copy_database, copy_file, sha256_of
 from services.backup.manifest import EVENTS, FORMAT, KEK, KEYS, VIEWS, FileMark, Manifest, write_manifest
-from services.backup.staging import settle, settle_tree, staged
+from services.backup.staging import appearing
 from services.eventstore.opening import DataKeys
 from services.eventstore.tables import FOLLOWS_A_LOG
 from services.runtime.errors import Unavailable
@@ -53,8 +53,8 @@ def take(settings: Settings, target: Path, wanted: Wanted, *, made_at: datetime,
     """
     if target.exists() or target.is_symlink():
         raise FileExistsError(f"{target} exists; it is not overwritten")
-    _demand_room(settings, target, wanted.stores)
-    with staged(target.with_name(f".{target.name}.partial")) as folder:
+    with appearing(target) as folder:
+        _demand_room(settings, target, wanted.stores)
         for name in wanted.stores:
             with progress(f"copying {name}") as report:
                 copy_database(settings.home / name, folder / name, report)
@@ -64,9 +64,6 @@ def take(settings: Settings, target: Path, wanted: Wanted, *, made_at: datetime,
             write_secret(folder / KEK, wanted.kek.hex().encode() + b"\n")
         manifest = _checked(settings, folder, wanted, made_at, progress)
         write_manifest(folder, manifest)
-        settle_tree(folder)
-        folder.rename(target)  # which fails if somebody put anything there meanwhile
-        settle(target.parent)
     return manifest
 
 

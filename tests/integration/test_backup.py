@@ -485,6 +485,7 @@ def all_keys(hub: RunningHub) -> list[str]:
 
 def test_a_disk_without_room_is_not_filled_in_vain(hub: RunningHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(taking, "SPARE_BYTES", shutil.disk_usage(tmp_path).total)
+    (tmp_path / ".killed-before.partial" / "store").mkdir(parents=True)  # which may be what takes up the room
     took = ran("backup", tmp_path / "backup", "--home", hub.settings.home)
     assert (took.code, "MiB free, a backup needs" in took.err) == (Exit.UNAVAILABLE, True)
     assert not list(tmp_path.iterdir())
@@ -521,6 +522,14 @@ def test_a_backup_killed_before_its_last_step_is_none_and_the_next_clears_it_awa
     assert [one.name for one in tmp_path.iterdir()] == [".backup.partial"]
     assert ran("backup", backup, "--home", hub.settings.home).code == Exit.OK
     assert [one.name for one in tmp_path.iterdir()] == ["backup"]
+
+
+@pytest.mark.parametrize("step", [("services.backup.taking.copy_file", 3), ("services.backup.manifest.write_secret", 1)])
+def test_a_killed_backup_is_cleared_away_by_the_next_of_another_name(hub: RunningHub, tmp_path: Path, step: tuple[str, int]) -> None:
+    assert killed(*step, "backup", tmp_path / "first", "--home", hub.settings.home)
+    assert [one.name for one in tmp_path.iterdir()] == [".first.partial"]
+    assert ran("backup", tmp_path / "second", "--home", hub.settings.home).code == Exit.OK
+    assert [one.name for one in tmp_path.iterdir()] == ["second"]
 
 
 def test_a_restore_killed_at_any_step_leaves_nothing_that_serves_and_is_done_again(original: Path, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from services.backup.staging import staged
+from services.backup.staging import appearing, staged
 from services.runtime.errors import Unavailable
 
 
@@ -62,3 +62,71 @@ def test_a_link_is_not_followed_and_what_it_leads_to_is_left_alone(tmp_path: Pat
     with pytest.raises(Unavailable, match="only leads to one"), staged(tmp_path / "stage"):
         pytest.fail("it was followed")
     assert (tmp_path / "other" / "kept").exists()
+
+
+def a_killed_ones(target: Path, *names: str) -> Path:
+    """Make what a process that was killed leaves of a folder that was to appear."""
+    left = target.with_name(f".{target.name}.partial")
+    for name in names:
+        (left / name).parent.mkdir(parents=True, exist_ok=True)
+        (left / name).touch()
+    return left
+
+
+def test_a_folder_appears_when_it_is_filled(tmp_path: Path) -> None:
+    with appearing(tmp_path / "final") as folder:
+        (folder / "file").touch()
+        assert (folder.stat().st_mode & 0o777, (tmp_path / "final").exists()) == (0o700, False)
+    assert sorted(str(one.relative_to(tmp_path)) for one in tmp_path.rglob("*")) == ["final", "final/file"]
+
+
+def test_a_folder_that_could_not_be_filled_does_not_appear(tmp_path: Path) -> None:
+    def fail() -> None:
+        with appearing(tmp_path / "final") as folder:
+            (folder / "file").touch()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_there_already_is_not_replaced(tmp_path: Path) -> None:
+    def late() -> None:
+        with appearing(tmp_path / "final"):
+            (tmp_path / "final").mkdir()
+            (tmp_path / "final" / "kept").touch()
+
+    with pytest.raises(OSError, match="not empty"):
+        late()
+    assert [str(one.relative_to(tmp_path)) for one in tmp_path.rglob("*")] == ["final", "final/kept"]
+
+
+def test_what_killed_processes_left_of_others_is_cleared_away(tmp_path: Path) -> None:
+    a_killed_ones(tmp_path / "first", "hub.toml", "agencies/la-1/sign.key", "store/keys.sqlite")
+    a_killed_ones(tmp_path / "second", "store/events.sqlite", ".manifest.json.4711.new")
+    with appearing(tmp_path / "third") as folder:
+        assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_what_another_process_fills_or_somebody_else_has_put_there_is_left_alone(tmp_path: Path) -> None:
+    a_link, a_file = tmp_path / ".link.partial", tmp_path / ".file.partial"
+    a_link.symlink_to(tmp_path / "elsewhere")
+    a_file.touch()
+    others = {a_link, a_file, a_killed_ones(tmp_path / "film", "store/1", "film.mp4"), tmp_path / "elsewhere"}
+    (tmp_path / "elsewhere" / "store").mkdir(parents=True)
+    with appearing(tmp_path / "first") as first:
+        (first / "hub.toml").touch()
+        with appearing(tmp_path / "second") as second:
+            assert set(tmp_path.iterdir()) == {first, second, *others}
+    assert (tmp_path / "first" / "hub.toml").exists()
+    assert (tmp_path / "elsewhere" / "store").exists()
+    assert set(tmp_path.iterdir()) == {tmp_path / "first", tmp_path / "second", *others}
+
+
+def test_an_empty_folder_may_be_about_to_be_filled(tmp_path: Path) -> None:
+    begun = tmp_path / ".first.partial"
+    begun.mkdir()
+    with appearing(tmp_path / "second"):
+        pass
+    assert begun.exists()
