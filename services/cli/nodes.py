@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from domain.kernel.agencies import HUB_ID
+from services.backup.staging import FOLDER_MODE, appearing
 from services.bootstrap import now
 from services.cli.calling import demand_home
 from services.cli.commands import examples
@@ -53,14 +54,12 @@ def prepare(
         raise wrong_usage(f"{node} is the name of this node", "choose another")
     if into.exists():
         raise wrong_usage(f"{into} exists", "name a folder that does not")
-    into.mkdir(parents=True, mode=0o700)
+    into.parent.mkdir(parents=True, exist_ok=True)
     try:
-        missing = _make(settings, node, into, name or [])
-    except BaseException as error:
-        shutil.rmtree(into, ignore_errors=True)
-        if isinstance(error, SettingsError):
-            raise wrong_usage(str(error), "a node's name has letters, digits, dots, dashes and underscores") from None
-        raise
+        with appearing(into) as folder:
+            missing = [str(into / file) for file in _make(settings, node, folder, name or [])]
+    except SettingsError as error:
+        raise wrong_usage(str(error), "a node's name has letters, digits, dots, dashes and underscores") from None
     if json:
         emit({"node": node, "home": into.absolute(), "missing": missing})
         return
@@ -69,21 +68,21 @@ def prepare(
         say(f"bring to it: {file}")
 
 
-def _make(settings: Settings, node: str, into: Path, names: list[str]) -> list[str]:
-    """Make the home; return what is missing there because the authority's key is not in this one."""
-    write_secret(into / settings.settings_file.name, _settings_text(settings, node).encode())
-    made = load_settings(home=into)
+def _make(settings: Settings, node: str, folder: Path, names: list[str]) -> list[Path]:
+    """Make the home in a folder; return the paths there of what is missing because the authority's key is not in this one."""
+    write_secret(folder / settings.settings_file.name, _settings_text(settings, node).encode())
+    made = load_settings(home=folder)
     shared = [settings.authority_certificate_file, settings.operator_public_key_file]
     shared += [settings.kek_file] if settings.kek is None else []
     for file in (*shared, *sorted(settings.agency_folder(HUB_ID).iterdir())):
-        target = into / file.relative_to(settings.home)
-        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        target = folder / file.relative_to(settings.home)
+        target.parent.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
         shutil.copy2(file, target)
-    made.store_folder.mkdir(mode=0o700)
+    made.store_folder.mkdir(mode=FOLDER_MODE)
     try:
         load_authority(settings.pki_folder).issue_server(made.pki_folder, now=now(), names=(*LOCAL_NAMES, *names))
     except FileNotFoundError:
-        return [str(made.server_certificate_file), str(made.server_key_file)]
+        return [file.relative_to(made.home) for file in (made.server_certificate_file, made.server_key_file)]
     return []
 
 
