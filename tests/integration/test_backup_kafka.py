@@ -61,6 +61,8 @@ def test_a_restored_node_goes_on_from_its_offset_and_comes_to_the_digest_of_a_re
     verdict = ran("verify", "--home", home, "--json")
     assert verdict.document["passed"] is True, verdict.out
 
+    monkeypatch.setenv("HUB_LISTEN", "127.0.0.1:0")
+    monkeypatch.setenv("HUB_METRICS_LISTEN", "")
     monkeypatch.setenv("HUB_KAFKA_TOPIC", a_topic(",".join(kafka.bootstrap), 3))
     older = ran("serve", "--home", home)
     assert (older.code, "the log lacks what this node has folded" in older.err) == (Exit.UNSOUND, True)

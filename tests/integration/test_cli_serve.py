@@ -108,7 +108,10 @@ def test_a_port_of_metrics_that_the_system_chose_is_told(tmp_path: Path) -> None
         ("agencies/hub/sign.key", 5, "holds no signing key: restore it"),
     ],
 )
-def test_a_file_without_what_it_should_hold_is_named(hub: Served, tmp_path: Path, file: str, code: int, words: str) -> None:
+def test_a_file_without_what_it_should_hold_is_named(
+    hub: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, code: int, words: str
+) -> None:
+    monkeypatch.setenv("HUB_METRICS_LISTEN", "")
     home = copied_home(hub.home, tmp_path)
     (home / file).write_text("nothing of the kind")
     answer = ran("serve", "--home", home, "--listen", "127.0.0.1:0")
