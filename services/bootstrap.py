@@ -75,7 +75,7 @@ from services.runtime.entrance import Entrance
 from services.runtime.errors import IntegrityError, SignatureInvalid, Unavailable
 from services.runtime.metrics import Metrics
 from services.runtime.settings import Secret, Settings, SettingsError
-from services.trust.files import SECRET_MODE, is_damage
+from services.trust.files import FOLDER_MODE, SECRET_MODE, is_damage, write_public
 from services.trust.identity import Identities
 from services.trust.key_places import open_key_store
 from services.trust.key_schema import code_of
@@ -90,6 +90,9 @@ VIEWS: Final[tuple[View, ...]] = ALL_VIEWS
 
 APPEND_SERVICES: Final[tuple[type[AppendService], ...]] = (LocalAuthority, Icb, Police, Partnership, Panel, RelevantAgency, Admin)
 """One append service for each kind of agency."""
+
+IDENTITY_FILES: Final = ("sign.key", "key_id", "ca.pem", "client.pem", "client.key")
+"""What ``make_identity`` writes."""
 
 CONTRACT: Final = (
     append_pb2.DESCRIPTOR,
@@ -463,14 +466,22 @@ def found_home(settings: Settings) -> None:
 
 
 def make_identity(settings: Settings, agency_id: str, *, key_id: str | None = None) -> SigningKey:
-    """Write an agency's folder: client certificate, signing key, key id and a copy of the authority's certificate."""
+    """Write an agency's folder: client certificate, a copy of the authority's, key id and, last of all, signing key; return that.
+
+    A folder without a signing key was left by a making that was cut short, and is made good. Raises ``FileExistsError`` for one with it.
+    Whoever does so where others may do the same holds the folder by ``alone``.
+    """
     folder = settings.agency_folder(agency_id)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    load_authority(settings.pki_folder).issue_agency(folder, agency_id, trust_domain=settings.trust_domain, now=now())
+    file = folder / "sign.key"
+    if file.exists():
+        raise FileExistsError(f"{file}: not overwritten")
+    authority = load_authority(settings.pki_folder)
+    folder.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
+    authority.issue_agency(folder, agency_id, trust_domain=settings.trust_domain, now=now(), replace=True)
+    write_public(folder / "ca.pem", settings.authority_certificate_file.read_bytes(), replace=True)
+    write_public(folder / "key_id", f"{key_id or f'{agency_id}:1'}\n".encode(), replace=True)
     key = SigningKey.generate()
-    key.save(folder / "sign.key")
-    (folder / "key_id").write_text((key_id or f"{agency_id}:1") + "\n")
-    (folder / "ca.pem").write_bytes(settings.authority_certificate_file.read_bytes())
+    key.save(file)
     return key
 
 

@@ -15,6 +15,7 @@ from typing import Final
 
 import grpc
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
@@ -178,16 +179,28 @@ def _certificates(settings: Settings) -> Iterator[Check]:
 
 
 def _expiry(file: Path, advice: str) -> Check:
-    """Say until when a certificate is good."""
+    """Say until when a certificate is good, and whether it is of the key beside it."""
+    what, key_file = f"{file.parent.name}/{file.name}", file.with_suffix(".key")
     try:
-        end = x509.load_pem_x509_certificate(file.read_bytes()).not_valid_after_utc
+        certificate = x509.load_pem_x509_certificate(file.read_bytes())
     except ValueError:
-        return Check("certificate", Grade.FAIL, f"{file.parent.name}/{file.name} holds no certificate in PEM", advice)
-    what, days = f"{file.parent.name}/{file.name}", (end - now()).days
+        return Check("certificate", Grade.FAIL, f"{what} holds no certificate in PEM", advice)
+    if key_file.exists() and not _is_of(certificate, key_file):
+        return Check("certificate", Grade.FAIL, f"{what} is not of the key in {key_file.name}", f"put both back as they were, or {advice}")
+    end = certificate.not_valid_after_utc
+    days = (end - now()).days
     if end <= now():
         return Check("certificate", Grade.FAIL, f"{what} expired on {end:%Y-%m-%d}", advice)
     found = f"{what} is good until {end:%Y-%m-%d}, {days} days"
     return Check("certificate", Grade.OK, found) if days >= EXPIRY_WARN_DAYS else Check("certificate", Grade.WARN, found, advice)
+
+
+def _is_of(certificate: x509.Certificate, key_file: Path) -> bool:
+    """Tell whether a certificate is of the key in a file."""
+    try:
+        return load_pem_private_key(key_file.read_bytes(), password=None).public_key() == certificate.public_key()
+    except (ValueError, TypeError):  # no key, or one with a password
+        return False
 
 
 def _trust(settings: Settings) -> Iterator[Check]:

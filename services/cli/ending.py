@@ -18,7 +18,7 @@ from services.cli.failures import CONTRADICTION_HINT, Exit, Failure, without_fil
 from services.cli.output import tell
 from services.runtime.errors import HubError, IntegrityError, Unavailable
 from services.runtime.settings import SettingsError
-from services.trust.files import is_damage, is_of_disk
+from services.trust.files import Busy, is_damage, is_of_disk
 
 _HELP_HINT: Final = "--help behind a command says how it is used"
 _HELP: Final = "Usage: "
@@ -67,6 +67,7 @@ _FAILURES: Final[tuple[tuple[type[BaseException], Callable[[Any], Failure]], ...
     (typer.TyperException, lambda error: Failure(Exit.USAGE, _plainly(error.format_message()), _HELP_HINT)),
     (typer.Abort, lambda _: Failure(Exit.INTERRUPTED, "ended: nothing was changed")),
     (SettingsError, lambda error: Failure(Exit.USAGE, f"the settings are wrong: {error}", "hub doctor explains every setting")),
+    (Busy, lambda error: Failure(Exit.UNAVAILABLE, str(error), "try again when it has ended")),
     (Unavailable, lambda error: Failure(Exit.UNAVAILABLE, str(error), "hub doctor says what is wrong")),
     (IntegrityError, lambda error: Failure(Exit.UNSOUND, str(error), "keep the files as they are; hub verify says more")),
     (HubError, lambda error: Failure(Exit.REFUSED, f"refused: {error}")),

@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
-from services.bootstrap import make_identity, now
+from services.bootstrap import IDENTITY_FILES, make_identity, now
 from services.cli.commands import examples
 from services.cli.failures import Exit, Failure, wrong_usage
 from services.cli.options import Agency, Home, Json, read_host, settings_of
 from services.cli.output import emit, say
 from services.runtime.settings import Settings
-from services.trust.pki import LOCAL_NAMES, Authority, create_authority, load_authority
+from services.trust.files import alone
+from services.trust.pki import AUTHORITY_KEY, LOCAL_NAMES, Authority, create_authority, load_authority
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -27,12 +28,8 @@ Names = Annotated[
 def init(home: Home = None, name: Names = None, json: Json = False) -> None:
     """Make the authority and the server's certificate. hub serve --found uses them, or does this itself."""
     settings = settings_of(home)
-    try:
-        settings.pki_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        authority = create_authority(settings.pki_folder, now=now())
-    except FileExistsError as error:
-        raise wrong_usage(str(error), "there is an authority already: hub pki server makes a new server certificate") from None
-    _issue_server(settings, authority, name)
+    with alone(settings.pki_folder):
+        _issue_server(settings, _new_authority(settings), name)
     _made(settings.pki_folder, json=json, files=["ca.pem", "ca.key", "server.pem", "server.key"])
 
 
@@ -40,7 +37,9 @@ def init(home: Home = None, name: Names = None, json: Json = False) -> None:
 def server(home: Home = None, name: Names = None, json: Json = False) -> None:
     """Make the server's certificate anew, before it expires or for other names. The hub takes it up when it is started again."""
     settings = settings_of(home)
-    _issue_server(settings, _authority(settings), name)
+    authority = _authority(settings)
+    with alone(settings.pki_folder):
+        _issue_server(settings, authority, name)
     _made(settings.pki_folder, json=json, files=["server.pem", "server.key"])
 
 
@@ -60,26 +59,46 @@ def issue(
     if renew:
         if not (folder / "sign.key").exists():
             raise wrong_usage(f"{folder} holds no signing key", f"without --renew: hub pki issue {agency}")
-        authority.issue_agency(folder, agency, trust_domain=settings.trust_domain, now=now(), replace=True)
+        with alone(folder):
+            authority.issue_agency(folder, agency, trust_domain=settings.trust_domain, now=now(), replace=True)
         _made(folder, json=json, files=["client.pem", "client.key"])
         return
     try:
-        make_identity(settings, agency)
+        with alone(folder):
+            make_identity(settings, agency)
     except FileExistsError as error:
         raise wrong_usage(str(error), f"a new certificate beside the same signing key: hub pki issue {agency} --renew") from None
-    _made(folder, json=json, files=["ca.pem", "client.pem", "client.key", "sign.key", "key_id"])
+    _made(folder, json=json, files=sorted(IDENTITY_FILES))
     if not json:
         say(f"the hub does not know them yet: hub agencies enrol {agency} --with-key")
 
 
 def _authority(settings: Settings) -> Authority:
+    """Return the authority; fail if there is none."""
     try:
         return load_authority(settings.pki_folder)
     except FileNotFoundError as error:
         raise wrong_usage(f"there is no authority: {error.filename}", "hub pki init makes one; is --home right?") from None
     except ValueError as error:
-        what = f"{settings.pki_folder} holds no authority that can be read: {error}"
-        raise Failure(Exit.UNAVAILABLE, what, "put its files back as they were: what it has issued is not trusted without it") from None
+        raise _unreadable(settings, error) from None
+
+
+def _new_authority(settings: Settings) -> Authority:
+    """Return an authority made now, or the one of a command that was cut short before it had issued anything; fail if there is another."""
+    issued = settings.server_certificate_file
+    if not issued.exists() and settings.authority_certificate_file.exists() and (settings.pki_folder / AUTHORITY_KEY).exists():
+        return _authority(settings)
+    try:
+        return create_authority(settings.pki_folder, now=now())
+    except FileExistsError as error:
+        raise wrong_usage(str(error), "there is an authority already: hub pki server makes a new server certificate") from None
+    except ValueError as error:
+        raise _unreadable(settings, error) from None
+
+
+def _unreadable(settings: Settings, error: ValueError) -> Failure:
+    what = f"{settings.pki_folder} holds no authority that can be read: {error}"
+    return Failure(Exit.UNAVAILABLE, what, "put its files back as they were: what it has issued is not trusted without it")
 
 
 def _issue_server(settings: Settings, authority: Authority, names: list[str] | None) -> None:

@@ -46,7 +46,7 @@ def server_credentials(*, key_file: Path, certificate_file: Path, authority_file
     _read(authority_file, x509.load_pem_x509_certificate, "certificate")
     key = _read(key_file, lambda pem: serialization.load_pem_private_key(pem, password=None), "private key without a password")
     if key.public_key() != certificate.public_key():
-        raise Unavailable(f"{key_file} is not the key of {certificate_file}")
+        raise Unavailable(f"{key_file} is not the key of {certificate_file}; hub pki server makes both anew")
     return grpc.ssl_server_credentials(
         [(key_file.read_bytes(), certificate_file.read_bytes())],
         root_certificates=authority_file.read_bytes(),

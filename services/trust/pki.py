@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from domain.kernel.agencies import kind_of
-from services.trust.files import write_public, write_secret
+from services.trust.files import write_pair, write_public, write_secret
 from services.trust.identity import spiffe_uri
 
 AUTHORITY_CERTIFICATE: Final = "ca.pem"
@@ -91,13 +91,19 @@ class Authority:
             .sign(self._key, hashes.SHA256())
         )
         _refuse_existing(certificate_file, key_file, replace=replace)
-        write_secret(key_file, _pem(key), replace=replace)
-        write_public(certificate_file, certificate.public_bytes(Encoding.PEM), replace=replace)
+        write_pair((key_file, _pem(key)), (certificate_file, certificate.public_bytes(Encoding.PEM)), replace=replace)
 
 
-def create_authority(folder: Path, *, now: datetime, name: str = "Safeguarding hub development CA", replace: bool = False) -> Authority:
-    """Make an authority and write ``ca.pem`` and ``ca.key``; raise ``FileExistsError`` rather than overwrite."""
-    key = generate_private_key(SECP256R1())
+def create_authority(folder: Path, *, now: datetime, name: str = "Safeguarding hub development CA") -> Authority:
+    """Make an authority and write ``ca.key`` and ``ca.pem``; raise ``FileExistsError`` rather than overwrite.
+
+    A key without its certificate was left by a making that was cut short, and is used; raises ``ValueError`` if it is none.
+    """
+    certificate_file, key_file = folder / AUTHORITY_CERTIFICATE, folder / AUTHORITY_KEY
+    is_begun = key_file.exists() and not certificate_file.exists()
+    if not is_begun:
+        _refuse_existing(certificate_file, key_file, replace=False)
+    key = _load_key(key_file) if is_begun else generate_private_key(SECP256R1())
     subject = _name(name)
     certificate = (
         _builder(name, key.public_key(), now, AUTHORITY_LIFETIME_DAYS)
@@ -106,20 +112,26 @@ def create_authority(folder: Path, *, now: datetime, name: str = "Safeguarding h
         .add_extension(_key_usage(is_authority=True), critical=True)
         .sign(key, hashes.SHA256())
     )
-    certificate_file, key_file = folder / AUTHORITY_CERTIFICATE, folder / AUTHORITY_KEY
-    _refuse_existing(certificate_file, key_file, replace=replace)
-    write_secret(key_file, _pem(key), replace=replace)
-    write_public(certificate_file, certificate.public_bytes(Encoding.PEM), replace=replace)
+    if not is_begun:
+        write_secret(key_file, _pem(key))
+    write_public(certificate_file, certificate.public_bytes(Encoding.PEM))
     return Authority(certificate, key)
 
 
 def load_authority(folder: Path) -> Authority:
-    """Read the authority that ``create_authority`` wrote."""
+    """Read the authority that ``create_authority`` wrote; raise ``ValueError`` if its files are none, or not of one authority."""
     certificate = x509.load_pem_x509_certificate((folder / AUTHORITY_CERTIFICATE).read_bytes())
-    key = serialization.load_pem_private_key((folder / AUTHORITY_KEY).read_bytes(), password=None)
-    if not isinstance(key, EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
+    key = _load_key(folder / AUTHORITY_KEY)
+    if key.public_key() != certificate.public_key():
         raise ValueError(f"{folder}: {AUTHORITY_KEY} is not the P-256 key of {AUTHORITY_CERTIFICATE}")
     return Authority(certificate, key)
+
+
+def _load_key(file: Path) -> EllipticCurvePrivateKey:
+    key = serialization.load_pem_private_key(file.read_bytes(), password=None)
+    if not isinstance(key, EllipticCurvePrivateKey):
+        raise ValueError(f"{file} holds no P-256 key")  # noqa: TRY004  # the file is wrong, not an argument's type
+    return key
 
 
 def _refuse_existing(*files: Path, replace: bool) -> None:
