@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from shutil import rmtree
 from typing import Annotated, Final, TypeVar
 
 import typer
 
 from domain.agency.decider import DECIDER
-from domain.agency.events import AgencyEnrolled, AgencySuspended, KeyRegistered
+from domain.agency.events import AgencyEnrolled, AgencySuspended
 from domain.agency.state import Enrolled, Suspended, Unknown, agency_stream
 from domain.kernel.agencies import kind_of
 from domain.kernel.decider import Decider
@@ -22,7 +21,7 @@ from safeguarding.hub.client.outcomes import Outcome, Refusal
 from safeguarding.hub.v1 import registry_pb2 as pb
 from safeguarding.hub.v1.common_pb2 import AgencyKind as WireKind
 from safeguarding.hub.v1.registry_pb2_grpc import RegistryServiceStub
-from services.bootstrap import make_identity, now
+from services.bootstrap import IDENTITY_FILES, make_identity, now
 from services.cli.calling import Calling, national_position, operator_appends, read_log, settle
 from services.cli.commands import examples
 from services.cli.failures import Exit, Failure, wrong_usage
@@ -32,6 +31,7 @@ from services.cli.output import cell, emit, plain, say, show, tell
 from services.cli.stores import opened_keys
 from services.eventstore.opening import Opener
 from services.runtime.settings import Settings
+from services.trust.files import alone
 
 PAGE_ROWS: Final = 1_000
 T = TypeVar("T")
@@ -88,17 +88,14 @@ def enrol(
     elif changed:
         correction = Correction(event_id=standing.enrolment, reason=f"Enrolled again with other terms: {', '.join(changed)}.")
         events.append(replace(enrolment, details=Details(corrects=correction)))
-    is_new_folder = not settings.agency_folder(agency).exists()
-    if with_key and (key := _unregistered(settings, agency)) is not None:
-        events.append(key)
     _warn_of_unknown(settings, enrolment.shards)
-    if not events:
+    outcomes = _sent_with_key(settings, agency, events) if with_key else operator_appends(settings, events) if events else []
+    if not outcomes:
         if json:
             emit({"agency": agency, "changed": {}, "outcomes": []})
         else:
             say(f"{agency} is enrolled on these terms{' and with this key' if with_key else ''} already: nothing was sent")
         return
-    outcomes = _sent(settings, agency, events, is_new_folder=is_new_folder)
     settle(outcomes, json=json, agency=agency, changed=changed)
     if not json:
         say_changed(changed)
@@ -176,37 +173,46 @@ def _changed(before: Enrolled, after: AgencyEnrolled) -> dict[str, tuple[str, st
     return {term: (old, new) for term, (old, new) in terms.items() if old != new}
 
 
-def _sent(settings: Settings, agency: str, events: Sequence[Event], *, is_new_folder: bool) -> list[Outcome]:
-    """Send the operator's events; what was made for an agency now is removed again unless they are recorded, or may yet be."""
+def _sent_with_key(settings: Settings, agency: str, events: Sequence[Event]) -> list[Outcome]:
+    """Send the operator's events and what registers the agency's key; nothing if all of that stands already.
+
+    A key that was made for it now is removed again, unless it is recorded or may yet be.
+    """
     folder = settings.agency_folder(agency)
-    try:
-        outcomes = operator_appends(settings, events)
-    except Failure:  # nothing was signed
-        _remove(folder, is_new_folder=is_new_folder)
-        raise
-    if any(isinstance(one, Refusal) for one in outcomes):
-        _remove(folder, is_new_folder=is_new_folder)
-    return outcomes
+    with alone(folder):
+        is_made_now = _make_if_missing(settings, agency)
+        said = registration_in(folder, agency)
+        events = [*events] if not is_made_now and is_registered(settings, said) else [*events, said]
+        if not events:
+            return []
+        try:
+            outcomes = operator_appends(settings, events)
+        except Failure:  # nothing was signed
+            if is_made_now:
+                _remove(folder)
+            raise
+        if is_made_now and any(isinstance(one, Refusal) for one in outcomes):
+            _remove(folder)
+        return outcomes
 
 
-def _remove(folder: Path, *, is_new_folder: bool) -> None:
-    """Remove an agency's folder that this command has made."""
-    if is_new_folder and folder.exists():
-        rmtree(folder)
-        tell(f"hub: {folder}, made for this enrolment, is removed again")
-
-
-def _unregistered(settings: Settings, agency: str) -> KeyRegistered | None:
-    """Return what registers the key in an agency's folder, made now if it holds none; None if that key is registered already."""
+def _make_if_missing(settings: Settings, agency: str) -> bool:
+    """Make an agency's certificate and key if its folder holds no key, and tell whether they were; fail if it has a key elsewhere."""
     folder = settings.agency_folder(agency)
     if (folder / "sign.key").exists():
-        said = registration_in(folder, agency)
-        return None if is_registered(settings, said) else said
+        return False
     if keys_of(settings, agency):
         hint = f"without --with-key it stays; for another: hub pki issue {agency}, then hub keys register {agency} --rotate"
         raise Failure(Exit.REFUSED, f"{agency} has a key already, which is not in {folder}", hint)
     make_identity(settings, agency)
-    return registration_in(folder, agency)
+    return True
+
+
+def _remove(folder: Path) -> None:
+    """Remove from an agency's folder what this command has made."""
+    for name in IDENTITY_FILES:
+        (folder / name).unlink(missing_ok=True)
+    tell(f"hub: the identity in {folder}, made for this enrolment, is removed again")
 
 
 def _warn_of_unknown(settings: Settings, shards: Sequence[Shard]) -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -15,7 +12,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from domain.agency.events import KeyRegistered, KeyRetired, KeyRevoked, RevocationReason
 from domain.kernel.agencies import HUB_ID
 from domain.kernel.ids import AgencyId, KeyId
-from safeguarding.hub.client.outcomes import Receipt
+from safeguarding.hub.client.outcomes import Outcome, Receipt
 from safeguarding.hub.v1 import registry_pb2 as pb
 from safeguarding.hub.v1.agency_pb2 import KeyAlgorithm
 from safeguarding.hub.v1.registry_pb2_grpc import RegistryServiceStub
@@ -24,12 +21,16 @@ from services.cli.commands import examples
 from services.cli.failures import Exit, Failure, wrong_usage
 from services.cli.options import Agency, Home, Json, Yes, confirm, read_agency, settings_of
 from services.cli.output import emit, say, show, tell
+from services.runtime.interruption import undisturbed
 from services.runtime.settings import Settings
+from services.trust.files import alone, write_public
 from services.trust.possession import registration
 from services.trust.signing import SigningKey
 
 PAGE_ROWS: Final = 1_000
 _ACTIVE: Final = "active"
+_NEXT: Final = "sign.key.next"
+"""The next key of an agency, until it is registered and in its place."""
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -153,42 +154,51 @@ def _register(settings: Settings, agency: str, *, json: bool) -> None:
 
 
 def _rotate(settings: Settings, agency: str, *, json: bool) -> None:
-    """Make the next key, register it, and only then put it in the place of the old: the agency is never without a good key."""
+    """Make the next key, register it, and only then put it in the place of the old: the agency is never without a good key.
+
+    A next key that an earlier command has left is used, so that none is lost that is registered, or may yet be.
+    """
     folder = agency_folder(settings, agency)
-    with _alone(folder):
-        _rotate_alone(settings, agency, folder, json=json)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep other rotations from an agency's folder: two at once would register the key of one and leave that of the other there."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Failure(Exit.UNAVAILABLE, f"{folder}: another process is making the next key there", "hub keys list shows it") from None
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _rotate_alone(settings: Settings, agency: str, folder: Path, *, json: bool) -> None:
-    """Do so while nobody else does."""
-    key, waiting, before = SigningKey.generate(), folder / "sign.key.next", keys_of(settings, agency)
-    key_id = f"{agency}:{1 + max((_number(one.key_id) for one in before), default=0)}"
-    key.save(waiting, replace=True)
-    outcomes = operator_appends(settings, [registration(key, agency, key_id)])
-    if all(isinstance(one, Receipt) for one in outcomes):
-        waiting.replace(folder / "sign.key")
-        (folder / "key_id").write_text(key_id + "\n")
-    old = [one.key_id for one in before if one.state == _ACTIVE]
+    with alone(folder, "making the next key"):
+        operator_appends(settings, [])  # what an earlier command left is sent first: the next key may be among it
+        before, waiting = keys_of(settings, agency), _waiting_key(folder)
+        registered = None if waiting is None else next((one for one in before if one.public_key == waiting.public_bytes), None)
+        outcomes: list[Outcome] = []
+        if waiting is None or (registered is not None and registered.state != _ACTIVE):
+            registered, waiting = None, SigningKey.generate()
+            waiting.save(folder / _NEXT, replace=True)
+        key_id = f"{agency}:{1 + max((_number(one.key_id) for one in before), default=0)}" if registered is None else registered.key_id
+        if registered is None:
+            outcomes = operator_appends(settings, [registration(waiting, agency, key_id)])
+        if all(isinstance(one, Receipt) for one in outcomes):
+            _put_in_place(folder, key_id)
+    old = [one.key_id for one in before if one.state == _ACTIVE and one.key_id != key_id]
     settle(outcomes, json=json, agency=agency, key=key_id, to_retire=old)
     if not json:
-        say(f"{key_id} is the key in {folder} from now on")
-        once = "once it lies in the home of every node" if agency == HUB_ID else "once the agency's systems sign with the new one"
-        for one in old:
-            say(f"{one} is good for signing still; {once}: hub keys retire {one}")
+        _say_rotated(folder, agency, key_id, old, is_earlier=registered is not None)
+
+
+def _waiting_key(folder: Path) -> SigningKey | None:
+    """Return the next key that lies in an agency's folder and is not yet in its place."""
+    try:
+        return SigningKey.load(folder / _NEXT)
+    except (FileNotFoundError, ValueError):  # nothing that could sign
+        return None
+
+
+def _put_in_place(folder: Path, key_id: str) -> None:
+    """Make the next key the agency's. Its name comes first: killed between the two, this leaves the key waiting, and is done again."""
+    with undisturbed():
+        write_public(folder / "key_id", f"{key_id}\n".encode(), replace=True)
+        (folder / _NEXT).replace(folder / "sign.key")
+
+
+def _say_rotated(folder: Path, agency: str, key_id: str, old: Sequence[str], *, is_earlier: bool) -> None:
+    """Say which key is the agency's, and what is left to do."""
+    say(f"{key_id}{', which an earlier command has registered,' if is_earlier else ''} is the key in {folder} from now on")
+    once = "once it lies in the home of every node" if agency == HUB_ID else "once the agency's systems sign with the new one"
+    for one in old:
+        say(f"{one} is good for signing still; {once}: hub keys retire {one}")
 
 
 def _number(key_id: str) -> int:
