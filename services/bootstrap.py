@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import structlog
@@ -18,6 +19,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from domain.agency.events import AgencyEnrolled, KeyAlgorithm
+from domain.agency.state import agency_stream
 from domain.kernel.agencies import HUB_ID, OPERATOR_ID, AgencyKind
 from domain.kernel.ids import NATIONAL
 from domain.rules import bundled_rulebook
@@ -75,7 +77,7 @@ from services.runtime.entrance import Entrance
 from services.runtime.errors import IntegrityError, SignatureInvalid, Unavailable
 from services.runtime.metrics import Metrics
 from services.runtime.settings import Secret, Settings, SettingsError
-from services.trust.files import FOLDER_MODE, SECRET_MODE, is_damage, write_public
+from services.trust.files import FOLDER_MODE, SECRET_MODE, alone, is_damage, write_public
 from services.trust.identity import Identities
 from services.trust.key_places import open_key_store
 from services.trust.key_schema import code_of
@@ -444,25 +446,72 @@ class Hub:
 def found_home(settings: Settings) -> None:
     """Make a new hub in ``settings.home``: authority, certificates, operator's and hub's keys, stores, the hub's own enrolment.
 
-    An authority and a server's certificate that ``hub pki init`` made are used. Raises ``FileExistsError`` rather than overwrite anything.
+    An authority and a server's certificate that ``hub pki init`` made are used, and so is, of an embedded hub, what a founding that was cut
+    short has left. Raises ``FileExistsError`` rather than overwrite anything else, ``Busy`` while another process founds a hub there.
     """
+    settings.home.mkdir(parents=True, exist_ok=True)
+    with alone(settings.home, "founding a hub"):
+        if not is_being_founded(settings):
+            _demand_unfounded(settings)
+            if settings.kafka_bootstrap:
+                _demand_empty_topic(settings)
+            else:
+                write_public(_founding_mark(settings), b"A hub is being founded here; hub serve --found goes on with it.\n")
+        for folder in (settings.pki_folder, settings.operator_public_key_file.parent, settings.agencies_folder, settings.store_folder):
+            folder.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
+        _make_authority(settings)
+        hub = _make_keys(settings)
+        with open_parts(settings) as parts:
+            asyncio.run(_enrol_hub(parts, hub))
+        _founding_mark(settings).unlink(missing_ok=True)
+
+
+def is_being_founded(settings: Settings) -> bool:
+    """Tell whether the founding of an embedded hub was begun in the home and has not come to its end: nothing was served from there yet."""
+    return not settings.kafka_bootstrap and _founding_mark(settings).exists()
+
+
+def _founding_mark(settings: Settings) -> Path:
+    """Return the file that lies in a home while an embedded hub is founded there."""
+    return settings.home / ".founding"
+
+
+def _demand_unfounded(settings: Settings) -> None:
+    """Raise ``FileExistsError`` if the home holds a hub, or anything of one."""
     if settings.is_founded or settings.operator_public_key_file.exists():
         raise FileExistsError(f"{settings.home} holds a hub already")
-    if settings.kafka_bootstrap:
-        _demand_empty_topic(settings)
-    for folder in (settings.pki_folder, settings.operator_public_key_file.parent, settings.agencies_folder, settings.store_folder):
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if not settings.authority_certificate_file.exists():
-        create_authority(settings.pki_folder, now=now())
-    if not settings.server_certificate_file.exists():
-        load_authority(settings.pki_folder).issue_server(settings.pki_folder, now=now())
-    if settings.kek is None:
-        create_kek(settings.kek_file)
-    hub = make_identity(settings, HUB_ID)
-    operator = make_identity(settings, OPERATOR_ID, key_id=OPERATOR_ROOT)
-    operator.save_public(settings.operator_public_key_file)
-    with open_parts(settings) as parts:
-        asyncio.run(_enrol_hub(parts, hub))
+    kek_file = [settings.kek_file] if settings.kek is None else []
+    for file in (*kek_file, settings.agency_folder(HUB_ID), settings.agency_folder(OPERATOR_ID)):
+        if file.exists():
+            raise FileExistsError(f"{file} exists; it is not overwritten")
+
+
+def _make_authority(settings: Settings) -> None:
+    """Make what is missing of the authority and the server's certificate."""
+    with alone(settings.pki_folder):
+        if not settings.authority_certificate_file.exists():
+            create_authority(settings.pki_folder, now=now())
+        if not settings.server_certificate_file.exists():
+            load_authority(settings.pki_folder).issue_server(settings.pki_folder, now=now(), replace=is_being_founded(settings))
+
+
+def _make_keys(settings: Settings) -> SigningKey:
+    """Make what is missing of the key-encryption key and of the operator's and the hub's identities; return the hub's key."""
+    with alone(settings.kek_file.parent):
+        if settings.kek is None and not settings.kek_file.exists():
+            create_kek(settings.kek_file)
+        hub = _identity(settings, HUB_ID)
+        if not settings.operator_public_key_file.exists():
+            _identity(settings, OPERATOR_ID, key_id=OPERATOR_ROOT).save_public(settings.operator_public_key_file)
+    return hub
+
+
+def _identity(settings: Settings, agency_id: str, *, key_id: str | None = None) -> SigningKey:
+    """Return the key of an identity, made now if there is none."""
+    folder = settings.agency_folder(agency_id)
+    with alone(folder):
+        file = folder / "sign.key"
+        return SigningKey.load(file) if file.exists() else make_identity(settings, agency_id, key_id=key_id)
 
 
 def make_identity(settings: Settings, agency_id: str, *, key_id: str | None = None) -> SigningKey:
@@ -486,7 +535,7 @@ def make_identity(settings: Settings, agency_id: str, *, key_id: str | None = No
 
 
 async def _enrol_hub(parts: Parts, hub: SigningKey) -> None:
-    """Enrol the hub itself, so that it can sign access events."""
+    """Enrol the hub itself, so that it can sign access events; what is recorded of that is not said again."""
     folder = parts.settings.agency_folder(OPERATOR_ID)
     key = ClientKey.from_file(folder / "sign.key", OPERATOR_ROOT)
     sender = Sender(agency_id=OPERATOR_ID, source="founding", shard=NATIONAL, log_origin=parts.settings.log_origin, actor_role="operator")
@@ -494,8 +543,9 @@ async def _enrol_hub(parts: Parts, hub: SigningKey) -> None:
         AgencyEnrolled(agency_id=HUB_ID, kind=AgencyKind.HUB, name="The hub itself", live_from=now().date()),
         registration(hub, HUB_ID, f"{HUB_ID}:1"),
     )
-    drafts = [Draft(event=to_message(event)) for event in events]
-    signed = [SignedEvent.FromString(sign(draft, sender, key, number).message) for number, draft in enumerate(drafts, 1)]
+    recorded = parts.store.shard(NATIONAL).stream_version(agency_stream(HUB_ID))
+    drafts = [Draft(event=to_message(event)) for event in events[recorded:]]
+    signed = [SignedEvent.FromString(sign(draft, sender, key, number).message) for number, draft in enumerate(drafts, recorded + 1)]
     for outcome in await parts.intake.append(OPERATOR_ID, signed):
         if outcome.HasField("refusal"):
             raise RuntimeError(f"the hub could not be founded: {outcome.refusal.rule}: {outcome.refusal.reason}")

@@ -23,10 +23,10 @@ from domain.kernel.agencies import HUB_ID, OPERATOR_ID
 from projections.kernel.database import ViewDatabase
 from safeguarding.hub.client.identity import Credentials
 from safeguarding.hub.client.nodes import CHANNEL_OPTIONS
-from services.bootstrap import VIEWS, now, trust_root
+from services.bootstrap import VIEWS, is_being_founded, now, trust_root
 from services.cli.calling import address_of
 from services.cli.failures import KEK_HINT, Failure, lacks_kek, without_file, words_of
-from services.cli.stores import CUT_SHORT, FOUND_ANEW, is_whole, opened_keys, opened_log, opened_views
+from services.cli.stores import CUT_SHORT, FOUND_ANEW, GO_ON, is_whole, opened_keys, opened_log, opened_views
 from services.eventstore.refold import Refold
 from services.runtime.errors import IntegrityError, Unavailable
 from services.runtime.settings import Settings
@@ -63,7 +63,7 @@ class Check:
 
 def checks_of(settings: Settings) -> list[Check]:
     """Look at everything; a look that fails is itself a finding."""
-    if not _is_founded(settings):
+    if not _is_founded(settings) or is_being_founded(settings):
         return [*_guarded(_home, settings), *_guarded(_clock_alone, settings)]
     looks: list[Callable[[Settings], Iterator[Check]]] = [
         _home,
@@ -119,7 +119,9 @@ def _clock_alone(_settings: Settings) -> Iterator[Check]:
 
 
 def _home(settings: Settings) -> Iterator[Check]:
-    if settings.event_store_file.exists():
+    if is_being_founded(settings):
+        yield Check("home", Grade.FAIL, f"{settings.home.absolute()}: the founding of its hub has not come to its end", GO_ON)
+    elif settings.event_store_file.exists():
         yield Check("home", Grade.OK, f"{settings.home.absolute()} holds a hub, log origin {settings.log_origin}")
     else:
         yield Check(

@@ -17,12 +17,12 @@ import structlog
 import typer
 import uvloop
 
-from services.bootstrap import CONTRACT, Hub, found_home, hub_metrics, open_parts
+from services.bootstrap import CONTRACT, Hub, found_home, hub_metrics, is_being_founded, open_parts
 from services.cli.failures import Exit, Failure, wrong_usage
 from services.cli.options import Home, Json, settings_of
 from services.cli.output import emit_line, say
 from services.cli.progress import progress
-from services.cli.stores import CUT_SHORT, FOUND_ANEW, is_whole, kek_of
+from services.cli.stores import CUT_SHORT, FOUND_ANEW, GO_ON, is_whole, kek_of
 from services.eventstore.lock import InUse
 from services.eventstore.refold import Differs
 from services.eventstore.store import NodeStore
@@ -32,6 +32,7 @@ from services.runtime.errors import Unavailable
 from services.runtime.fieldrules import validator
 from services.runtime.logs import configure_logging
 from services.runtime.settings import Settings
+from services.trust.files import Busy
 
 LOOK_SECONDS: Final = 1.0
 FOLDING_SECONDS: Final = 10.0
@@ -80,10 +81,13 @@ def _lives_again(runner: asyncio.Runner, settings: Settings, *, json: bool) -> b
 
 def _settle(settings: Settings, *, found: bool) -> None:
     """Make sure that there is a hub to serve, and the key to serve it with."""
-    if settings.is_founded:
+    is_begun = is_being_founded(settings)
+    if settings.is_founded and not is_begun:
         kek_of(settings)
         return
     if not found:
+        if is_begun:
+            raise Failure(Exit.UNAVAILABLE, f"{settings.home}: the founding of its hub has not come to its end", GO_ON)
         hint = f"to found one there: hub serve --found --home {settings.home}; or is --home wrong?"
         raise Failure(Exit.UNAVAILABLE, f"{settings.home} holds no hub", hint)
     if settings.kek is not None:
@@ -91,12 +95,22 @@ def _settle(settings: Settings, *, found: bool) -> None:
     try:
         found_home(settings)
     except FileExistsError as error:
-        raise wrong_usage(str(error), "a founding that was cut short leaves such files: remove the folder if it holds no hub") from None
+        left = "a founding that was cut short leaves such files: remove the folder if it holds no hub"
+        raise wrong_usage(str(error), "hub serve serves it" if settings.is_founded else left) from None
+    except Busy:
+        raise
     except Unavailable as error:
-        was_begun = settings.operator_public_key_file.exists()
-        hint = f"the founding was cut short: {FOUND_ANEW}" if was_begun else "nothing was founded; try again when it is reachable"
-        raise Failure(Exit.UNAVAILABLE, str(error), hint) from None
+        raise Failure(Exit.UNAVAILABLE, str(error), _after_failed_founding(settings)) from None
     _LOG.info("hub.founded", log_origin=settings.log_origin, node_id=settings.node_id)
+
+
+def _after_failed_founding(settings: Settings) -> str:
+    """Say what to do about a founding for which something was not available."""
+    if is_being_founded(settings):
+        return f"the founding was cut short: {GO_ON}"
+    if settings.operator_public_key_file.exists():
+        return f"the founding was cut short: {FOUND_ANEW}"
+    return "nothing was founded; try again when it is reachable"
 
 
 class _ToldToStop(Exception):  # no error

@@ -17,6 +17,7 @@ from services.runtime.settings import Settings
 from services.trust.keystore import KeyStore
 
 CUT_SHORT: Final = "the hub itself is not enrolled: its founding was cut short"
+GO_ON: Final = "hub serve --found goes on with it"
 FOUND_ANEW: Final = "remove the home and found it anew, on Kafka with another topic"
 
 
