@@ -21,6 +21,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from domain.agency.events import AgencyEnrolled, KeyAlgorithm
 from domain.agency.state import agency_stream
 from domain.kernel.agencies import HUB_ID, OPERATOR_ID, AgencyKind
+from domain.kernel.events import london_day
 from domain.kernel.ids import NATIONAL
 from domain.rules import bundled_rulebook
 from projections.kernel.database import OtherLog, ViewDatabase
@@ -540,7 +541,7 @@ async def _enrol_hub(parts: Parts, hub: SigningKey) -> None:
     key = ClientKey.from_file(folder / "sign.key", OPERATOR_ROOT)
     sender = Sender(agency_id=OPERATOR_ID, source="founding", shard=NATIONAL, log_origin=parts.settings.log_origin, actor_role="operator")
     events = (
-        AgencyEnrolled(agency_id=HUB_ID, kind=AgencyKind.HUB, name="The hub itself", live_from=now().date()),
+        AgencyEnrolled(agency_id=HUB_ID, kind=AgencyKind.HUB, name="The hub itself", live_from=london_day(now())),
         registration(hub, HUB_ID, f"{HUB_ID}:1"),
     )
     recorded = parts.store.shard(NATIONAL).stream_version(agency_stream(HUB_ID))

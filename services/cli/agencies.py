@@ -15,7 +15,7 @@ from domain.agency.events import AgencyEnrolled, AgencySuspended
 from domain.agency.state import Enrolled, Suspended, Unknown, agency_stream
 from domain.kernel.agencies import kind_of
 from domain.kernel.decider import Decider
-from domain.kernel.events import Correction, Details, Event
+from domain.kernel.events import Correction, Details, Event, london_day
 from domain.kernel.ids import NATIONAL, AgencyId, Shard, Stream
 from safeguarding.hub.client.outcomes import Outcome, Refusal
 from safeguarding.hub.v1 import registry_pb2 as pb
@@ -78,7 +78,7 @@ def enrol(
         agency_id=AgencyId(agency),
         kind=kind_of(agency),
         name=name or (before.name if before else ""),
-        live_from=live_from or (before.live_from if before else None) or now().date(),
+        live_from=live_from or (before.live_from if before else None) or london_day(now()),
         shards=shards if shards is not None else before.shards if before else (),
     )
     changed = {} if before is None else _changed(before, enrolment)

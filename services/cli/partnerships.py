@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from domain.kernel.agencies import AgencyKind, kind_of
+from domain.kernel.events import london_day
 from domain.kernel.ids import AgencyId, Shard
 from domain.partnership.decider import DECIDER
 from domain.partnership.events import MembershipChange, MembershipChanged, PartnershipEstablished
@@ -67,7 +68,7 @@ def establish(
     """
     event = PartnershipEstablished(
         name=name,
-        arrangements_start_on=starts_on or now().date(),
+        arrangements_start_on=starts_on or london_day(now()),
         business_unit=AgencyId(business_unit),
         partners=tuple(AgencyId(one) for one in partner),
         relevant_agencies=tuple(AgencyId(one) for one in relevant_agency or ()),
@@ -116,7 +117,7 @@ def change(
     staying = _without(before, shard, remove or ())
     event = MembershipChanged(
         change=reason,
-        effective_on=effective_on or now().date(),
+        effective_on=effective_on or london_day(now()),
         business_unit=AgencyId(business_unit or before.business_unit),
         partners=tuple(one for one in (*staying, *joining) if not _is_relevant_agency(one)),
         relevant_agencies=tuple(one for one in (*staying, *joining) if _is_relevant_agency(one)),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from services.cli import partnerships
 from tests.support.builders import BUSINESS_UNIT, COUNCIL, ICB, POLICE, SHARD
 from tests.support.command import Ran, ran, serving
 
@@ -55,6 +57,12 @@ def test_who_joins_and_leaves_is_said_and_everybody_else_stays(home: Path) -> No
         "relevant_agencies": [],
         "explanation": None,
     }
+
+
+def test_without_a_day_a_change_has_effect_from_today_in_london(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(partnerships, "now", lambda: datetime(2025, 7, 15, 23, 15, tzinfo=UTC))
+    assert change(home, "new_relevant_agency", "--add", HOSPICE).code == 0
+    assert newest(home)["effective_on"] == "2025-07-16"
 
 
 def test_partnerships_are_listed_with_their_members_and_since_when(home: Path) -> None:
