@@ -482,7 +482,8 @@ def _demand_unfounded(settings: Settings) -> None:
     if settings.is_founded or settings.operator_public_key_file.exists():
         raise FileExistsError(f"{settings.home} holds a hub already")
     kek_file = [settings.kek_file] if settings.kek is None else []
-    for file in (*kek_file, settings.agency_folder(HUB_ID), settings.agency_folder(OPERATOR_ID)):
+    server_key_file = [] if settings.server_certificate_file.exists() else [settings.server_key_file]
+    for file in (*kek_file, *server_key_file, settings.agency_folder(HUB_ID), settings.agency_folder(OPERATOR_ID)):
         if file.exists():
             raise FileExistsError(f"{file} exists; it is not overwritten")
 
@@ -518,20 +519,24 @@ def _identity(settings: Settings, agency_id: str, *, key_id: str | None = None) 
 def make_identity(settings: Settings, agency_id: str, *, key_id: str | None = None) -> SigningKey:
     """Write an agency's folder: client certificate, a copy of the authority's, key id and, last of all, signing key; return that.
 
-    A folder without a signing key was left by a making that was cut short, and is made good. Raises ``FileExistsError`` for one with it.
-    Whoever does so where others may do the same holds the folder by ``alone``.
+    A making that was cut short is gone on with. Raises ``FileExistsError`` rather than overwrite anything else. Whoever does so where
+    others may do the same holds the folder by ``alone``.
     """
     folder = settings.agency_folder(agency_id)
-    file = folder / "sign.key"
-    if file.exists():
-        raise FileExistsError(f"{file}: not overwritten")
+    file, mark = folder / "sign.key", folder / ".making"
+    is_begun = mark.exists() and not file.exists()
+    existing = [] if is_begun else [str(folder / name) for name in IDENTITY_FILES if (folder / name).exists()]
+    if existing:
+        raise FileExistsError(f"{' and '.join(existing)}: not overwritten")
     authority = load_authority(settings.pki_folder)
     folder.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
+    mark.touch()
     authority.issue_agency(folder, agency_id, trust_domain=settings.trust_domain, now=now(), replace=True)
     write_public(folder / "ca.pem", settings.authority_certificate_file.read_bytes(), replace=True)
     write_public(folder / "key_id", f"{key_id or f'{agency_id}:1'}\n".encode(), replace=True)
     key = SigningKey.generate()
     key.save(file)
+    mark.unlink()
     return key
 
 

@@ -90,8 +90,10 @@ def admit(state: Partnership, said: Event, context: Context) -> tuple[Finding, .
 
 
 def _check_order(state: Established, event: PartnershipEvent, day: date, context: Context) -> None:
-    """Refuse a day before that of the list recorded before this one, or after that of the one recorded after it."""
+    """Refuse to give a list a day before that of the list recorded before it, or after that of the one recorded after it."""
     root = root_in(state.said, event, context)
+    if root in state.lists and state.lists[root].effective_on == day:
+        return
     days = {identity: one.effective_on for identity, one in placed(state.said, state.lists, root, _members(event, day)).items()}
     place = list(days).index(root)
     before, after = list(days.values())[:place][-1:], list(days.values())[place + 1 :][:1]

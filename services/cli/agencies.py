@@ -22,7 +22,7 @@ from safeguarding.hub.v1 import registry_pb2 as pb
 from safeguarding.hub.v1.common_pb2 import AgencyKind as WireKind
 from safeguarding.hub.v1.registry_pb2_grpc import RegistryServiceStub
 from services.bootstrap import IDENTITY_FILES, make_identity, now
-from services.cli.calling import Calling, national_position, operator_appends, read_log, settle
+from services.cli.calling import Calling, national_position, operator_appends, read_log, send_kept, settle
 from services.cli.commands import examples
 from services.cli.failures import Exit, Failure, wrong_usage
 from services.cli.keys import is_registered, keys_of, registration_in
@@ -70,6 +70,7 @@ def enrol(
     what changes is said. With --with-key both are recorded, or nothing is.
     """
     settings = settings_of(home)
+    send_kept(settings)
     standing, shards = _standing(settings, AgencyId(agency)), None if shard is None else tuple(map(Shard, shard))
     if standing is None and not name:
         raise wrong_usage(f"{agency} is not enrolled yet, and has no name", "--name gives it one")

@@ -27,6 +27,7 @@ from safeguarding.hub.client.client import NOT_NOW, HubClient
 from safeguarding.hub.client.drafts import Draft, Sender
 from safeguarding.hub.client.identity import Credentials, Identity
 from safeguarding.hub.client.nodes import CHANNEL_OPTIONS
+from safeguarding.hub.client.outbox import Outbox
 from safeguarding.hub.client.outcomes import Outcome, Receipt, Refusal
 from services.cli.failures import CONTRADICTION_HINT, Exit, Failure, wrong_usage
 from services.cli.options import DEFAULT_ROLE, DEFAULT_USER
@@ -177,6 +178,17 @@ def operator_appends(settings: Settings, events: Sequence[Event], *, shard: str 
             if client.pending():
                 tell("hub: what was signed is kept, and may be recorded already; the operator's next command sends it again")
             raise
+
+
+def send_kept(settings: Settings) -> None:
+    """Send what a command of the operator that was cut short has kept, if anything: the same command may be given again."""
+    outbox = Outbox(Identity.from_folder(agency_folder(settings, OPERATOR_ID)).outbox)
+    try:
+        is_kept = bool(outbox.pending())
+    finally:
+        outbox.close()
+    if is_kept:
+        operator_appends(settings, [])
 
 
 def said_of(outcome: Outcome) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -55,16 +57,20 @@ def generate(
 
 def _write(out: Path, told: list[Step]) -> None:
     """Write a file whole or not at all; a device or a pipe is written to as it is."""
-    beside = out.with_name(f".{out.name}.partial") if out.is_file() or not out.exists() else out
+    target = out.resolve()
+    is_file = target.is_file() or not target.exists()
+    beside = target.with_name(f".{target.name}.{os.getpid()}.partial") if is_file else target
     try:
         with beside.open("w", encoding="utf-8") as file, progress("writing") as written:
+            if is_file and target.exists():
+                shutil.copymode(target, beside)
             for number, line in enumerate(_lines(told), 1):
                 file.write(line)
                 written(number, len(told))
-        if beside != out:
-            beside.replace(out)
+        if is_file:
+            beside.replace(target)
     except BaseException:
-        if beside != out:
+        if is_file:
             beside.unlink(missing_ok=True)
         raise
 

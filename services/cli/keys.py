@@ -16,7 +16,7 @@ from safeguarding.hub.client.outcomes import Outcome, Receipt
 from safeguarding.hub.v1 import registry_pb2 as pb
 from safeguarding.hub.v1.agency_pb2 import KeyAlgorithm
 from safeguarding.hub.v1.registry_pb2_grpc import RegistryServiceStub
-from services.cli.calling import Calling, agency_folder, national_position, operator_appends, settle
+from services.cli.calling import Calling, agency_folder, national_position, operator_appends, send_kept, settle
 from services.cli.commands import examples
 from services.cli.failures import Exit, Failure, wrong_usage
 from services.cli.options import Agency, Home, Json, Yes, confirm, read_agency, settings_of
@@ -144,6 +144,7 @@ def registration_in(folder: Path, agency: str) -> KeyRegistered:
 def _register(settings: Settings, agency: str, *, json: bool) -> None:
     """Register the key in the agency's folder."""
     folder = agency_folder(settings, agency)
+    send_kept(settings)
     event = registration_in(folder, agency)
     if not is_registered(settings, event):
         settle(operator_appends(settings, [event]), json=json, agency=agency)
@@ -160,7 +161,7 @@ def _rotate(settings: Settings, agency: str, *, json: bool) -> None:
     """
     folder = agency_folder(settings, agency)
     with alone(folder, "making the next key"):
-        operator_appends(settings, [])  # what an earlier command left is sent first: the next key may be among it
+        send_kept(settings)  # the next key may be among it
         before, waiting = keys_of(settings, agency), _waiting_key(folder)
         registered = None if waiting is None else next((one for one in before if one.public_key == waiting.public_bytes), None)
         outcomes: list[Outcome] = []

@@ -67,7 +67,11 @@ def issue(
         with alone(folder):
             make_identity(settings, agency)
     except FileExistsError as error:
-        raise wrong_usage(str(error), f"a new certificate beside the same signing key: hub pki issue {agency} --renew") from None
+        if (folder / "sign.key").exists():
+            hint = f"a new certificate beside the same signing key: hub pki issue {agency} --renew"
+        else:
+            hint = "bring its signing key there; or move these files away, if nobody needs them"
+        raise wrong_usage(str(error), hint) from None
     _made(folder, json=json, files=sorted(IDENTITY_FILES))
     if not json:
         say(f"the hub does not know them yet: hub agencies enrol {agency} --with-key")
@@ -85,11 +89,11 @@ def _authority(settings: Settings) -> Authority:
 
 def _new_authority(settings: Settings) -> Authority:
     """Return an authority made now, or the one of a command that was cut short before it had issued anything; fail if there is another."""
-    issued = settings.server_certificate_file
-    if not issued.exists() and settings.authority_certificate_file.exists() and (settings.pki_folder / AUTHORITY_KEY).exists():
+    has_issued = settings.is_founded or settings.server_certificate_file.exists() or settings.server_key_file.exists()
+    if not has_issued and settings.authority_certificate_file.exists() and (settings.pki_folder / AUTHORITY_KEY).exists():
         return _authority(settings)
     try:
-        return create_authority(settings.pki_folder, now=now())
+        return create_authority(settings.pki_folder, now=now(), goes_on=not has_issued)
     except FileExistsError as error:
         raise wrong_usage(str(error), "there is an authority already: hub pki server makes a new server certificate") from None
     except ValueError as error:

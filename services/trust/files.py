@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +18,8 @@ from services.runtime.interruption import undisturbed
 FOLDER_MODE: Final = 0o700
 SECRET_MODE: Final = 0o600
 PUBLIC_MODE: Final = 0o644
+_BESIDE: Final = re.compile(r"\..+\.[0-9]+\.new")
+"""What a file is called that ``_beside`` gives."""
 _BUSY_TIMEOUT_MS: Final = 5_000
 _OF_DISK: Final = frozenset(
     {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY}
@@ -45,10 +48,13 @@ def alone(folder: Path, doing: str = "making keys") -> Iterator[None]:
             is_same = os.path.samestat(os.fstat(descriptor), folder.stat())
         except (BlockingIOError, FileNotFoundError):
             is_same = False
+        except OSError as error:
+            raise Unavailable(f"{folder} cannot be locked, so that two could make keys there at once: {error.strerror}") from None
         if not is_same:
             raise busy
-        for left in folder.glob(".*.new"):
-            left.unlink()
+        for left in folder.iterdir():
+            if _BESIDE.fullmatch(left.name) and left.is_file():
+                left.unlink()
         try:
             yield
         finally:

@@ -94,13 +94,14 @@ class Authority:
         write_pair((key_file, _pem(key)), (certificate_file, certificate.public_bytes(Encoding.PEM)), replace=replace)
 
 
-def create_authority(folder: Path, *, now: datetime, name: str = "Safeguarding hub development CA") -> Authority:
+def create_authority(folder: Path, *, now: datetime, name: str = "Safeguarding hub development CA", goes_on: bool = True) -> Authority:
     """Make an authority and write ``ca.key`` and ``ca.pem``; raise ``FileExistsError`` rather than overwrite.
 
-    A key without its certificate was left by a making that was cut short, and is used; raises ``ValueError`` if it is none.
+    A key without its certificate was left by a making that was cut short, and is used if this ``goes_on``; raises ``ValueError`` if it is
+    none.
     """
     certificate_file, key_file = folder / AUTHORITY_CERTIFICATE, folder / AUTHORITY_KEY
-    is_begun = key_file.exists() and not certificate_file.exists()
+    is_begun = goes_on and key_file.exists() and not certificate_file.exists()
     if not is_begun:
         _refuse_existing(certificate_file, key_file, replace=False)
     key = _load_key(key_file) if is_begun else generate_private_key(SECP256R1())

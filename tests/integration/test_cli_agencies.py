@@ -253,8 +253,8 @@ def test_of_two_rotations_at_once_one_is_refused_and_the_key_that_is_registered_
         patch.setattr(keys, "operator_appends", meanwhile)
         assert hub.ran("keys", "register", agency, "--rotate").code == 0
 
-    assert [one.code for one in others] == [4, 4]  # one while what was left is sent, one while the key is registered
-    assert ["another process is making the next key there" in one.err for one in others] == [True, True]
+    assert [one.code for one in others] == [4]
+    assert "another process is making the next key there" in others[0].err
     again = hub.ran("keys", "register", agency)
     assert (again.code, again.out) == (0, f"{agency}:2 is registered already: nothing was sent\n")
 

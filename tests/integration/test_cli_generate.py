@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,6 +31,18 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyte
     assert list(tmp_path.iterdir()) == [file]
     assert ran("generate", "--incidents", "3", "--out", file).code == 0
     assert json.loads(file.read_text().splitlines()[0])["imported"] is True
+
+
+def test_a_file_that_is_written_anew_stays_what_it_was(tmp_path: Path) -> None:
+    file, link = tmp_path / "events.jsonl", tmp_path / "link.jsonl"
+    file.write_text("as it was")
+    file.chmod(0o600)
+    link.symlink_to(file)
+    assert ran("generate", "--incidents", "3", "--out", link).code == 0
+
+    assert link.is_symlink()
+    assert json.loads(file.read_text().splitlines()[0])["imported"] is True
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
 def test_a_device_is_written_to_as_it_is() -> None:

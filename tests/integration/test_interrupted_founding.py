@@ -156,3 +156,14 @@ def test_a_home_that_has_lost_its_stores_is_not_founded_anew(tmp_path: Path, nam
         assert (answer.code, "remove the folder if it holds no hub" in answer.err) == (2, True)
 
     assert [one for one in (tmp_path / "hub").rglob("*") if one.is_file()] == [file]
+
+
+def test_a_servers_key_that_was_brought_without_its_certificate_is_not_overwritten(tmp_path: Path) -> None:
+    home = tmp_path / "hub"
+    (home / "pki").mkdir(parents=True)
+    (home / "pki" / "server.key").write_text("theirs")
+    refused = ran("serve", "--found", "--home", home, "--listen", "127.0.0.1:0")
+
+    assert (refused.code, "server.key exists; it is not overwritten" in refused.err) == (2, True)
+    assert (home / "pki" / "server.key").read_text() == "theirs"
+    assert not (home / "trust").exists()

@@ -54,10 +54,10 @@ def in_folder(hub: Served, agency: str) -> tuple[str, str]:
 def test_an_authority_whose_making_was_interrupted_is_made_by_the_same_command(tmp_path: Path) -> None:
     for number, _ in interrupted_everywhere(lambda number: ("pki", "init", "--home", tmp_path / str(number))):
         home = load_settings(home=tmp_path / str(number))
-        was_whole = home.server_certificate_file.exists()
+        has_issued = home.server_key_file.exists()
         again = ran("pki", "init", "--home", home.home)
 
-        assert again.code == (2 if was_whole else 0), again.err
+        assert again.code == (2 if has_issued else 0), again.err
         assert ran("pki", "server", "--home", home.home).code == 0
         assert home.server_certificate_file.exists()
         demand_sound(home)
@@ -65,15 +65,27 @@ def test_an_authority_whose_making_was_interrupted_is_made_by_the_same_command(t
 
 def test_the_key_of_an_authority_that_was_begun_is_kept(settings: Settings) -> None:
     before = (settings.pki_folder / "ca.key").read_bytes()
-    settings.authority_certificate_file.unlink()
+    for file in (settings.authority_certificate_file, settings.server_certificate_file, settings.server_key_file):
+        file.unlink()
 
     assert ran("pki", "init", "--home", settings.home).code == 0
     assert (settings.pki_folder / "ca.key").read_bytes() == before
     demand_sound(settings)
-    settings.authority_certificate_file.unlink()
+    for file in (settings.authority_certificate_file, settings.server_certificate_file, settings.server_key_file):
+        file.unlink()
     (settings.pki_folder / "ca.key").write_text("nothing of the kind")
     none = ran("pki", "init", "--home", settings.home)
     assert (none.code, "holds no authority that can be read" in none.err) == (4, True)
+
+
+@pytest.mark.parametrize("lost", ["ca.pem", "server.pem", "ca.key"])
+def test_an_authority_that_has_issued_something_is_not_made_again_when_a_file_of_it_is_lost(settings: Settings, lost: str) -> None:
+    assert ran("pki", "server", "--name", "hub.example.org", "--home", settings.home).code == 0
+    (settings.pki_folder / lost).unlink()
+    before = {file.name: file.read_bytes() for file in settings.pki_folder.iterdir()}
+
+    assert ran("pki", "init", "--home", settings.home).code == 2
+    assert {file.name: file.read_bytes() for file in settings.pki_folder.iterdir()} == before
 
 
 def test_an_identity_whose_making_was_interrupted_is_made_by_the_same_command(settings: Settings) -> None:
@@ -89,17 +101,34 @@ def test_an_identity_whose_making_was_interrupted_is_made_by_the_same_command(se
 
 
 @pytest.mark.parametrize("left", [(), ("client.key",), ("client.key", "client.pem"), ("client.key", "client.pem", "key_id", "ca.pem")])
-def test_a_folder_without_a_signing_key_is_made_good(settings: Settings, left: Sequence[str]) -> None:
+def test_a_folder_whose_making_was_cut_short_is_made_good(settings: Settings, left: Sequence[str]) -> None:
     folder = settings.agency_folder(COUNCIL)
     assert ran("pki", "issue", COUNCIL, "--home", settings.home).code == 0
     for name in set(IDENTITY_FILES) - set(left):
         (folder / name).unlink()
+    (folder / ".making").touch()
     (folder / ".client.key.4711.new").write_text("of a command that was killed")
     unmade = ran("pki", "issue", COUNCIL, "--renew", "--home", settings.home)
 
     assert (unmade.code, f"without --renew: hub pki issue {COUNCIL}" in unmade.err) == (2, True)
     assert ran("pki", "issue", COUNCIL, "--home", settings.home).code == 0
     demand_sound(settings, COUNCIL)
+
+
+@pytest.mark.parametrize("words", [("pki", "issue", "la-E09999955"), enrolling("la-E09999955")])
+def test_files_that_were_brought_are_neither_overwritten_nor_removed(settings: Settings, hub: Served, words: Sequence[str]) -> None:
+    home = hub.home if words[0] == "agencies" else settings.home
+    folder = load_settings(home=home).agency_folder("la-E09999955")
+    folder.mkdir(parents=True)
+    names = sorted(set(IDENTITY_FILES) - {"sign.key"})
+    for name in names:
+        (folder / name).write_text("theirs")
+
+    refused = ran(*words, "--home", home)
+    assert (refused.code, "not overwritten" in refused.err) == (4 if words[0] == "agencies" else 2, True)
+    assert [(folder / name).read_text() for name in names] == ["theirs"] * len(names)
+    assert sorted(file.name for file in folder.iterdir()) == names
+    shutil.rmtree(folder)
 
 
 @pytest.mark.parametrize("words", [("pki", "issue", COUNCIL, "--renew"), ("pki", "server")])
@@ -143,6 +172,29 @@ def test_an_enrolment_that_was_interrupted_is_done_by_the_same_command(hub: Serv
         assert again.code == 0, again.err
         assert registered(hub, agency(number)) == [in_folder(hub, agency(number))]
         demand_sound(hub.settings, agency(number))
+
+
+@pytest.mark.parametrize("words", [("agencies", "enrol", "{}", "--name", "Kept (synthetic)", "--shard", SHARD), ("keys", "register", "{}")])
+def test_what_was_interrupted_behind_its_signing_is_done_by_the_same_command(
+    hub: Served, monkeypatch: pytest.MonkeyPatch, words: Sequence[str]
+) -> None:
+    agency = f"agency-northmoor-kept-{words[0]}"
+    if words[0] == "keys":
+        assert hub.ran("agencies", "enrol", agency, "--name", "Kept (synthetic)", "--shard", SHARD).code == 0
+        assert hub.ran("pki", "issue", agency).code == 0
+    command = [word.format(agency) for word in words]
+
+    def cut_short(client: BlockingHubClient, drafts: Sequence[Draft], **_: object) -> None:
+        client.sign(drafts)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(BlockingHubClient, "append_many", cut_short)
+        assert hub.ran(*command).code == 130
+    again = hub.ran(*command)
+
+    assert (again.code, "already: nothing was sent" in again.out) == (0, True)
+    assert "an event of an earlier command, sent again: recorded at" in again.err
 
 
 def meanwhile(monkeypatch: pytest.MonkeyPatch, hub: Served, module: Any, *words: str) -> list[Ran]:

@@ -172,6 +172,20 @@ def test_a_correction_moves_no_list_past_the_one_recorded_before_or_after_it() -
     given.when(replace(begun, arrangements_start_on=date(2022, 7, 2)), by=OPERATOR).refused(rules.EFFECTIVE)
 
 
+def test_of_lists_that_lie_out_of_order_each_is_corrected_as_to_its_members() -> None:
+    first = recorded(a_change(), by=OPERATOR, event_id=an_event_id(2))
+    second = recorded(a_change(effective_on=date(2023, 4, 1)), by=OPERATOR, event_id=an_event_id(3))
+    moved = recorded(a_change(effective_on=date(2024, 1, 1), details=corrects(an_event_id(2))), by=OPERATOR, event_id=an_event_id(4))
+    given = SPEC.given(_established(), first, second, moved)
+    given.when(
+        a_change(effective_on=date(2023, 4, 1), partners=(COUNCIL, ICB, POLICE), details=corrects(an_event_id(3))), by=OPERATOR
+    ).then()
+    given.when(
+        a_change(effective_on=date(2024, 1, 1), partners=(COUNCIL, ICB, POLICE), details=corrects(an_event_id(2))), by=OPERATOR
+    ).then()
+    given.when(a_change(effective_on=date(2023, 5, 1), details=corrects(an_event_id(3))), by=OPERATOR).refused(rules.EFFECTIVE)
+
+
 def test_a_correction_of_the_newest_change_replaces_it() -> None:
     first = recorded(a_change(), by=OPERATOR, event_id=an_event_id(2))
     corrected = a_change(effective_on=date(2022, 7, 1), partners=(COUNCIL, ICB, POLICE), details=corrects(an_event_id(2)))

@@ -18,6 +18,7 @@ from projections.views import VIEWS
 from services.eventstore.local import LocalEventStore
 from services.eventstore.opening import Opener
 from services.projector import parallel, rebuild, worker
+from services.projector import scratch as scratch_module
 from services.projector.parallel import WorkerFailed, Workplace
 from services.projector.rebuild import Progress, Rebuild, Stopped
 from services.projector.scratch import scratch
@@ -294,6 +295,16 @@ def test_no_folder_is_removed_but_what_a_killed_process_left(tmp_path: Path) -> 
         assert {path.name for path in tmp_path.iterdir()} == others | {folder.name}
         assert folder.stat().st_mode & 0o777 == 0o700
     assert {path.name for path in tmp_path.iterdir()} == others
+
+
+def test_a_folder_that_a_process_of_another_container_works_in_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scratch_module, "_lives", lambda _: False)  # its number says nothing here
+    with scratch(tmp_path) as theirs:
+        with scratch(tmp_path) as ours:
+            assert {path.name for path in tmp_path.iterdir()} == {theirs.name, ours.name}
+        scratch_module.clear_left(tmp_path)
+        assert theirs.exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_worker_fills_what_it_is_told_and_says_how_far_it_is(setting: Setting) -> None:
