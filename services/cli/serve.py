@@ -95,7 +95,7 @@ def _settle(settings: Settings, *, found: bool) -> None:
     try:
         found_home(settings)
     except FileExistsError as error:
-        left = "a founding that was cut short leaves such files: remove the folder if it holds no hub"
+        left = "move it away, and what else a founding that was cut short has left; if the folder holds no hub, the whole folder"
         raise wrong_usage(str(error), "hub serve serves it" if settings.is_founded else left) from None
     except Busy:
         raise

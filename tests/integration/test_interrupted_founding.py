@@ -153,7 +153,7 @@ def test_a_home_that_has_lost_its_stores_is_not_founded_anew(tmp_path: Path, nam
     file.write_text("of a hub whose log is elsewhere")
     for _ in range(2):
         answer = ran("serve", "--found", "--home", tmp_path / "hub")
-        assert (answer.code, "remove the folder if it holds no hub" in answer.err) == (2, True)
+        assert (answer.code, "move it away, and what else a founding that was cut short has left" in answer.err) == (2, True)
 
     assert [one for one in (tmp_path / "hub").rglob("*") if one.is_file()] == [file]
 
