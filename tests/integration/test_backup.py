@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import resource
 import shutil
 import signal
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
@@ -495,15 +495,18 @@ def test_a_disk_without_room_is_not_filled_in_vain(hub: RunningHub, tmp_path: Pa
 def test_a_disk_that_becomes_full_leaves_nothing_under_the_final_name_nor_any_other(
     hub: RunningHub, tmp_path: Path, most_bytes: int
 ) -> None:
+    program = (
+        f"import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({most_bytes},) * 2); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    # Not by preexec_fn: for that this process would be forked, and gRPC's threads do not survive it.
     ended = subprocess.run(  # noqa: S603  our own program
-        [*HUB, "backup", str(tmp_path / "backup"), "--home", str(hub.settings.home)],
+        [sys.executable, "-c", program, *HUB, "backup", str(tmp_path / "backup"), "--home", str(hub.settings.home)],
         cwd=ROOT,
         env=environment(),
         capture_output=True,
         text=True,
         timeout=END_MAX_SECONDS,
         check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes)),
     )
     assert (ended.returncode, "cannot be copied to" in ended.stderr) == (Exit.UNAVAILABLE, True), ended.stderr
     assert not list(tmp_path.iterdir())
