@@ -76,9 +76,10 @@ from services.queries.registry import Registry
 from services.queries.watching import Ticker
 from services.runtime.entrance import Entrance
 from services.runtime.errors import IntegrityError, SignatureInvalid, Unavailable
+from services.runtime.folders import FOLDER_MODE
 from services.runtime.metrics import Metrics
 from services.runtime.settings import Secret, Settings, SettingsError
-from services.trust.files import FOLDER_MODE, SECRET_MODE, alone, is_damage, write_public
+from services.trust.files import SECRET_MODE, alone, is_damage, write_public
 from services.trust.identity import Identities
 from services.trust.key_places import open_key_store
 from services.trust.key_schema import code_of

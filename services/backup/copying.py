@@ -12,6 +12,7 @@ from time import monotonic
 from typing import Final
 
 from services.runtime.errors import IntegrityError, Unavailable
+from services.runtime.folders import FOLDER_MODE
 from services.trust.files import SECRET_MODE
 
 PAGES_A_STEP: Final = 256
@@ -94,5 +95,5 @@ def _begin(target: Path) -> None:
     """Make an empty file for its owner alone, and the folders that lead to it."""
     for folder in reversed(target.parents):
         if not folder.exists():
-            folder.mkdir(mode=0o700)
+            folder.mkdir(mode=FOLDER_MODE)
     os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, SECRET_MODE))

@@ -11,10 +11,11 @@ from typing import Final
 from services.backup import checking
 from services.backup.copying import Progress, copy_file
 from services.backup.manifest import EVENTS, KEK, KEYS, VIEWS, FileMark, Manifest, read_manifest
-from services.backup.staging import FOLDER_MODE, settle, settle_tree, staged
+from services.backup.staging import settle, settle_tree, staged
 from services.eventstore.opening import DataKeys
 from services.eventstore.tables import FOLLOWS_A_LOG
 from services.runtime.errors import IntegrityError, Unavailable
+from services.runtime.folders import FOLDER_MODE
 from services.trust.keystore import load_kek
 from services.trust.sqlite_keys import SqliteKeyStore
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
@@ -12,8 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from services.runtime.errors import Unavailable
+from services.runtime.folders import FOLDER_MODE, is_same, take
 
-FOLDER_MODE: Final = 0o700
 _PARTIAL: Final = ".{}.partial"
 _HELD: Final = re.compile(r"agencies|pki|store|trust|hub\.toml|manifest\.(json|sha256)|\.(hub\.toml|manifest\..+)\.[0-9]+\.new")
 """The names in a home or a backup, finished or being written: a folder that holds another was not filled here, whatever it is called."""
@@ -55,7 +54,7 @@ def staged(folder: Path) -> Iterator[Path]:
         try:
             yield folder
         finally:
-            if _is_same(descriptor, folder):  # else it has its final name, or is somebody else's
+            if is_same(descriptor, folder):  # else it has its final name, or is somebody else's
                 shutil.rmtree(folder, ignore_errors=True)
     finally:
         os.close(descriptor)
@@ -84,22 +83,11 @@ def _open(folder: Path) -> int:
 
 
 def _take(descriptor: int, folder: Path) -> None:
-    """Lock the folder; the system lets it go when this process ends, however it ends."""
-    busy = Unavailable(f"{folder}: another process is at work there")
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise busy from None
-    if not _is_same(descriptor, folder):  # that process has ended, and removed what we hold, between our opening and our locking
-        raise busy
-
-
-def _is_same(descriptor: int, folder: Path) -> bool:
-    """Tell whether what was opened is what has the name now."""
-    try:
-        return os.path.samestat(os.fstat(descriptor), folder.stat())
-    except FileNotFoundError:
-        return False
+    """Lock the folder; raise ``Unavailable`` if that cannot be done."""
+    with suppress(OSError):
+        if take(descriptor, folder):
+            return
+    raise Unavailable(f"{folder}: another process is at work there")
 
 
 def _empty(folder: Path) -> None:

@@ -10,13 +10,14 @@ from typing import Annotated
 import typer
 
 from domain.kernel.agencies import HUB_ID
-from services.backup.staging import FOLDER_MODE, appearing
+from services.backup.staging import appearing
 from services.bootstrap import now
 from services.cli.calling import demand_home
 from services.cli.commands import examples
 from services.cli.failures import wrong_usage
 from services.cli.options import Home, Json, read_host, settings_of
 from services.cli.output import emit, say
+from services.runtime.folders import FOLDER_MODE
 from services.runtime.settings import FILE_NAME, Secret, Settings, SettingsError, load_settings
 from services.trust.files import write_secret
 from services.trust.pki import LOCAL_NAMES, load_authority

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from domain.agency.state import agency_stream
 from domain.kernel.agencies import HUB_ID
 from domain.kernel.ids import NATIONAL
 from projections.kernel.database import ViewDatabase
@@ -36,7 +37,7 @@ def opened_log(settings: Settings) -> ReadOnlyEventStore:
 
 def is_whole(store: EventStore) -> bool:
     """Tell whether a hub's founding came to its end: the hub itself is enrolled, without which nobody's reading can be recorded."""
-    return NATIONAL in store.shards() and store.shard(NATIONAL).stream_version(f"agency-{HUB_ID}") > 0
+    return NATIONAL in store.shards() and store.shard(NATIONAL).stream_version(agency_stream(HUB_ID)) > 0
 
 
 @contextmanager

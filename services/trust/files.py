@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import sqlite3
@@ -13,9 +12,9 @@ from typing import Final
 
 from projections.kernel.write_ahead import code_of, to_write_ahead
 from services.runtime.errors import Unavailable
+from services.runtime.folders import FOLDER_MODE, take
 from services.runtime.interruption import undisturbed
 
-FOLDER_MODE: Final = 0o700
 SECRET_MODE: Final = 0o600
 PUBLIC_MODE: Final = 0o644
 _BESIDE: Final = re.compile(r"\..+\.[0-9]+\.new")
@@ -44,13 +43,10 @@ def alone(folder: Path, doing: str = "making keys") -> Iterator[None]:
         raise busy from None
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # let go by the system when this process ends, however it ends
-            is_same = os.path.samestat(os.fstat(descriptor), folder.stat())
-        except (BlockingIOError, FileNotFoundError):
-            is_same = False
+            is_ours = take(descriptor, folder)
         except OSError as error:
             raise Unavailable(f"{folder} cannot be locked, so that two could make keys there at once: {error.strerror}") from None
-        if not is_same:
+        if not is_ours:
             raise busy
         for left in folder.iterdir():
             if _BESIDE.fullmatch(left.name) and left.is_file():

@@ -30,6 +30,7 @@ from services.cli.verify import verdict_of
 from services.eventstore.brokers import Kafka
 from services.eventstore.topic import leaders, make_topic
 from services.projector.verification import Verdict
+from services.runtime.folders import FOLDER_MODE
 from services.runtime.interpreter import child_environment, program
 from services.runtime.interruption import undisturbed
 from services.runtime.settings import FILE_NAME, PREFIX
@@ -71,7 +72,7 @@ class Cluster:
             "keys_database_url": database_url,
             "metrics_listen": "",
         }
-        first.mkdir(mode=0o700)
+        first.mkdir(mode=FOLDER_MODE)
         own = {"node_id": NODES[0], "listen": f"127.0.0.1:{ports[0]}"}
         write_secret(first / FILE_NAME, _toml({**settings, **own}))
         self.settings = settings_of(first)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import stat
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +22,7 @@ from services.trust.postgresql_keys import PostgresqlKeyStore
 from services.trust.sealing import seal
 from services.trust.sqlite_keys import SqliteKeyStore
 from tests.support.eventually import eventually
+from tests.support.together import all_at_once
 
 KEK = bytes(range(32))
 LOG, OTHER_LOG = "aa" * 32, "bb" * 32
@@ -211,15 +211,12 @@ def test_the_tables_are_those_of_the_last_migration_and_a_newer_programs_are_lef
 
 def test_a_new_file_of_secrets_is_opened_by_all_who_come_first(tmp_path: Path) -> None:
     for turn in range(40):
-        together = threading.Barrier(8)
 
-        def opened(path: Path = tmp_path / f"{turn}.sqlite", together: threading.Barrier = together) -> str:
-            together.wait()
+        def opened(path: Path = tmp_path / f"{turn}.sqlite") -> str:
             with closing(secret_database(path)) as connection:
                 return str(connection.execute("PRAGMA journal_mode").fetchone()[0])
 
-        with ThreadPoolExecutor(8) as pool:
-            assert [one.result() for one in [pool.submit(opened) for _ in range(8)]] == ["wal"] * 8
+        assert all_at_once(8, opened) == ["wal"] * 8
 
 
 def test_nodes_that_open_a_new_store_at_once_make_it_once(place: Place) -> None:
